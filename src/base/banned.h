@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Functions that this project does not call become compile errors that name the replacement.
+ * Forced into every file of src/ by the build (-include). git's banned.h is the idea's origin.
+ */
+#pragma once
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#pragma GCC poison strcpy strcat strncpy strncat sprintf vsprintf strtok rand srand atoi atol atof \
+    localtime gmtime asctime ctime gets

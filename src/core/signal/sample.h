@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What one scrape said: of an engine (one pod's page, its models and ranks already added up as the
+ * preset says) and of a demand source. Same idiom as gpu_reading: a value without its bit is
+ * unknown, not zero.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum engine_value {
+    ENGINE_QUEUE,              // gauge: requests waiting
+    ENGINE_RUNNING,            // gauge: requests being served
+    ENGINE_KV_CACHE_RATIO,     // gauge 0..1: the fullest rank
+    ENGINE_REQUESTS_TOTAL,     // counter: requests finished (see preset: or arrived)
+    ENGINE_PROMPT_TOKENS_TOTAL,     // counter
+    ENGINE_GENERATION_TOKENS_TOTAL, // counter
+    ENGINE_ITL_SUM_S,          // inter-token latency histogram's sum
+    ENGINE_ITL_COUNT,
+    ENGINE_VALUE_MAX,
+};
+
+struct engine_sample {
+    uint32_t valid; // bit i: v[i] is known
+    double v[ENGINE_VALUE_MAX];
+};
+
+enum demand_value {
+    DEMAND_REQUESTS_TOTAL, // counter: requests that arrived
+    DEMAND_WAITING,        // gauge: held or queued at the source
+    DEMAND_INFLIGHT,       // gauge: being served behind the source
+    DEMAND_VALUE_MAX,
+};
+
+struct demand_sample {
+    uint32_t valid;
+    double v[DEMAND_VALUE_MAX];
+};
+
+#define SAMPLE_SET(sample, i, value) ((sample)->v[i] = (value), (sample)->valid |= 1u << (i))
+#define SAMPLE_HAS(sample, i) (((sample)->valid >> (i)) & 1u)

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * TLS contexts: OpenSSL 3, TLS 1.2 or later, files re-read when they change. A context serves many
+ * connections; new connections use the newest good files, old ones keep theirs (owners end them by
+ * age). A reload that fails keeps the last good context and tells why.
+ */
+#pragma once
+
+#include <openssl/ssl.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct net_tls_files {
+    const char *cert; // PEM chain; NULL: no certificate (clients only)
+    const char *key;  // PEM
+    const char *ca;   // PEM bundle; servers: NULL = ask no client certificate, else require one
+                      // signed by it (mutual TLS). Clients: NULL = the system's.
+};
+
+enum net_tls_role { NET_TLS_SERVER, NET_TLS_CLIENT };
+enum net_tls_alpn { NET_TLS_ALPN_H2, NET_TLS_ALPN_HTTP1 };
+
+struct net_tls; // one thread
+
+// Copies the paths and loads the files. ERR_INVALID / ERR_IO / ERR_AUTH with the file and OpenSSL's
+// reason (a key that does not match, an expired chain is not an error here but see not_after).
+int net_tls_new(struct net_tls **ret, enum net_tls_role role, enum net_tls_alpn alpn,
+                const struct net_tls_files *files, struct err *e);
+struct net_tls *net_tls_free(struct net_tls *tls);
+// Stats the files and reloads those that changed (mtime, size or inode; symlink swaps of Kubernetes
+// Secrets included). Returns 1 reloaded, 0 unchanged, negative failed (the old one stays in use).
+// Owners call it each 10 s or so.
+int net_tls_reload_if_changed(struct net_tls *tls, struct err *e);
+// Seconds since 1970 at which our certificate ends; 0 when there is none.
+int64_t net_tls_not_after_s(const struct net_tls *tls);
+// A new SSL of the newest context. `server_name` (clients): SNI and the name that must match.
+SSL *net_tls_ssl_new(struct net_tls *tls, const char *server_name, struct err *e);
