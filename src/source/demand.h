@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Demand sources: places that know of requests while no pod exists (a gateway, an activator). Each
+ * is a page scraped each second and three selectors, `name` or `name{label="value",...}`; the
+ * matching series are summed. Same rules as engines.h: failures are failures, never zero.
+ */
+#pragma once
+
+#include "core/signal/sample.h"
+#include "source/scrape.h"
+
+struct demand;
+
+#define DEMAND_INTERVAL_NS (1 * 1000000000LL)
+
+struct demand_source {
+    const char *name; // as the trigger's `demand` names it
+    const char *url;
+    // Selectors, NULL: this source does not say. At least one is needed.
+    const char *requests_total, *waiting, *inflight;
+    int64_t interval_ns; // 0: DEMAND_INTERVAL_NS
+    bool tls;            // https with demand_options.tls, else the system's trust
+};
+
+struct demand_options {
+    uv_loop_t *loop;
+    const struct net_tls_files *tls; // NULL: none
+    const char *tls_server_name;     // NULL: the URL's host
+    uint64_t seed;
+    void (*sample)(void *ctx, const char *name, const struct demand_sample *sample,
+                   int64_t requested_at_ns);
+    void (*failure)(void *ctx, const char *name, int failure, const struct err *why);
+    // Selectors that no series matched (n = 0: all match again). Told when it changes. May be NULL.
+    void (*missing)(void *ctx, const char *name, const char *const *selectors, size_t n);
+    void (*tls_event)(void *ctx, const struct err *why); // as in engines.h
+    void *ctx;
+};
+
+int demand_new(struct demand **ret, const struct demand_options *options, struct err *e);
+struct demand *demand_free(struct demand *d); // NULL-safe; not inside a callback
+// The whole set, as engines_set_targets(). ERR_INVALID, ERR_PARSE with source, selector and place.
+int demand_set_sources(struct demand *d, const struct demand_source *sources, size_t n,
+                       struct err *e);
+struct scrape_stats demand_stats(const struct demand *d);
+void demand_each(const struct demand *d, void (*fn)(void *ctx, const struct scrape_status *s),
+                 void *ctx);
