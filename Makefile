@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+# A thin front of meson for people. `make help` lists what there is.
+#   CC=clang, BUILD=build-clang, SANITIZE=address,undefined|thread choose another build.
+
+BUILD ?= build
+SANITIZE ?= none
+BUILDTYPE ?= debugoptimized
+PYTHON ?= /usr/bin/python3
+JOBS ?= $(shell nproc)
+export GPUSCALE_BUILD = $(abspath $(BUILD))
+
+MESON_FLAGS = --buildtype=$(BUILDTYPE) -Db_sanitize=$(SANITIZE) \
+	$(if $(filter none,$(SANITIZE)),,-Db_lundef=false)
+
+.DEFAULT_GOAL := help
+.PHONY: help deps deps-test build demo test unit integration tidy tsan e2e bench fuzz lint format clean
+
+help: ## This list
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /\1\t/p' Makefile | expand -t 14
+
+deps: ## Installs every Debian package that building and running need (root or sudo)
+	@scripts/deps.sh run
+
+deps-test: deps ## The same for the tests
+	@scripts/deps.sh test
+
+$(BUILD)/build.ninja:
+	meson setup $(BUILD) $(MESON_FLAGS)
+
+build: $(BUILD)/build.ninja ## Builds both programs into build/src/cmd/
+	@ninja -C $(BUILD) -j $(JOBS)
+
+demo: deps ## Installs, builds, and shows the whole pipeline for a minute, without GPU or cluster
+	@$(MAKE) --no-print-directory build
+	@$(BUILD)/src/cmd/gpuscale demo $(DEMO_FLAGS)
+
+test: deps-test ## Installs, builds, passes unit, fuzz corpus, integration and tidy tests
+	@$(MAKE) --no-print-directory build
+	@$(PYTHON) tests/run.py --build $(BUILD) unit integration tidy
+
+unit: build ## Unit tests and fuzz corpora only
+	@$(PYTHON) tests/run.py --build $(BUILD) unit
+
+integration: build ## Integration tests only (K=EXPRESSION chooses)
+	@$(PYTHON) tests/run.py --build $(BUILD) integration $(if $(K),-k '$(K)')
+
+tidy: build ## The rules of docs/architecture.md and CONTRIBUTING.md as tests
+	@$(PYTHON) tests/run.py --build $(BUILD) tidy
+
+tsan: deps-test ## Unit and integration tests of what has threads under ThreadSanitizer (clang)
+	@$(MAKE) --no-print-directory build CC=clang BUILD=build-tsan SANITIZE=thread
+	@GPUSCALE_TEST_DEADLINE=90 $(PYTHON) tests/run.py --build build-tsan unit integration -k 'scaler or agent'
+
+e2e: deps-test build ## Tests against KEDA's own client (Go 1.26)
+	@$(PYTHON) tests/run.py --build $(BUILD) e2e
+
+bench: deps-test ## Prints the figures of the budgets (docs/benchmarks.md)
+	@$(MAKE) --no-print-directory build BUILD=build-release BUILDTYPE=release
+	@GPUSCALE_BUILD=$(abspath build-release) $(PYTHON) tests/bench/run.py --build build-release
+
+fuzz: deps-test ## Fuzzes each target for FUZZ_SECONDS (60) with clang's libFuzzer
+	@[ -d build-fuzz ] || CC=clang meson setup build-fuzz -Dfuzz=true \
+		-Db_sanitize=address,undefined -Db_lundef=false
+	@ninja -C build-fuzz
+	@tests/fuzz/run.sh build-fuzz $(or $(FUZZ_SECONDS),60)
+
+lint: deps-test ## clang-format check and the tidy tests
+	@git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror
+	@$(MAKE) --no-print-directory tidy
+
+format: ## Formats every C file
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+clean:
+	rm -rf build build-*

@@ -1,0 +1,107 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs test suites and prints, last, `N passed, N failed` over all of them.
+
+    run.py --build DIR [--counts FILE] [-k EXPRESSION] unit|integration|tidy|e2e ...
+
+Exit status 0 only when something ran and nothing failed. --counts appends "PASSED FAILED SKIPPED", for
+.ci/run to add up."""
+
+import argparse
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+PYTHON = "/usr/bin/python3"
+
+
+def junit_counts(path):
+    """(passed, failed, skipped) of a JUnit file; a suite that ended without cases counts as failed."""
+    passed = failed = skipped = 0
+    root = ET.parse(path).getroot()
+    for case in root.iter("testcase"):
+        if case.find("failure") is not None or case.find("error") is not None:
+            failed += 1
+        elif case.find("skipped") is not None:
+            skipped += 1
+        else:
+            passed += 1
+    return passed, failed, skipped
+
+
+def run_unit(build, args):
+    status = subprocess.run(
+        ["meson", "test", "-C", str(build), "--print-errorlogs", "--no-rebuild",
+         "--num-processes", str(os.cpu_count() or 1)], cwd=ROOT).returncode
+    counts = junit_counts(build / "meson-logs" / "testlog.junit.xml")
+    return status, counts
+
+
+def run_pytest(build, folder, args):
+    report = build / f"pytest-{folder.name}.xml"
+    report.unlink(missing_ok=True)
+    command = [PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short",
+               "--durations=8", f"--junitxml={report}", str(folder)]
+    if args.k:
+        command += ["-k", args.k]
+    env = {**os.environ, "GPUSCALE_BUILD": str(build), "PYTHONDONTWRITEBYTECODE": "1"}
+    status = subprocess.run(command, cwd=ROOT, env=env).returncode
+    if not report.exists():
+        return status or 1, (0, 1, 0)
+    return status, junit_counts(report)
+
+
+def run_e2e(build, args):
+    out = subprocess.run([str(ROOT / "tests/e2e/run.sh"), str(build)], cwd=ROOT,
+                         stdout=subprocess.PIPE, text=True)
+    sys.stdout.write(out.stdout)
+    tests = re.findall(r"^\s*--- (PASS|FAIL|SKIP): ", out.stdout, re.M)
+    counts = (tests.count("PASS"), tests.count("FAIL"), tests.count("SKIP"))
+    if out.returncode != 0 and counts[1] == 0:
+        counts = (counts[0], 1, counts[2])
+    return out.returncode, counts
+
+
+SUITES = {
+    "unit": run_unit,
+    "integration": lambda b, a: run_pytest(b, ROOT / "tests" / "integration", a),
+    "tidy": lambda b, a: run_pytest(b, ROOT / "tests" / "tidy", a),
+    "e2e": run_e2e,
+}
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--build", type=pathlib.Path, required=True)
+    parser.add_argument("--counts", type=pathlib.Path, default=os.environ.get("GPUSCALE_COUNTS"))
+    parser.add_argument("-k")
+    parser.add_argument("suites", nargs="+", choices=SUITES)
+    args = parser.parse_args()
+    build = args.build.resolve()
+
+    total = [0, 0, 0]
+    bad = False
+    for suite in args.suites:
+        start = time.monotonic()
+        status, counts = SUITES[suite](build, args)
+        bad |= status != 0 or counts[1] > 0
+        total = [a + b for a, b in zip(total, counts)]
+        print(f"== {suite}: {counts[0]} passed, {counts[1]} failed, {counts[2]} skipped,"
+              f" {time.monotonic() - start:.0f} s", flush=True)
+    if bad and total[1] == 0:
+        total[1] = 1
+    if args.counts:
+        with open(args.counts, "a") as out:
+            out.write("%d %d %d\n" % tuple(total))
+    skipped = f", {total[2]} skipped" if total[2] else ""
+    print(f"{total[0]} passed, {total[1]} failed{skipped}")
+    return 1 if bad or total[0] == 0 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
