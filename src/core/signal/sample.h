@@ -18,6 +18,8 @@ enum engine_value {
     ENGINE_GENERATION_TOKENS_TOTAL, // counter
     ENGINE_ITL_SUM_S,          // inter-token latency histogram's sum
     ENGINE_ITL_COUNT,
+    ENGINE_AWAKE,              // gauge: 0 sleeps (holds its GPU, serves nothing), 1 serves; unknown:
+                               // the engine has no such state
     ENGINE_VALUE_MAX,
 };
 

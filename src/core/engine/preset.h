@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What gpuscale knows about an inference server, as a row of data: where its metrics page is, which
+ * metric says what in which spelling, how ranks and models of one pod add up, and what its GPU
+ * activity means. The rows are in presets.c; adding an engine is adding a row.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "core/signal/sample.h"
+
+enum {
+    ENGINE_FILTERS_MAX = 3,
+    ENGINE_TERMS_MAX = 4,
+    ENGINE_WAYS_MAX = 4,
+};
+
+enum engine_filter_op {
+    ENGINE_LABEL_IS,           // has this value; "" also: has no such label
+    ENGINE_LABEL_IS_OR_ABSENT, // has this value, or no such label
+    ENGINE_LABEL_NONE_OF,      // has none of these values (separated by blanks)
+};
+
+// A condition on one label of a series; a NULL label ends the list.
+struct engine_filter {
+    const char *label;
+    enum engine_filter_op op;
+    const char *value;
+};
+
+// Series of one exact name that meet all filters.
+struct engine_term {
+    const char *name; // NULL ends the list
+    struct engine_filter where[ENGINE_FILTERS_MAX + 1];
+    double factor; // into our unit (1e-6 for microseconds; -1 subtracts); 0 means 1
+    bool optional; // may be absent: then it adds nothing; the first term is never optional
+};
+
+enum engine_combine {
+    ENGINE_SUM, // over the pod's ranks and models
+    ENGINE_MAX, // the fullest rank
+    ENGINE_MIN,
+};
+
+// One way to get a value: the terms, each combined over its series, added up; divided by `per`
+// (added up over its series) where it has a name.
+struct engine_way {
+    enum engine_combine combine;
+    struct engine_term add[ENGINE_TERMS_MAX + 1];
+    struct engine_term per;
+};
+
+// A value's ways in order of preference, spellings of newer versions first: the first way whose
+// terms are on the page is taken. No ways: the engine does not tell it.
+struct engine_value_spec {
+    struct engine_way ways[ENGINE_WAYS_MAX];
+};
+
+// What ENGINE_REQUESTS_TOTAL counts. Arrivals of a counter of finished requests are its increase
+// plus the change of (running + queue).
+enum engine_requests { ENGINE_COUNTS_FINISHED, ENGINE_COUNTS_ARRIVED };
+
+// GPU values that grow with the load of this engine up to its capacity, so that replicas can be
+// sized by them. All others saturate: near 100 % from the first request on.
+enum engine_linear {
+    ENGINE_LINEAR_GPU_UTILIZATION = 1u << 0,
+    ENGINE_LINEAR_SM_ACTIVITY = 1u << 1,
+};
+
+struct engine_preset {
+    const char *name;  // what `engine` in the trigger metadata says
+    const char *title; // for people
+    uint16_t port;     // default
+    const char *path;
+    const char *enable; // how the engine is told to have the page, for messages; NULL: always there
+    bool continuous_batching; // false: one request at a time
+    uint32_t linear;          // enum engine_linear
+    enum engine_requests requests;
+    double kv_ceiling_ratio; // KV usage at which the engine preempts or queues; 0: it has none
+    struct engine_value_spec values[ENGINE_VALUE_MAX];
+};
+
+extern const struct engine_preset engine_presets[];
+extern const unsigned engine_presets_n;
+
+// By name; ERR_NOTFOUND names the presets there are and the nearest.
+int engine_preset_find(struct str name, const struct engine_preset **ret, struct err *e);
+
+// "queue", "running", "kvCache", ...: for messages and JSON.
+const char *engine_value_name(enum engine_value v);
+bool engine_value_is_counter(enum engine_value v);
+// The names that would be read for a value, as a message says it: "vllm:kv_cache_usage_perc or
+// vllm:gpu_cache_usage_perc"; nothing when the engine does not tell it. 0, ERR_LIMIT, ERR_NOMEM.
+int engine_preset_names(const struct engine_preset *p, enum engine_value v, struct buf *out);
