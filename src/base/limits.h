@@ -33,12 +33,34 @@ enum {
     LIMIT_GRPC_MESSAGE_BYTES = 4 << 20, // received by a client
     LIMIT_GRPC_REQUEST_BYTES = 64 << 10,// received by a server
     LIMIT_GRPC_UNPACK_FACTOR = 16,      // unpacked size / message size
+    LIMIT_GRPC_UNPACK_BASE_BYTES = 4096,// added to that: a message of 0 bytes unpacks to a struct
+    LIMIT_GRPC_UNPACK_DEPTH = 16,       // messages inside messages
+    // Requests of one connection (of one server) that wait or run, packed and unpacked.
+    LIMIT_GRPC_CONN_REQUEST_BYTES = 32 << 20,
+    LIMIT_GRPC_SERVER_REQUEST_BYTES = 256 << 20,
+    LIMIT_GRPC_CONN_SEND_BYTES = 64 << 20, // unsent message bytes of one connection's streams
+    LIMIT_GRPC_STATUS_MESSAGE_BYTES = 1024,
+    LIMIT_GRPC_PATH_BYTES = 256,        // "/package.Service/Method"
     LIMIT_GRPC_STREAMS = 4096,          // concurrent, a connection
     LIMIT_GRPC_HEADER_BYTES = 8 << 10,
     LIMIT_GRPC_SEND_QUEUE_BYTES = 1 << 20, // unsent bytes of one stream
     LIMIT_GRPC_CONNECTIONS = 12000,
     LIMIT_GRPC_AGENT_CONNECTIONS = 64,
     LIMIT_GRPC_HANDSHAKE_MS = 10000,    // accept to the end of TLS and the HTTP/2 preface
+    LIMIT_GRPC_IDLE_MS = 900000,        // no stream open: GOAWAY
+    LIMIT_GRPC_KEEPALIVE_MS = 60000,    // nothing read for so long: the server sends a PING,
+    LIMIT_GRPC_KEEPALIVE_TIMEOUT_MS = 20000, // and cuts the connection when nothing comes
+    LIMIT_GRPC_WRITE_STALL_MS = 30000,  // the peer takes no byte of what waits
+    LIMIT_GRPC_OUTPUT_HIGH_BYTES = 256 << 10, // unwritten bytes of a connection: reading pauses
+    // Frames that cost work and carry none (PING, SETTINGS, RST_STREAM, ...), a connection: a
+    // bucket of so many, refilled a second by so many; useful frames refill it too.
+    LIMIT_GRPC_CONTROL_BURST = 1000,
+    LIMIT_GRPC_CONTROL_RATE = 100,
+    LIMIT_GRPC_RESET_BURST = 2000,      // RST_STREAM by the peer: bucket,
+    LIMIT_GRPC_RESET_RATE = 200,        // and refill a second (rapid reset)
+    LIMIT_GRPC_CONTINUATIONS = 8,
+    LIMIT_GRPC_SETTINGS_ENTRIES = 32,
+    LIMIT_GRPC_OUTBOUND_ACKS = 1000,    // PING and SETTINGS acknowledgements that wait
     LIMIT_STREAM_WRITE_BYTES = 8 << 20, // unsent bytes of a connection: then it is closed
 
     // Policy

@@ -19,7 +19,8 @@ struct grpc_channel_options {
     const char *server_name; // SNI, verified name, :authority
     uint32_t connect_ms;     // connect and handshake
     // Once, when the connection ended or could not be made; running calls were told before
-    // (UNAVAILABLE). The channel must then be freed.
+    // (UNAVAILABLE). After a GOAWAY it comes when the last running call has ended. The channel
+    // must then be freed, inside the callback or later.
     void (*closed)(void *ctx, const struct err *why);
     void (*ready)(void *ctx); // server's SETTINGS seen; may be NULL
     void *ctx;
@@ -35,14 +36,17 @@ struct grpc_client_call_options {
     const ProtobufCMessage *request;
     const ProtobufCMessageDescriptor *response;
     uint32_t timeout_ms; // 0: none; sent as grpc-timeout and enforced here
-    // A message; borrowed until it returns.
+    // A message, checked as the server's requests are; borrowed until it returns. A unary method's
+    // one message comes before `finished`.
     void (*message)(void *ctx, const ProtobufCMessage *message);
-    // Exactly once, last: status and its message. The call is gone after it.
+    // Exactly once, last: status and its message (UTF-8, "" when none). The call is gone after it.
+    // Never from inside grpc_client_call_start().
     void (*finished)(void *ctx, int status, const char *message);
     void *ctx;
 };
 
-// Queued until the connection is ready.
+// Packs the request and queues it until the connection is ready. ERR_LIMIT: LIMIT_GRPC_STREAMS
+// calls are open; ERR_UNAVAILABLE: the server is going away (GOAWAY) or the channel has ended.
 int grpc_client_call_start(struct grpc_client_call **ret, struct grpc_channel *ch,
                            const struct grpc_client_call_options *options, struct err *e);
 // RST_STREAM(CANCEL); `finished` is not called.

@@ -22,9 +22,11 @@ struct grpc_call; // one RPC; lives until finished or cancelled
 struct grpc_method {
     const char *name; // "GetMetrics"
     const ProtobufCMessageDescriptor *request;
-    bool streams; // answers a stream
+    bool streams;        // answers a stream
+    bool client_streams; // reads a stream; reflection needs it. Implies `streams`
     // `request` is checked (UTF-8, no NUL, unpacked size) and lives until the call ends. The
-    // handler answers at once or later, from the loop's thread.
+    // handler answers at once or later, from the loop's thread. With `client_streams`: called once
+    // a message, which lives until the handler returns, then once with NULL (no more come).
     void (*handle)(struct grpc_call *call, const ProtobufCMessage *request, void *ctx);
 };
 
@@ -52,19 +54,24 @@ struct grpc_server_options {
 
 struct grpc_server_stats {
     unsigned connections, streams; // open now
+    // Since start. protocol_errors: connections ended because the peer broke HTTP/2 or flooded.
     uint64_t calls, handshake_failures, connections_refused, protocol_errors;
 };
 
 int grpc_server_open(struct grpc_server **ret, uv_loop_t *loop,
                      const struct grpc_server_options *options, struct err *e);
-// Graceful: GOAWAY(2^31-1), then the real last id; running unary calls finish; streaming calls end
-// with OK (KEDA then retries at once); after `grace_ms` the rest is cut. Then frees and calls `done`.
+// Graceful: GOAWAY(2^31-1), a round trip later the real last id; running unary calls finish;
+// streaming calls end with OK (KEDA then retries at once); after `grace_ms` the rest is cut. Then
+// frees and calls `done`, from the loop, never from inside this call. Connections that reached
+// max_connection_age_ms go the same way.
 void grpc_server_close(struct grpc_server *s, uint32_t grace_ms, void (*done)(void *), void *ctx);
 const struct net_addr *grpc_server_addr(const struct grpc_server *s);
 struct grpc_server_stats grpc_server_stats(const struct grpc_server *s);
 // Health of one service ("" = the whole server). Starts as serving. Watchers are told.
 void grpc_server_set_serving(struct grpc_server *s, const char *service, bool serving);
 
+// Every function below is for the loop's thread. Inside a handler or later, the caller owns the
+// choice of exactly one end: reply, finish, or (after on_end was called) nothing.
 // Answers a unary call: message and OK. The call is gone after it.
 void grpc_call_reply(struct grpc_call *c, const ProtobufCMessage *message);
 // Same with bytes that were packed before (`n` bytes of message, copied).
