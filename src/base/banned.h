@@ -10,5 +10,9 @@
 #include <string.h>
 #include <time.h>
 
-#pragma GCC poison strcpy strcat strncpy strncat sprintf vsprintf strtok rand srand atoi atol atof \
+#pragma GCC poison strcpy strcat strncpy strncat sprintf vsprintf strtok atoi atol atof \
     localtime gmtime asctime ctime gets
+
+// Not poisoned: OpenSSL's headers have parameters of these names.
+#define rand(...) banned_use_base_random_h
+#define srand(...) banned_use_base_random_h
