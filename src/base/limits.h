@@ -29,6 +29,15 @@ enum {
     LIMIT_HTTP_IDLE_MS = 75000,
     LIMIT_HTTP_WRITE_STALL_MS = 30000,
 
+    // HTTP client
+    LIMIT_URL_BYTES = 2048,
+    LIMIT_FETCH_CONNECTIONS = 8192,     // kept open, idle ones included
+    LIMIT_FETCH_LIFE_S = 600,           // then a kept connection is not used again
+    LIMIT_FETCH_ERROR_BYTES = 16 << 10, // body of an answer that is not 200
+    LIMIT_TLS_FILE_BYTES = 1 << 20,
+    LIMIT_SCRAPE_TARGETS = 20000,
+    LIMIT_DEMAND_SOURCES = 64,
+
     // HTTP/2 and gRPC
     LIMIT_GRPC_MESSAGE_BYTES = 4 << 20, // received by a client
     LIMIT_GRPC_REQUEST_BYTES = 64 << 10,// received by a server

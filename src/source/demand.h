@@ -16,7 +16,7 @@ struct demand;
 struct demand_source {
     const char *name; // as the trigger's `demand` names it
     const char *url;
-    // Selectors, NULL: this source does not say. At least one is needed.
+    // Selectors (core/metrics/selector.h), NULL: this source does not say. At least one is needed.
     const char *requests_total, *waiting, *inflight;
     int64_t interval_ns; // 0: DEMAND_INTERVAL_NS
     bool tls;            // https with demand_options.tls, else the system's trust
@@ -30,8 +30,10 @@ struct demand_options {
     void (*sample)(void *ctx, const char *name, const struct demand_sample *sample,
                    int64_t requested_at_ns);
     void (*failure)(void *ctx, const char *name, int failure, const struct err *why);
-    // Selectors that no series matched (n = 0: all match again). Told when it changes. May be NULL.
-    void (*missing)(void *ctx, const char *name, const char *const *selectors, size_t n);
+    // Values whose selector no series matched (`missing`), or whose series are nonsense (`bad`):
+    // bits of enum demand_value, and both in words ("" when all is there again). Told when it
+    // changes, before the sample. May be NULL.
+    void (*gaps)(void *ctx, const char *name, uint32_t missing, uint32_t bad, const char *text);
     void (*tls_event)(void *ctx, const struct err *why); // as in engines.h
     void *ctx;
 };

@@ -34,9 +34,11 @@ struct engines_options {
                    int64_t requested_at_ns);
     // Once a failed request. `failure`: enum fetch_failure or scrape_failure.
     void (*failure)(void *ctx, const char *key, int failure, const struct err *why);
-    // What the preset looks for and the page does not have (n = 0: all is there again). Told when
-    // it changes, before the sample or the failure of the same page. May be NULL.
-    void (*missing)(void *ctx, const char *key, const char *const *names, size_t n);
+    // Values that the preset looks for and the page does not have (`missing`), or has as nonsense
+    // (`bad`): bits of enum engine_value, and both in words with the metrics' names ("" when all is
+    // there again). Told when it changes, before the sample or the failure of the same page. May be
+    // NULL.
+    void (*gaps)(void *ctx, const char *key, uint32_t missing, uint32_t bad, const char *text);
     // The TLS files were re-read (why NULL) or could not be (the old ones stay). May be NULL.
     void (*tls_event)(void *ctx, const struct err *why);
     void *ctx;

@@ -29,7 +29,6 @@ struct scrape_stats {
     uint64_t scrapes;                               // ended, well or not
     uint64_t failures[SCRAPE_FAILURE_MAX];          // [FETCH_OK]: the good ones
     uint64_t bytes;
-    uint64_t skipped; // turns that came while the target's last request still ran
 };
 
 // One target as the status API shows it. Strings live until the call returns.

@@ -66,10 +66,13 @@ struct fetch_tls *fetch_tls_free(struct fetch_tls *tls); // after the requests t
 int fetch_tls_reload_if_changed(struct fetch_tls *tls, struct err *e);
 
 struct fetch_result {
-    enum fetch_failure failure;  // FETCH_OK: a 200 whose whole body was handed on
-    struct err err;              // a sentence with the URL, without credentials or query
-    int status;                  // 0: none came
-    uint64_t body_bytes;         // handed on
+    enum fetch_failure failure; // FETCH_OK: a 200 whose whole body was handed on
+    struct err err;             // a sentence with the URL, without credentials or query
+    int status;                 // 0: none came
+    uint64_t body_bytes;        // handed on
+    // The answer said where it ends (length or chunks) and ended there. False for a body that ends
+    // with the connection, and for a compressed one (libcurl does not tell a cut gzip stream).
+    bool complete;
     int64_t started_ns, took_ns; // monotonic
 };
 

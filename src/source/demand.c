@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Demand sources: pages read through three selectors. Sources whose texts did not change keep their
+ * parsed selectors, by which the scraper sees that they are the same.
+ */
+#include "source/demand.h"
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "core/engine/demand.h"
+#include "source/scraper.h"
+
+enum { CONNECT_MS = 1000, TOTAL_MS = 3000 };
+
+// How one source is read.
+struct reading_rule {
+    char *text[DEMAND_VALUE_MAX]; // NULL: not configured
+    struct selector *parsed[DEMAND_VALUE_MAX];
+    struct demand_selectors selectors;
+    bool kept; // in the next set too
+};
+
+struct demand {
+    struct demand_options o;
+    struct scraper *scraper;
+    struct reading_rule **rules;
+    size_t n_rules;
+};
+
+static void *page_open(void *ctx, const void *what) {
+    const struct reading_rule *rule = what;
+    struct demand_page *page;
+    return demand_page_new(&page, &rule->selectors, NULL) == 0 ? page : NULL;
+}
+
+static void page_close(void *ctx, const void *what, void *reader) {
+    demand_page_free(reader);
+}
+
+static int page_feed(void *reader, const char *p, size_t n, struct err *e) {
+    return demand_page_feed(reader, p, n, e);
+}
+
+static void describe(struct buf *text, const struct reading_rule *rule, uint32_t bits,
+                     const char *intro) {
+    if (!bits)
+        return;
+    buf_addf(text, "%s%s", text->len ? "; " : "", intro);
+    const char *between = "";
+    for (int i = 0; i < DEMAND_VALUE_MAX; i++) {
+        if (!(bits >> i & 1))
+            continue;
+        buf_addf(text, "%s%s (%s)", between, demand_value_name((enum demand_value)i),
+                 rule->text[i] ? rule->text[i] : "");
+        between = ", ";
+    }
+}
+
+static void tell_gaps(struct demand *d, struct scraper_target *t,
+                      const struct demand_page_result *r) {
+    if (!scraper_target_gaps_changed(t, r->missing, r->bad) || !d->o.gaps)
+        return;
+    CLEANUP_BUF struct buf text;
+    buf_init(&text, 2 * ERR_MSG_MAX);
+    describe(&text, scraper_target_what(t), r->missing, "no series matches: ");
+    describe(&text, scraper_target_what(t), r->bad, "without a usable number: ");
+    bool ended = buf_add_byte(&text, 0) == 0;
+    d->o.gaps(d->o.ctx, scraper_target_key(t), r->missing, r->bad, ended ? text.p : "");
+}
+
+static int page_finish(void *ctx, struct scraper_target *t, void *reader, bool complete,
+                       int64_t requested_at_ns, struct err *e) {
+    struct demand *d = ctx;
+    struct demand_page_result r = {0};
+    int rc = demand_page_finish(reader, complete, &r, e);
+    if (rc < 0)
+        return rc;
+    tell_gaps(d, t, &r);
+    d->o.sample(d->o.ctx, scraper_target_key(t), &r.sample, requested_at_ns);
+    return 0;
+}
+
+static int page_reason(void *reader, int code) {
+    return scraper_fault_reason(demand_page_fault(reader));
+}
+
+static void page_failed(void *ctx, const char *key, int failure, const struct err *why) {
+    struct demand *d = ctx;
+    d->o.failure(d->o.ctx, key, failure, why);
+}
+
+static void tls_event(void *ctx, const struct err *why) {
+    struct demand *d = ctx;
+    if (d->o.tls_event)
+        d->o.tls_event(d->o.ctx, why);
+}
+
+static const struct scraper_ops demand_ops = {
+    .open = page_open,
+    .close = page_close,
+    .feed = page_feed,
+    .finish = page_finish,
+    .reason = page_reason,
+    .failed = page_failed,
+    .tls_event = tls_event,
+};
+
+int demand_new(struct demand **ret, const struct demand_options *options, struct err *e) {
+    struct demand *d = mem_zalloc(sizeof(*d));
+    if (!d)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    d->o = *options;
+    struct scraper_options so = {
+        .loop = options->loop,
+        .tls = options->tls,
+        .tls_server_name = options->tls_server_name,
+        .seed = options->seed,
+        .connect_ms = CONNECT_MS,
+        .total_ms = TOTAL_MS,
+        .ops = &demand_ops,
+        .ctx = d,
+    };
+    int r = scraper_new(&d->scraper, &so, e);
+    if (r < 0) {
+        mem_free(d);
+        return r;
+    }
+    *ret = d;
+    return 0;
+}
+
+static void rule_free(struct reading_rule *rule) {
+    if (!rule)
+        return;
+    for (int i = 0; i < DEMAND_VALUE_MAX; i++) {
+        mem_free(rule->text[i]);
+        selector_free(rule->parsed[i]);
+    }
+    mem_free(rule);
+}
+
+struct demand *demand_free(struct demand *d) {
+    if (!d)
+        return NULL;
+    scraper_free(d->scraper);
+    for (size_t i = 0; i < d->n_rules; i++)
+        rule_free(d->rules[i]);
+    mem_free(d->rules);
+    mem_free(d);
+    return NULL;
+}
+
+static int rule_new(struct reading_rule **ret, const struct demand_source *source,
+                    const char *const text[DEMAND_VALUE_MAX], struct err *e) {
+    struct reading_rule *rule = mem_zalloc(sizeof(*rule));
+    if (!rule)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    int r = 0, named = 0;
+    for (int i = 0; i < DEMAND_VALUE_MAX && r == 0; i++) {
+        if (!text[i])
+            continue;
+        named++;
+        rule->text[i] = mem_strdup(text[i]);
+        if (!rule->text[i])
+            r = err_set(e, ERR_NOMEM, "out of memory");
+        else if ((r = selector_parse(&rule->parsed[i], str_from(text[i]), e)) < 0)
+            err_wrap(e, "demand %s, %s", source->name, demand_value_name((enum demand_value)i));
+        rule->selectors.by_value[i] = rule->parsed[i];
+    }
+    if (r == 0 && named == 0)
+        r = err_set(e, ERR_INVALID,
+                    "demand %s: at least one of requestsTotal, waiting, inflight is needed",
+                    source->name);
+    if (r < 0) {
+        rule_free(rule);
+        return r;
+    }
+    *ret = rule;
+    return 0;
+}
+
+static struct reading_rule *rule_find(struct demand *d, const char *const text[DEMAND_VALUE_MAX]) {
+    for (size_t i = 0; i < d->n_rules; i++) {
+        bool same = true;
+        for (int k = 0; k < DEMAND_VALUE_MAX && same; k++) {
+            const char *a = d->rules[i]->text[k], *b = text[k];
+            same = a && b ? !strcmp(a, b) : a == b;
+        }
+        if (same && !d->rules[i]->kept)
+            return d->rules[i];
+    }
+    return NULL;
+}
+
+// Of two sets that share their kept rules, ends one: the old one after success, the new one after
+// failure.
+static void rules_drop(struct reading_rule **rules, size_t n) {
+    for (size_t i = 0; rules && i < n; i++) {
+        if (rules[i] && !rules[i]->kept)
+            rule_free(rules[i]);
+        else if (rules[i])
+            rules[i]->kept = false;
+    }
+    mem_free(rules);
+}
+
+int demand_set_sources(struct demand *d, const struct demand_source *sources, size_t n,
+                       struct err *e) {
+    if (n > LIMIT_DEMAND_SOURCES)
+        return err_set(e, ERR_LIMIT, "%zu demand sources, at most %d", n, LIMIT_DEMAND_SOURCES);
+    struct scraper_spec specs[LIMIT_DEMAND_SOURCES];
+    struct reading_rule **rules = mem_array(n ? n : 1, sizeof(*rules));
+    int r = rules ? 0 : err_set(e, ERR_NOMEM, "out of memory");
+    for (size_t i = 0; i < n && r == 0; i++) {
+        const char *const text[DEMAND_VALUE_MAX] = {
+            [DEMAND_REQUESTS_TOTAL] = sources[i].requests_total,
+            [DEMAND_WAITING] = sources[i].waiting,
+            [DEMAND_INFLIGHT] = sources[i].inflight,
+        };
+        rules[i] = rule_find(d, text);
+        if (rules[i])
+            rules[i]->kept = true;
+        else
+            r = rule_new(&rules[i], &sources[i], text, e);
+        specs[i] = (struct scraper_spec){
+            .key = sources[i].name,
+            .url = sources[i].url,
+            .what = rules[i],
+            .interval_ns = sources[i].interval_ns ? sources[i].interval_ns : DEMAND_INTERVAL_NS,
+            .tls = sources[i].tls,
+        };
+    }
+    if (r == 0 && (r = scraper_set(d->scraper, specs, n, e)) < 0)
+        err_wrap(e, "demand");
+    if (r < 0) {
+        rules_drop(rules, n);
+        return r;
+    }
+    rules_drop(d->rules, d->n_rules);
+    d->rules = rules;
+    d->n_rules = n;
+    return 0;
+}
+
+struct scrape_stats demand_stats(const struct demand *d) {
+    return scraper_stats(d->scraper);
+}
+
+void demand_each(const struct demand *d, void (*fn)(void *, const struct scrape_status *),
+                 void *ctx) {
+    scraper_each(d->scraper, fn, ctx);
+}

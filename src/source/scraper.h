@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Inside of engines and demand: the schedule of scrape.h. Targets are known by key; what a page
+ * means is behind `ops`. A target's reader exists only while bytes of its page come.
+ */
+#pragma once
+
+#include "core/metrics/prom_parse.h"
+#include "net/loop.h"
+#include "source/scrape.h"
+
+struct scraper;
+struct scraper_target;
+
+struct scraper_spec {
+    const char *key, *url;
+    const void *what; // how to read it; targets are the same only with the same pointer. Borrowed
+    int64_t interval_ns;
+    bool tls;
+};
+
+struct scraper_ops {
+    // A reader for one page; NULL: out of memory.
+    void *(*open)(void *ctx, const void *what);
+    void (*close)(void *ctx, const void *what, void *reader);
+    int (*feed)(void *reader, const char *p, size_t n, struct err *e);
+    // The page is whole: the owner tells its sample. Negative: it is not good.
+    int (*finish)(void *ctx, struct scraper_target *target, void *reader, bool complete,
+                  int64_t requested_at_ns, struct err *e);
+    // Which reason (fetch_failure, scrape_failure) a failed feed or finish has.
+    int (*reason)(void *reader, int code);
+    void (*failed)(void *ctx, const char *key, int failure, const struct err *why);
+    void (*tls_event)(void *ctx, const struct err *why);
+};
+
+struct scraper_options {
+    uv_loop_t *loop;
+    const struct net_tls_files *tls;
+    const char *tls_server_name;
+    uint64_t seed;
+    uint32_t connect_ms, total_ms;
+    const struct scraper_ops *ops; // borrowed
+    void *ctx;
+};
+
+int scraper_new(struct scraper **ret, const struct scraper_options *options, struct err *e);
+struct scraper *scraper_free(struct scraper *s);
+int scraper_set(struct scraper *s, const struct scraper_spec *specs, size_t n, struct err *e);
+struct scrape_stats scraper_stats(const struct scraper *s);
+void scraper_each(const struct scraper *s, void (*fn)(void *, const struct scrape_status *),
+                  void *ctx);
+
+const char *scraper_target_key(const struct scraper_target *t);
+const void *scraper_target_what(const struct scraper_target *t);
+// Remembers what a page lacked; true when that is another thing than after the page before.
+bool scraper_target_gaps_changed(struct scraper_target *t, uint32_t missing, uint32_t bad);
+
+// What a fault of the page is called in counters: a page that is no metrics page at all is
+// FETCH_HTML.
+int scraper_fault_reason(enum prom_fault fault);
+
+// The next time a target is asked, pure: `started` the last request, `took` its time, `failed` in a
+// row (0: it was good), `phase` of the interval. *ret_current: the interval with back-off.
+int64_t scraper_next(int64_t started_ns, int64_t took_ns, unsigned failed, int64_t interval_ns,
+                     int64_t phase_ns, int64_t *ret_current_ns);
