@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * One decision, with all that it was made of: plain storage without pointers, copyable
+ * (record_size bytes hold it whole), and the ways to tell it: a sentence and JSON.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "core/policy/expr.h"
+#include "core/policy/trigger.h"
+#include "core/signal/signal.h"
+
+enum decision_state {
+    DECISION_OK,          // desired and publish hold
+    DECISION_UNAVAILABLE, // GetMetrics and IsActive fail with the sentence
+};
+
+enum decision_reason {
+    REASON_FIRST,         // nothing decided before: spec.replicas
+    REASON_RAISE,         // a signal proves that more are needed than there are
+    REASON_SIZE,          // the capacity signals' own number, no window in the way
+    REASON_WINDOW,        // a lower number is wanted; the down-window holds a higher one
+    REASON_GUARD,         // lowering withheld: a guard is breached
+    REASON_GUARD_UNKNOWN, // lowering withheld: it is not known whether a guard is breached
+    REASON_UNKNOWN,       // not enough is known to say another number: the last decision stands
+    REASON_NO_POD_READY,  // pods start, nothing to measure yet: the last decision stands
+    REASON_BURST,         // burstMemory
+    REASON_ZERO,          // at zero, and no demand is known
+};
+const char *decision_reason_name(enum decision_reason r);
+
+enum active_reason {
+    ACTIVE_DEMAND,         // at zero: demand above activation
+    ACTIVE_STARTING,       // a pod has been starting for less than twice the cold start
+    ACTIVE_BUSY,           // queue, running, arrivals or demand above activation
+    ACTIVE_UNKNOWN,        // not known to be idle
+    INACTIVE_IDLE,         // all known and not above activation
+    INACTIVE_ZERO_IDLE,    // at zero: demand known, not above activation
+    INACTIVE_ZERO_UNKNOWN, // at zero: demand unknown, or no demand source
+};
+const char *active_reason_name(enum active_reason r);
+
+// Things a person should be told; each is said in the sentence and counted by the scaler.
+enum record_notice {
+    NOTICE_GUARD_GATED = 1 << 0, // a guard breached for 2 minutes while `when` is false
+    NOTICE_SATURATING =
+        1 << 1,              // a saturating signal above its target for 2 minutes: it does not size
+    NOTICE_HOT_POD = 1 << 2, // one pod above a guard's target, the workload not: routing
+    NOTICE_TOLERANCE = 1 << 3,    // the HPA's default tolerance would swallow this raise
+    NOTICE_ZERO_UNKNOWN = 1 << 4, // at zero and demand unknown: nothing can wake it
+    NOTICE_SHARED_GPU = 1 << 5,   // GPU signals unknown because pods share GPUs
+};
+
+enum { RECORD_POD_MAX = 64 };
+
+struct record_signal {
+    uint8_t signal, role, sizing; // enum signal, trigger_role, trigger_sizing
+    uint8_t breached;             // enum tri
+    bool gated, raise_only;
+    double lower, upper, target;
+    double max; // the fullest pod
+    uint32_t pods, known, never, shared;
+    int64_t age_ns;             // of the oldest value used; -1: none
+    int32_t want_up, want_down; // replicas by this signal alone; -1: none
+};
+
+struct record {
+    uint64_t sequence; // of the decider, from 1
+    int64_t now_ns, real_ns;
+    enum decision_state state;
+    enum decision_reason reason;
+    enum active_reason activity;
+    bool active;
+    bool observe;         // told the present count; `desired` is what would have been
+    enum tri when;        // TRI_TRUE where there is no `when`
+    uint32_t notices;     // enum record_notice
+    int32_t spec, status; // replicas; -1: unknown
+    uint32_t ready, starting, terminating;
+    int32_t want;                 // this tick's number before the window; -1: none
+    int32_t desired;              // the decision
+    double publish;               // what KEDA is told with target 1
+    int64_t held_ns;              // REASON_WINDOW: for so long at most (from now_ns)
+    uint32_t missing;             // bit s: capacity signal s that is unknown (UNAVAILABLE, UNKNOWN)
+    char hot_pod[RECORD_POD_MAX]; // NOTICE_HOT_POD: whose
+    uint8_t hot_signal;
+    uint32_t signal_n;
+    struct record_signal signals[SIGNAL_MAX]; // those of the rule, in its order
+};
+
+static inline size_t record_size(const struct record *r) {
+    return offsetof(struct record, signals) + r->signal_n * sizeof(r->signals[0]);
+}
+// Would a person call it a different decision? (desired, publish, state, reason, activity, notices;
+// not the signals' values)
+bool record_changed(const struct record *a, const struct record *b);
+
+// One sentence or a few that a platform engineer can check at 3 a.m., without a newline:
+//   "9 replicas: requestRate 18.2/s at 2/s each needs 10; queue 0 at 10 each is quiet; ..."
+// For DECISION_UNAVAILABLE it is the RPC's error message. 0, ERR_LIMIT, ERR_NOMEM.
+int record_sentence(struct buf *b, const struct record *r);
+// A JSON object with everything above and the sentence.
+int record_json(struct buf *b, const struct record *r);

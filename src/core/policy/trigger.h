@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The metadata of one KEDA trigger, bound and checked (DESIGN 6.3). Pure: the rpc thread binds it
+ * to answer GetMetricSpec, the io thread to decide.
+ *
+ * KEDA does not trim values; we do (white space at both ends means nothing in any key), so a quoted
+ * " 2.0 " in YAML works. A key that ends in FromEnv arrives with its value resolved:
+ * `capacityFromEnv` binds `capacity`, unless that is given too, which is an error; one whose stem
+ * is not ours (`passwordFromEnv`) is KEDA's business and ignored.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "core/policy/expr.h"
+#include "core/signal/signal.h"
+
+struct trigger_kv {
+    struct str key, value;
+};
+
+// What the policy must know of an engine preset; the caller makes the table from core/engine's
+// rows.
+struct trigger_preset {
+    const char *name;
+    bool continuous_batching; // GPU activity saturates from the first request on: it never sizes
+    uint32_t provides;        // bit i: engine_value i (core/signal/sample.h)
+};
+
+enum trigger_role {
+    ROLE_CAPACITY,   // linear in the load: sizes, up and down
+    ROLE_GUARD,      // raises, never lowers
+    ROLE_SATURATING, // may confirm another signal in `when`, nothing else
+};
+const char *trigger_role_name(enum trigger_role r); // "capacity", "guard", "saturating"
+
+// How a capacity signal's need becomes replicas.
+enum trigger_sizing {
+    SIZE_NONE,    // guards and saturating signals
+    SIZE_STAFFED, // by `capacity`: square-root staffing
+    SIZE_TARGET,  // by a target that a person named: tolerance and downMargin
+};
+
+struct trigger_signal {
+    enum signal signal;
+    enum trigger_role role;
+    enum trigger_sizing sizing;
+    bool raise_only; // a second measure of what another capacity signal sizes downward
+    bool gated;      // named by `when`: raises only while it is true
+    double target;   // a replica's share
+};
+
+enum trigger_target {
+    TARGET_SCALED_OBJECT,
+    TARGET_DEPLOYMENT,
+    TARGET_STATEFULSET,
+    TARGET_SELECTOR
+};
+enum trigger_mode { MODE_SCALE, MODE_OBSERVE };
+
+enum { TRIGGER_NAME_MAX = 254 };
+
+struct trigger {
+    enum trigger_target target;
+    char *target_name; // NULL for TARGET_SCALED_OBJECT
+    char engine[64];   // the preset's name
+    bool continuous_batching;
+    uint16_t metrics_port; // 0: the preset's
+    char *metrics_path;    // NULL: the preset's
+    char *demand;          // name of a demand source of the scaler's configuration, NULL
+    double capacity;       // requests a second a replica; 0: none given
+    struct trigger_signal rule[SIGNAL_MAX];
+    uint32_t rule_n;
+    struct expr when; // when.n == 0: each raises by itself
+    char *when_text;  // as a person reads it: "queue and gpuUtilization", NULL
+    double activation;
+    double safety;
+    int64_t rate_window_ns, down_window_ns, max_age_ns;
+    int64_t cold_start_ns;   // 0: learned
+    int64_t burst_memory_ns; // 0: off
+    double tolerance, down_margin;
+    int64_t ttft_ns, itl_ns; // the SLO, for the records
+    double slo_goal;
+    enum trigger_mode mode;
+};
+
+// `presets[0..n)`: those that exist; the default is "custom", which must be among them.
+// 0; ERR_INVALID with one sentence that names key, value, what is allowed and, for a mistyped name,
+// the nearest; ERR_LIMIT (LIMIT_METADATA_KEYS, LIMIT_METADATA_VALUE_BYTES); ERR_NOMEM. *ret is set
+// only on success.
+int trigger_bind(struct trigger **ret, const struct trigger_kv *kv, size_t n,
+                 const struct trigger_preset *presets, size_t preset_n, struct err *e);
+struct trigger *trigger_free(struct trigger *t);
+
+const struct trigger_signal *trigger_rule_of(const struct trigger *t,
+                                             enum signal s); // NULL: not in it
+uint32_t
+trigger_gpu_signals(const struct trigger *t); // bits of the rule's GPU signals: 0: needs no agent
+
+// Appends a canonical form of the metadata: the same bytes for every order of the same pairs, keys
+// of KEDA's own transport (scalerAddress, enableTLS, unsafeSsl) left out. Two triggers with equal
+// forms are one decision. 0, ERR_LIMIT, ERR_NOMEM.
+int trigger_canonical(struct buf *b, const struct trigger_kv *kv, size_t n);
