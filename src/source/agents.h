@@ -48,9 +48,9 @@ struct agents_gpu {
     bool lost;                   // the driver does not answer for it: the reading is its last
     const struct agents_owner *owners;
     size_t n_owners;
-    struct gpu_reading reading; // valid = 0: none yet, or all unknown
-    int64_t reading_at_ns;      // monotonic; INT64_MIN: never read
-    void *user;                 // the caller's, kept with the GPU; NULL at first
+    const struct gpu_reading *reading; // valid = 0: none yet, or all unknown
+    int64_t reading_at_ns;             // monotonic; INT64_MIN: never read
+    void *user;                        // the caller's, kept with the GPU; NULL at first
 };
 
 enum agents_node_state {
@@ -79,7 +79,9 @@ struct agents_ops {
     // Told for every GPU of every message that says anything about it. The callee may set *user.
     void (*gpu)(void *ctx, const struct agents_gpu *gpu, unsigned changed, void **user);
     void (*gpu_removed)(void *ctx, const char *node, const char *uuid, void *user);
-    // On each change of state. `why` is set for LOST_STREAM and DUPLICATE, else NULL. May be NULL.
+    // On a change of state that a person would want to know: connected, lost (and again when the
+    // reason is another one; not each attempt in between), duplicate, gone. `why` is set for
+    // LOST_STREAM and DUPLICATE, else NULL. May be NULL.
     void (*node)(void *ctx, const struct agents_node *node, const struct err *why);
     // A target's name could not be looked up (addresses found before stay in use), or could again
     // (why NULL). May be NULL.
