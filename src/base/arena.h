@@ -19,10 +19,10 @@ void arena_init(struct arena *a, size_t max);
 void arena_done(struct arena *a);
 void arena_reset(struct arena *a); // forgets all objects, keeps the first block
 
-void *arena_alloc(struct arena *a, size_t n);                 // NULL: over max or no memory
+void *arena_alloc(struct arena *a, size_t n); // NULL: over max or no memory
 void *arena_zalloc(struct arena *a, size_t n);
-void *arena_array(struct arena *a, size_t count, size_t size);// zeroed, overflow-checked
-char *arena_strdup(struct arena *a, struct str s);            // NUL-terminated copy
+void *arena_array(struct arena *a, size_t count, size_t size); // zeroed, overflow-checked
+char *arena_strdup(struct arena *a, struct str s);             // NUL-terminated copy
 char *arena_printf(struct arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #define CLEANUP_ARENA __attribute__((cleanup(arena_done)))

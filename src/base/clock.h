@@ -10,8 +10,8 @@
 #define NS_PER_MS 1000000LL
 #define NS_PER_S 1000000000LL
 
-int64_t clock_mono_ns(void);    // CLOCK_MONOTONIC; never steps
-int64_t clock_real_ns(void);    // CLOCK_REALTIME, since 1970; for people only, it may step
+int64_t clock_mono_ns(void); // CLOCK_MONOTONIC; never steps
+int64_t clock_real_ns(void); // CLOCK_REALTIME, since 1970; for people only, it may step
 int64_t clock_thread_cpu_ns(void);
 int64_t clock_process_cpu_ns(void);
 // "2026-11-23T23:46:46.123Z" into dst[cap] (cap >= 32).

@@ -12,20 +12,20 @@
 
 enum err_code {
     ERR_OK = 0,
-    ERR_INVALID = -1,     // an argument or a configuration value is not allowed
-    ERR_NOMEM = -2,       // an allocation failed
-    ERR_LIMIT = -3,       // a limit of base/limits.h (or one given at creation) would be exceeded
-    ERR_IO = -4,          // a system call failed; the message holds strerror
-    ERR_PARSE = -5,       // input from outside is malformed; the message holds the place
-    ERR_PROTO = -6,       // a peer broke its protocol
-    ERR_NOTFOUND = -7,    // the thing asked for does not exist
-    ERR_EXISTS = -8,      // the thing to add exists already
-    ERR_TIMEOUT = -9,     // a deadline passed
-    ERR_CLOSED = -10,     // the other side, or we, closed
+    ERR_INVALID = -1,  // an argument or a configuration value is not allowed
+    ERR_NOMEM = -2,    // an allocation failed
+    ERR_LIMIT = -3,    // a limit of base/limits.h (or one given at creation) would be exceeded
+    ERR_IO = -4,       // a system call failed; the message holds strerror
+    ERR_PARSE = -5,    // input from outside is malformed; the message holds the place
+    ERR_PROTO = -6,    // a peer broke its protocol
+    ERR_NOTFOUND = -7, // the thing asked for does not exist
+    ERR_EXISTS = -8,   // the thing to add exists already
+    ERR_TIMEOUT = -9,  // a deadline passed
+    ERR_CLOSED = -10,  // the other side, or we, closed
     ERR_UNSUPPORTED = -11,
-    ERR_AUTH = -12,       // TLS or credentials refused
-    ERR_UNAVAILABLE = -13,// not now; trying again may help
-    ERR_AGAIN = -14,      // would block; not an error to report
+    ERR_AUTH = -12,        // TLS or credentials refused
+    ERR_UNAVAILABLE = -13, // not now; trying again may help
+    ERR_AGAIN = -14,       // would block; not an error to report
 };
 
 enum { ERR_MSG_MAX = 512 };

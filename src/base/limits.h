@@ -7,16 +7,16 @@
 
 enum {
     // GPUs and nodes
-    LIMIT_GPUS_PER_NODE = 64,           // a node with 16 GPUs x 7 MIG instances is 112: see entities
-    LIMIT_GPU_ENTITIES_PER_NODE = 256,  // GPUs and MIG instances together
-    LIMIT_OWNERS_PER_GPU = 64,          // time-sliced replicas
+    LIMIT_GPUS_PER_NODE = 64,          // a node with 16 GPUs x 7 MIG instances is 112: see entities
+    LIMIT_GPU_ENTITIES_PER_NODE = 256, // GPUs and MIG instances together
+    LIMIT_OWNERS_PER_GPU = 64,         // time-sliced replicas
     LIMIT_NODES = 20000,
 
     // Text pages and files
-    LIMIT_METRICS_PAGE_BYTES = 16 << 20,// a scraped page
-    LIMIT_METRICS_LINE_BYTES = 1 << 20, // one line of it
-    LIMIT_METRICS_SERIES = 200000,      // samples read from one page
-    LIMIT_METRICS_LABELS = 64,          // labels of one series
+    LIMIT_METRICS_PAGE_BYTES = 16 << 20, // a scraped page
+    LIMIT_METRICS_LINE_BYTES = 1 << 20,  // one line of it
+    LIMIT_METRICS_SERIES = 200000,       // samples read from one page
+    LIMIT_METRICS_LABELS = 64,           // labels of one series
     LIMIT_CONFIG_BYTES = 4 << 20,
     LIMIT_REPLAY_BYTES = 64 << 20,
 
@@ -24,8 +24,8 @@ enum {
     LIMIT_HTTP_HEAD_BYTES = 16 << 10,
     LIMIT_HTTP_HEADERS = 64,
     LIMIT_HTTP_BODY_BYTES = 1 << 20,
-    LIMIT_HTTP_CONNECTIONS = 512,       // a listener; more are closed at accept
-    LIMIT_HTTP_HEAD_MS = 10000,         // from the first byte (or accept) to the end of the head
+    LIMIT_HTTP_CONNECTIONS = 512, // a listener; more are closed at accept
+    LIMIT_HTTP_HEAD_MS = 10000,   // from the first byte (or accept) to the end of the head
     LIMIT_HTTP_IDLE_MS = 75000,
     LIMIT_HTTP_WRITE_STALL_MS = 30000,
 
@@ -39,34 +39,34 @@ enum {
     LIMIT_DEMAND_SOURCES = 64,
 
     // HTTP/2 and gRPC
-    LIMIT_GRPC_MESSAGE_BYTES = 4 << 20, // received by a client
-    LIMIT_GRPC_REQUEST_BYTES = 64 << 10,// received by a server
-    LIMIT_GRPC_UNPACK_FACTOR = 16,      // unpacked size / message size
-    LIMIT_GRPC_UNPACK_BASE_BYTES = 4096,// added to that: a message of 0 bytes unpacks to a struct
-    LIMIT_GRPC_UNPACK_DEPTH = 16,       // messages inside messages
+    LIMIT_GRPC_MESSAGE_BYTES = 4 << 20,  // received by a client
+    LIMIT_GRPC_REQUEST_BYTES = 64 << 10, // received by a server
+    LIMIT_GRPC_UNPACK_FACTOR = 16,       // unpacked size / message size
+    LIMIT_GRPC_UNPACK_BASE_BYTES = 4096, // added to that: a message of 0 bytes unpacks to a struct
+    LIMIT_GRPC_UNPACK_DEPTH = 16,        // messages inside messages
     // Requests of one connection (of one server) that wait or run, packed and unpacked.
     LIMIT_GRPC_CONN_REQUEST_BYTES = 32 << 20,
     LIMIT_GRPC_SERVER_REQUEST_BYTES = 256 << 20,
     LIMIT_GRPC_CONN_SEND_BYTES = 64 << 20, // unsent message bytes of one connection's streams
     LIMIT_GRPC_STATUS_MESSAGE_BYTES = 1024,
-    LIMIT_GRPC_PATH_BYTES = 256,        // "/package.Service/Method"
-    LIMIT_GRPC_STREAMS = 4096,          // concurrent, a connection
+    LIMIT_GRPC_PATH_BYTES = 256, // "/package.Service/Method"
+    LIMIT_GRPC_STREAMS = 4096,   // concurrent, a connection
     LIMIT_GRPC_HEADER_BYTES = 8 << 10,
     LIMIT_GRPC_SEND_QUEUE_BYTES = 1 << 20, // unsent bytes of one stream
     LIMIT_GRPC_CONNECTIONS = 12000,
     LIMIT_GRPC_AGENT_CONNECTIONS = 64,
-    LIMIT_GRPC_HANDSHAKE_MS = 10000,    // accept to the end of TLS and the HTTP/2 preface
-    LIMIT_GRPC_IDLE_MS = 900000,        // no stream open: GOAWAY
-    LIMIT_GRPC_KEEPALIVE_MS = 60000,    // nothing read for so long: the server sends a PING,
-    LIMIT_GRPC_KEEPALIVE_TIMEOUT_MS = 20000, // and cuts the connection when nothing comes
-    LIMIT_GRPC_WRITE_STALL_MS = 30000,  // the peer takes no byte of what waits
+    LIMIT_GRPC_HANDSHAKE_MS = 10000,          // accept to the end of TLS and the HTTP/2 preface
+    LIMIT_GRPC_IDLE_MS = 900000,              // no stream open: GOAWAY
+    LIMIT_GRPC_KEEPALIVE_MS = 60000,          // nothing read for so long: the server sends a PING,
+    LIMIT_GRPC_KEEPALIVE_TIMEOUT_MS = 20000,  // and cuts the connection when nothing comes
+    LIMIT_GRPC_WRITE_STALL_MS = 30000,        // the peer takes no byte of what waits
     LIMIT_GRPC_OUTPUT_HIGH_BYTES = 256 << 10, // unwritten bytes of a connection: reading pauses
     // Frames that cost work and carry none (PING, SETTINGS, RST_STREAM, ...), a connection: a
     // bucket of so many, refilled a second by so many; useful frames refill it too.
     LIMIT_GRPC_CONTROL_BURST = 1000,
     LIMIT_GRPC_CONTROL_RATE = 100,
-    LIMIT_GRPC_RESET_BURST = 2000,      // RST_STREAM by the peer: bucket,
-    LIMIT_GRPC_RESET_RATE = 200,        // and refill a second (rapid reset)
+    LIMIT_GRPC_RESET_BURST = 2000, // RST_STREAM by the peer: bucket,
+    LIMIT_GRPC_RESET_RATE = 200,   // and refill a second (rapid reset)
     LIMIT_GRPC_CONTINUATIONS = 8,
     LIMIT_GRPC_SETTINGS_ENTRIES = 32,
     LIMIT_GRPC_OUTBOUND_ACKS = 1000,    // PING and SETTINGS acknowledgements that wait
@@ -79,8 +79,12 @@ enum {
     LIMIT_EXPRESSION_DEPTH = 32,
     LIMIT_PODS_PER_WORKLOAD = 4096,
     LIMIT_WORKLOADS = 20000,
-    LIMIT_RECORDS_PER_WORKLOAD = 64,    // decisions kept in memory
-    LIMIT_REPLICAS = 1000000,           // a decision is never larger
+    LIMIT_RECORDS_PER_WORKLOAD = 64, // decisions kept in memory
+    LIMIT_REPLICAS = 1000000,        // a decision is never larger
+
+    // Log: a line fits a pipe whole (PIPE_BUF)
+    LIMIT_LOG_LINE_BYTES = 4096,
+    LIMIT_LOG_VALUE_BYTES = 1024,
 
     // Threads
     LIMIT_QUEUE_ITEMS = 65536,

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Structured log to one file descriptor: logfmt or JSON lines, levels, a rate limit for each call
- * site (10 lines, then one a minute with `suppressed=N`: a fault is said once, with a rate). For programs (agent/,
- * scaler/, cmd/, playground/); library code returns errors instead. Thread-safe: a line is one
- * write(2). A full disk or closed pipe loses lines, is counted, and never blocks or ends the program.
+ * site above debug (10 lines, then one a minute with `suppressed=N`: a fault is said once, with a
+ * rate). For programs (agent/, scaler/, cmd/, playground/); library code returns errors instead.
+ * Thread-safe: a line is one write(2). A full disk, a closed pipe or one that nobody empties loses
+ * lines, is counted, and never blocks or ends the program.
+ * Keys are literals of [a-z_]. Values may hold anything: what could forge a line or steer a
+ * terminal is escaped. Values are cut at LIMIT_LOG_VALUE_BYTES, lines at LIMIT_LOG_LINE_BYTES (a
+ * field that no longer fits is left out and the line ends with truncated=true).
  *
  *     log_warn("engine scrape failed", LOG_STR("pod", name), LOG_ERR(&e), LOG_DUR("took", ns));
  */
@@ -31,9 +35,9 @@ struct log_field {
 
 // A call site's rate limiter; static, zeroed.
 struct log_site {
-    int64_t window_start_ns;
-    uint32_t in_window;
-    uint32_t suppressed;
+    int64_t window_start_ns; // of the last line that went out
+    uint32_t in_window;      // lines that went out without a quiet minute between them
+    uint32_t suppressed;     // held back since
 };
 
 #define LOG_STR(k, v) ((struct log_field){.key = (k), .kind = LOG_F_STR, .s = str_from(v)})
@@ -44,10 +48,15 @@ struct log_site {
 #define LOG_BOOL(k, v) ((struct log_field){.key = (k), .kind = LOG_F_BOOL, .b = (v)})
 #define LOG_ERR(e) LOG_STR("error", (e)->msg)
 
+// Before the first line: stderr, logfmt, info. Ignores SIGPIPE where nobody handles it.
 void log_setup(int fd, enum log_format format, enum log_level level, const char *program);
+// "debug", "info", "warn", "error"; "logfmt", "json": 0 or ERR_PARSE.
 int log_level_parse(struct str s, enum log_level *ret);
 int log_format_parse(struct str s, enum log_format *ret);
 uint64_t log_lost_lines(void); // lines that could not be written
+
+// The rate limit alone: may a line go out at now_ns, and how many were held back since the last?
+bool log_site_admit(struct log_site *site, int64_t now_ns, uint32_t *ret_suppressed);
 
 void log_write_(enum log_level level, struct log_site *site, const char *msg,
                 const struct log_field *fields);

@@ -9,10 +9,11 @@
 
 void *mem_alloc(size_t n) __attribute__((malloc, alloc_size(1)));
 void *mem_zalloc(size_t n) __attribute__((malloc, alloc_size(1)));
-void *mem_array(size_t count, size_t size);             // zeroed; NULL on overflow
-void *mem_resize(void *p, size_t count, size_t size);   // realloc of count * size, NULL on overflow
+void *mem_array(size_t count, size_t size);           // zeroed; NULL on overflow
+void *mem_resize(void *p, size_t count, size_t size); // realloc of count * size; NULL: p is kept
+void *mem_alloc_aligned(size_t align, size_t n);      // align: a power of two
 char *mem_strdup(const char *s);
-char *mem_strndup(const char *s, size_t n);             // always NUL-terminated
+char *mem_strndup(const char *s, size_t n); // always NUL-terminated
 void mem_free(void *p);
 
 // Tests only: the allocation numbered `n` (1 = the next one) of this thread and all after it fail
