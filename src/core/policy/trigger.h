@@ -28,8 +28,11 @@ struct trigger_kv {
 // rows.
 struct trigger_preset {
     const char *name;
-    bool continuous_batching; // GPU activity saturates from the first request on: it never sizes
-    uint32_t provides;        // bit i: engine_value i (core/signal/sample.h)
+    bool continuous_batching;
+    uint32_t linear;   // bit s: signal s grows with the load up to capacity (GPU and SM activity of
+                       // an engine that does one request at a time), so it sizes; other GPU signals
+                       // saturate
+    uint32_t provides; // bit i: its page has engine_value i (core/signal/sample.h)
 };
 
 enum trigger_role {

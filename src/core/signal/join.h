@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Whose GPU is it: the readings of all nodes, found by the pod that holds the GPU. One join serves
- * all workloads of a scaler; one thread owns it.
+ * Whose GPU is it: the readings of all nodes' GPUs, found by the pod that holds the GPU. One join
+ * serves all workloads of a scaler; one thread owns it. Who keeps the list of GPUs
+ * (source/agents.h, by UUID) holds the handles.
  *
- * What is not known stays unknown. A GPU whose holder the agent cannot tell (owners_known false),
- * that is lost, or that several pods share keeps its place with its pods but shows no value:
- * whole-GPU activity says nothing about one of several pods on it. A node whose stream ends is not
- * forgotten: its readings age, and every reader has a limit of age.
+ * What is not known stays unknown. A GPU whose holder the agent cannot tell, that is lost, or that
+ * several pods share keeps its place with its pods but shows no value: whole-GPU activity says
+ * nothing about one of several pods on it. When a node's stream ends its GPUs stay: their readings
+ * age, and every reader has a limit of age.
  */
 #pragma once
 
@@ -20,57 +21,48 @@
 #include "core/signal/signal.h"
 
 struct signal_join;
+struct signal_gpu; // a GPU or MIG instance
 
 int signal_join_new(struct signal_join **ret);
-struct signal_join *signal_join_free(struct signal_join *j); // after all its workloads
+struct signal_join *signal_join_free(struct signal_join *j); // after all its workloads and GPUs
 
-struct signal_join_owner_name {
+// A GPU without owners and reading. 0 or ERR_NOMEM.
+int signal_gpu_new(struct signal_join *j, struct signal_gpu **ret);
+struct signal_gpu *signal_gpu_free(struct signal_join *j, struct signal_gpu *g); // it is gone
+
+struct signal_owner {
     struct str namespace_, pod;
 };
 
-// One GPU or MIG instance of a node as its agent says it now.
-struct signal_join_gpu {
-    struct str node; // the agent's identity
-    uint32_t id;     // within node and boot_id
-    struct str uuid;
-    bool lost;         // enumerated, does not answer
-    bool owners_known; // false: the owners before are kept, the values unknown to them
-    const struct signal_join_owner_name *owners; // containers of one pod may repeat it
-    size_t owner_count;
-    const struct gpu_reading *reading; // NULL: none yet
-    int64_t at_ns; // when it was read: arrival minus the age that the agent told
-};
+// Who holds it, in full. `known` false: nobody can tell now; the owners before keep it, and its
+// values are unknown to them. Containers of one pod may repeat it. 0; ERR_NOMEM or ERR_LIMIT
+// (LIMIT_OWNERS_PER_GPU): then, too, the owners before keep it without values.
+int signal_gpu_set_owners(struct signal_join *j, struct signal_gpu *g, bool known,
+                          const struct signal_owner *owners, size_t n);
+// What it showed at at_ns (arrival minus the age that the agent told); the same values may be told
+// again with a newer time. A reading older than the last is ignored. `lost`: it is enumerated but
+// does not answer; the reading is its last and counts as unknown.
+void signal_gpu_set_reading(struct signal_gpu *g, const struct gpu_reading *r, int64_t at_ns,
+                            bool lost);
 
-// 0; ERR_NOMEM; ERR_LIMIT (LIMIT_GPU_ENTITIES_PER_NODE, LIMIT_OWNERS_PER_GPU, LIMIT_NODES): then
-// the GPU is unchanged. A reading not newer than the last is ignored, its owners are not.
-int signal_join_update(struct signal_join *j, const struct signal_join_gpu *gpu);
-// Only the age of an unchanged reading (the stream's heartbeat): it was still so at at_ns.
-void signal_join_touch(struct signal_join *j, struct str node, uint32_t id, int64_t at_ns);
-void signal_join_remove(struct signal_join *j, struct str node, uint32_t id); // the GPU is gone
-// A full message follows: GPUs of the node that are not updated before signal_join_full_end are
-// removed.
-void signal_join_full_begin(struct signal_join *j, struct str node);
-void signal_join_full_end(struct signal_join *j, struct str node);
-// The node is no longer ours to read (out of the list, a new boot_id).
-void signal_join_remove_node(struct signal_join *j, struct str node);
-
-// The pod's GPUs. The handle is counted: one release for each get.
-struct signal_join_pod;
+// The pod's GPUs. The handle is counted: one release for each get. 0 or ERR_NOMEM.
+struct signal_pod_gpus;
 int signal_join_pod_get(struct signal_join *j, struct str namespace_, struct str pod,
-                        struct signal_join_pod **ret);
-void signal_join_pod_release(struct signal_join *j, struct signal_join_pod *p); // NULL-safe
+                        struct signal_pod_gpus **ret);
+void signal_join_pod_release(struct signal_join *j, struct signal_pod_gpus *p); // NULL-safe
 
-struct signal_join_level {
-    uint32_t gpus;     // GPUs that the pod holds
+struct signal_level {
+    uint32_t gpus;     // that the pod holds
     uint32_t known;    // of them with a fresh value of their own
-    double sum;        // over the known
-    int64_t oldest_ns; // oldest reading among the known
     uint32_t shared;   // of the unknown: shared with another pod
+    double sum;        // over the known
+    int64_t oldest_ns; // time of the oldest reading among the known; INT64_MIN: none
+    int64_t newest_ns;
 };
-// A GPU signal over the pod's GPUs, readings not older than max_age_ns at now_ns.
-void signal_join_pod_level(const struct signal_join_pod *p, enum signal s, int64_t now_ns,
-                           int64_t max_age_ns, struct signal_join_level *ret);
+// A GPU signal over the pod's GPUs, readings not older than max_age_ns at now_ns. p may be NULL.
+void signal_join_pod_level(const struct signal_pod_gpus *p, enum signal s, int64_t now_ns,
+                           int64_t max_age_ns, struct signal_level *ret);
 
-// One GPU's value of a signal, from a reading: memory used / (used + free + reserved) in percent;
+// One GPU's value of a signal, in the signal's unit. Memory is used / (used + free + reserved);
 // utilization, where it is not measured (MIG), is the graphics engine's activity. False: unknown.
 bool signal_of_reading(const struct gpu_reading *r, enum signal s, double *ret);

@@ -10,16 +10,16 @@
 #include <stdint.h>
 
 enum engine_value {
-    ENGINE_QUEUE,              // gauge: requests waiting
-    ENGINE_RUNNING,            // gauge: requests being served
-    ENGINE_KV_CACHE_RATIO,     // gauge 0..1: the fullest rank
-    ENGINE_REQUESTS_TOTAL,     // counter: requests finished (see preset: or arrived)
+    ENGINE_QUEUE,                   // gauge: requests waiting
+    ENGINE_RUNNING,                 // gauge: requests being served
+    ENGINE_KV_CACHE_RATIO,          // gauge 0..1: the fullest rank
+    ENGINE_REQUESTS_TOTAL,          // counter: requests finished (see preset: or arrived)
     ENGINE_PROMPT_TOKENS_TOTAL,     // counter
     ENGINE_GENERATION_TOKENS_TOTAL, // counter
-    ENGINE_ITL_SUM_S,          // inter-token latency histogram's sum
+    ENGINE_ITL_SUM_S,               // inter-token latency histogram's sum
     ENGINE_ITL_COUNT,
-    ENGINE_AWAKE,              // gauge: 0 sleeps (holds its GPU, serves nothing), 1 serves; unknown:
-                               // the engine has no such state
+    ENGINE_AWAKE, // gauge: 0 sleeps (holds its GPU, serves nothing), 1 serves; unknown:
+                  // the engine has no such state
     ENGINE_VALUE_MAX,
 };
 

@@ -23,8 +23,7 @@ const struct signal_info signals[SIGNAL_MAX] = {
                                  "requests a second that one replica serves, above 0"),
     [SIGNAL_TOKEN_RATE] = LOAD("tokenRate", "/s", SIGNAL_FROM_ENGINE,
                                "generated tokens a second that one replica serves, above 0"),
-    [SIGNAL_QUEUE] =
-        LOAD("queue", "", SIGNAL_FROM_ENGINE, "waiting requests a replica, above 0"),
+    [SIGNAL_QUEUE] = LOAD("queue", "", SIGNAL_FROM_ENGINE, "waiting requests a replica, above 0"),
     [SIGNAL_RUNNING] = LOAD("running", "", SIGNAL_FROM_ENGINE,
                             "running requests of one replica at its capacity, above 0"),
     [SIGNAL_DEMAND] = LOAD("demand", "/s", SIGNAL_FROM_DEMAND,
