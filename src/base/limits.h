@@ -17,6 +17,7 @@ enum {
     LIMIT_METRICS_LINE_BYTES = 1 << 20,  // one line of it
     LIMIT_METRICS_SERIES = 200000,       // samples read from one page
     LIMIT_METRICS_LABELS = 64,           // labels of one series
+    LIMIT_PAGE_SERIES = 4096,            // series of interest on one engine's or demand's page
     LIMIT_CONFIG_BYTES = 4 << 20,
     LIMIT_REPLAY_BYTES = 64 << 20,
 

@@ -93,6 +93,8 @@ int engine_preset_find(struct str name, const struct engine_preset **ret, struct
 // "queue", "running", "kvCache", ...: for messages and JSON.
 const char *engine_value_name(enum engine_value v);
 bool engine_value_is_counter(enum engine_value v);
+// The newest spelling of a value's metric, NULL when the engine does not tell it.
+const char *engine_preset_metric(const struct engine_preset *p, enum engine_value v);
 // The names that would be read for a value, as a message says it: "vllm:kv_cache_usage_perc or
 // vllm:gpu_cache_usage_perc"; nothing when the engine does not tell it. 0, ERR_LIMIT, ERR_NOMEM.
 int engine_preset_names(const struct engine_preset *p, enum engine_value v, struct buf *out);

@@ -55,19 +55,20 @@ struct prom_parser {
     void *ctx;
     const struct str *selected; // borrowed
     size_t n_selected;
+    uint64_t selected_lengths; // bit n & 63 for each length n among them
 
     struct buf carry;   // the unfinished last line of the bytes so far
     struct buf scratch; // unescaped label values of the current line
     struct buf family;  // name of the last TYPE line
     enum prom_type family_type;
-    struct buf last_name; // of the last sample line, and what was decided about it
+    struct buf last_name; // of the last sample line, with what was decided about it:
     enum prom_type last_type;
     int last_selected;
 
-    uint64_t lines, bytes, samples;
-    int rc; // first failure: sticks
-    struct err error;
+    uint64_t lines, bytes, samples; // so far
+    int rc;                         // first failure: sticks
     enum prom_fault fault;
+    struct err error;
     struct prom_label labels[PROM_LABELS_MAX];
 };
 
@@ -98,5 +99,6 @@ static inline enum prom_fault prom_parser_fault(const struct prom_parser *p) {
 const char *prom_fault_name(enum prom_fault f);
 
 // A number as the format has it (Go's ParseFloat without hex and '_'; correctly rounded):
-// 0 or ERR_PARSE. NaN, Inf, Infinity in any case, with a sign.
+// 0 or ERR_PARSE. NaN without, Inf and Infinity with or without a sign, in any case. A number too
+// large for a double is malformed, one too small is 0.
 int prom_parse_double(struct str s, double *ret);

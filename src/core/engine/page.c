@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * An engine's page through its preset. At the start the row is laid out flat: a slot for each term
+ * of each way of each value, and a list of the names that slots want. Samples are added up in all
+ * slots that want them; at the end each value takes its first way that was there.
+ */
+#include "core/engine/page.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "core/engine/series.h"
+
+// One term's sum so far. The slots of a page stand in the row's order: by value, way, term, and the
+// way's divisor last.
+struct slot {
+    const struct engine_term *term;
+    enum engine_combine combine;
+    int next; // slot that wants the same name, -1: none
+    double value;
+    uint32_t series; // added so far
+    bool bad;        // one of them was NaN or infinite
+};
+
+struct engine_page {
+    const struct engine_preset *preset;
+    struct prom_parser parser;
+    struct series_seen seen;
+    uint64_t duplicates;
+    struct slot *slots;
+    size_t n_slots;
+    struct str *names; // that slots want
+    int *first_slot;   // of each name
+    size_t n_names;
+};
+
+static bool word_in(struct str word, const char *list) {
+    struct str rest = str_from(list);
+    while (rest.n)
+        if (str_eq(str_cut(&rest, ' '), word))
+            return true;
+    return false;
+}
+
+static bool passes(const struct engine_filter *f, const struct prom_sample *s) {
+    struct str value = series_label(s, str_from(f->label));
+    switch (f->op) {
+    case ENGINE_LABEL_IS:
+        return str_eqc(value, f->value);
+    case ENGINE_LABEL_IS_OR_ABSENT:
+        return value.n == 0 || str_eqc(value, f->value);
+    case ENGINE_LABEL_NONE_OF:
+        return value.n == 0 || !word_in(value, f->value);
+    }
+    return false;
+}
+
+static bool wanted(const struct engine_term *t, const struct prom_sample *s) {
+    for (unsigned i = 0; i < ENGINE_FILTERS_MAX && t->where[i].label; i++)
+        if (!passes(&t->where[i], s))
+            return false;
+    return true;
+}
+
+static void slot_add(struct slot *slot, double v) {
+    if (!isfinite(v)) {
+        slot->bad = true;
+        v = 0;
+    }
+    if (slot->series++ == 0)
+        slot->value = v;
+    else if (slot->combine == ENGINE_SUM)
+        slot->value += v;
+    else if (slot->combine == ENGINE_MAX ? v > slot->value : v < slot->value)
+        slot->value = v;
+}
+
+static int on_sample(void *ctx, const struct prom_sample *s, struct err *e) {
+    struct engine_page *pg = ctx;
+    bool of_interest = false;
+    for (int i = pg->first_slot[s->selected]; i >= 0; i = pg->slots[i].next) {
+        struct slot *slot = &pg->slots[i];
+        if (!wanted(slot->term, s))
+            continue;
+        bool repeated = false;
+        int r = of_interest ? 0 : series_seen_before(&pg->seen, s, &repeated, e);
+        if (r < 0)
+            return r;
+        if (repeated) {
+            pg->duplicates++;
+            return 0;
+        }
+        of_interest = true;
+        slot_add(slot, s->value);
+    }
+    return 0;
+}
+
+static void add_slot(struct engine_page *pg, const struct engine_term *t,
+                     enum engine_combine combine) {
+    struct str name = str_from(t->name);
+    size_t i = 0;
+    while (i < pg->n_names && !str_eq(pg->names[i], name))
+        i++;
+    if (i == pg->n_names) {
+        pg->names[pg->n_names++] = name;
+        pg->first_slot[i] = -1;
+    }
+    pg->slots[pg->n_slots] = (struct slot){
+        .term = t, .combine = combine, .next = pg->first_slot[i]};
+    pg->first_slot[i] = (int)pg->n_slots++;
+}
+
+static unsigned way_terms(const struct engine_way *way) {
+    unsigned n = 0;
+    while (n < ENGINE_TERMS_MAX && way->add[n].name)
+        n++;
+    return n;
+}
+
+static unsigned way_slots(const struct engine_way *way) {
+    return way_terms(way) + (way->per.name ? 1 : 0);
+}
+
+static void lay_out(struct engine_page *pg) {
+    for (unsigned v = 0; v < ENGINE_VALUE_MAX; v++)
+        for (unsigned w = 0; w < ENGINE_WAYS_MAX; w++) {
+            const struct engine_way *way = &pg->preset->values[v].ways[w];
+            for (unsigned t = 0; t < way_terms(way); t++)
+                add_slot(pg, &way->add[t], way->combine);
+            if (way->per.name)
+                add_slot(pg, &way->per, ENGINE_SUM);
+        }
+}
+
+static size_t preset_slots(const struct engine_preset *p) {
+    size_t n = 0;
+    for (unsigned v = 0; v < ENGINE_VALUE_MAX; v++)
+        for (unsigned w = 0; w < ENGINE_WAYS_MAX; w++)
+            n += way_slots(&p->values[v].ways[w]);
+    return n;
+}
+
+int engine_page_new(struct engine_page **ret, const struct engine_preset *preset, struct err *e) {
+    size_t n = preset_slots(preset);
+    struct engine_page *pg = mem_zalloc(sizeof(*pg));
+    if (!pg)
+        return err_set(e, ERR_NOMEM, "no memory");
+    pg->preset = preset;
+    pg->slots = mem_array(n, sizeof(*pg->slots));
+    pg->names = mem_array(n, sizeof(*pg->names));
+    pg->first_slot = mem_array(n, sizeof(*pg->first_slot));
+    series_seen_init(&pg->seen);
+    prom_parser_init(&pg->parser, on_sample, pg);
+    if (!pg->slots || !pg->names || !pg->first_slot) {
+        engine_page_free(pg);
+        return err_set(e, ERR_NOMEM, "no memory");
+    }
+    lay_out(pg);
+    prom_parser_select(&pg->parser, pg->names, pg->n_names);
+    *ret = pg;
+    return 0;
+}
+
+struct engine_page *engine_page_free(struct engine_page *pg) {
+    if (pg) {
+        prom_parser_done(&pg->parser);
+        vec_done(&pg->seen);
+        mem_free(pg->slots);
+        mem_free(pg->names);
+        mem_free(pg->first_slot);
+        mem_free(pg);
+    }
+    return NULL;
+}
+
+void engine_page_reset(struct engine_page *pg) {
+    prom_parser_reset(&pg->parser);
+    vec_clear(&pg->seen);
+    pg->duplicates = 0;
+    for (size_t i = 0; i < pg->n_slots; i++) {
+        pg->slots[i].value = 0;
+        pg->slots[i].series = 0;
+        pg->slots[i].bad = false;
+    }
+}
+
+int engine_page_feed(struct engine_page *pg, const char *bytes, size_t n, struct err *e) {
+    return prom_parser_feed(&pg->parser, bytes, n, e);
+}
+
+enum prom_fault engine_page_fault(const struct engine_page *pg) {
+    return prom_parser_fault(&pg->parser);
+}
+
+static bool way_present(const struct engine_way *way, const struct slot *slots) {
+    for (unsigned i = 0; i < way_slots(way); i++)
+        if (slots[i].series == 0 && !slots[i].term->optional)
+            return false;
+    return true;
+}
+
+static double slot_value(const struct slot *s) {
+    return s->term->factor != 0 ? s->value * s->term->factor : s->value;
+}
+
+// The way's value; NaN when a series of it is not a number or the divisor is not positive.
+static double way_value(const struct engine_way *way, const struct slot *slots) {
+    double sum = 0;
+    bool difference = false;
+    unsigned n = way_terms(way);
+    for (unsigned t = 0; t < n; t++) {
+        if (slots[t].bad)
+            return NAN;
+        sum += slot_value(&slots[t]);
+        difference |= way->add[t].factor < 0;
+    }
+    if (difference && sum < 0) // two gauges of one page are not read at the same instant
+        sum = 0;
+    if (!way->per.name)
+        return sum;
+    double per = slot_value(&slots[n]);
+    return slots[n].bad || per <= 0 ? NAN : sum / per;
+}
+
+static bool in_range(enum engine_value v, double x) {
+    bool ratio = v == ENGINE_KV_CACHE_RATIO || v == ENGINE_AWAKE;
+    return isfinite(x) && x >= 0 && (!ratio || x <= 1);
+}
+
+// `slots` is the value's first. Returns the next value's.
+static const struct slot *read_value(const struct engine_page *pg, enum engine_value v,
+                                     const struct slot *slots, struct engine_page_result *res) {
+    const struct engine_way *ways = pg->preset->values[v].ways;
+    bool found = false;
+    for (unsigned w = 0; w < ENGINE_WAYS_MAX && ways[w].add[0].name; w++) {
+        if (!found && way_present(&ways[w], slots)) {
+            double x = way_value(&ways[w], slots);
+            if (in_range(v, x))
+                SAMPLE_SET(&res->sample, v, x);
+            else
+                res->bad |= 1u << v;
+            found = true;
+        }
+        slots += way_slots(&ways[w]);
+    }
+    if (!found && ways[0].add[0].name)
+        res->missing |= 1u << v;
+    return slots;
+}
+
+// The page is well-formed and tells nothing: names the first metrics that were looked for.
+static int fail_empty(const struct engine_page *pg, const struct engine_page_result *res,
+                      struct err *e) {
+    const struct engine_preset *p = pg->preset;
+    char names[256] = "";
+    size_t at = 0;
+    for (unsigned v = 0, n = 0; v < ENGINE_VALUE_MAX && n < 3; v++) {
+        const char *metric = engine_preset_metric(p, (enum engine_value)v);
+        if (!metric)
+            continue;
+        int w = snprintf(names + at, sizeof(names) - at, "%s%s", n++ ? ", " : "", metric);
+        at += w > 0 && (size_t)w < sizeof(names) - at ? (size_t)w : 0;
+    }
+    return err_set(e, ERR_NOTFOUND,
+                   "%llu samples, none of them of engine \"%s\" (looked for %s, ...): wrong port, "
+                   "path or engine, or metrics not enabled%s%s",
+                   (unsigned long long)res->samples, p->name, names, p->enable ? ": " : "",
+                   p->enable ? p->enable : "");
+}
+
+int engine_page_finish(struct engine_page *pg, bool complete, struct engine_page_result *ret,
+                       struct err *e) {
+    int r = prom_parser_finish(&pg->parser, complete, e);
+    if (r < 0)
+        return r;
+    struct engine_page_result res = {.samples = pg->parser.samples, .duplicates = pg->duplicates};
+    const struct slot *slots = pg->slots;
+    for (unsigned v = 0; v < ENGINE_VALUE_MAX; v++)
+        slots = read_value(pg, (enum engine_value)v, slots, &res);
+    *ret = res;
+    return res.sample.valid || res.bad ? 0 : fail_empty(pg, &res, e);
+}
+
+int engine_page_describe(const struct engine_preset *p, uint32_t values, struct buf *out) {
+    size_t start = out->len;
+    int r = 0;
+    for (unsigned v = 0; v < ENGINE_VALUE_MAX && r == 0; v++) {
+        if (!(values >> v & 1))
+            continue;
+        r = buf_addf(out, "%s%s (", out->len > start ? ", " : "",
+                     engine_value_name((enum engine_value)v));
+        if (r == 0)
+            r = engine_preset_names(p, (enum engine_value)v, out);
+        if (r == 0)
+            r = buf_add_byte(out, ')');
+    }
+    if (r < 0)
+        buf_truncate(out, start);
+    return r;
+}
