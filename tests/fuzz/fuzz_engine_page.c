@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Engine pages through each preset: any bytes in two pieces; a value that is told is finite and in
+ * its range, and each value is in one of valid, missing, bad at most.
+ */
+#include <math.h>
+#include <stdlib.h>
+
+#include "core/engine/page.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void require(bool ok) {
+    if (!ok)
+        abort();
+}
+
+static void check(const struct engine_page_result *res) {
+    const struct engine_sample *s = &res->sample;
+    require((s->valid & res->missing) == 0 && (s->valid & res->bad) == 0 &&
+            (res->missing & res->bad) == 0);
+    for (int v = 0; v < ENGINE_VALUE_MAX; v++)
+        if (SAMPLE_HAS(s, v))
+            require(isfinite(s->v[v]) && s->v[v] >= 0);
+    if (SAMPLE_HAS(s, ENGINE_KV_CACHE_RATIO))
+        require(s->v[ENGINE_KV_CACHE_RATIO] <= 1);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    const char *p = (const char *)data;
+    for (unsigned i = 0; i < engine_presets_n; i++) {
+        struct engine_page *pg;
+        struct engine_page_result res = {0};
+        struct err e = {0};
+        if (engine_page_new(&pg, &engine_presets[i], &e) < 0)
+            continue;
+        int r = engine_page_feed(pg, p, size / 2, &e);
+        if (r == 0)
+            r = engine_page_feed(pg, p + size / 2, size - size / 2, &e);
+        if (r == 0)
+            r = engine_page_finish(pg, size & 1, &res, &e);
+        require(r == 0 || e.msg[0]);
+        if (r == 0 || r == ERR_NOTFOUND)
+            check(&res);
+        engine_page_free(pg);
+    }
+    return 0;
+}
