@@ -11,6 +11,8 @@ enum {
     LIMIT_GPU_ENTITIES_PER_NODE = 256, // GPUs and MIG instances together
     LIMIT_OWNERS_PER_GPU = 64,         // time-sliced replicas
     LIMIT_NODES = 20000,
+    LIMIT_SIM_LOAD_BYTES = 4096,        // one datagram that tells load
+    LIMIT_SIM_LOAD_DATAGRAMS = 256,     // taken in one call
 
     // Text pages and files
     LIMIT_METRICS_PAGE_BYTES = 16 << 20, // a scraped page
