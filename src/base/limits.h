@@ -58,6 +58,7 @@ enum {
     LIMIT_GRPC_SEND_QUEUE_BYTES = 1 << 20, // unsent bytes of one stream
     LIMIT_GRPC_CONNECTIONS = 12000,
     LIMIT_GRPC_AGENT_CONNECTIONS = 64,
+    LIMIT_AGENT_STREAMS = 256, // Watch streams of one agent
     LIMIT_GRPC_HANDSHAKE_MS = 10000,          // accept to the end of TLS and the HTTP/2 preface
     LIMIT_GRPC_IDLE_MS = 900000,              // no stream open: GOAWAY
     LIMIT_GRPC_KEEPALIVE_MS = 60000,          // nothing read for so long: the server sends a PING,

@@ -79,9 +79,10 @@ static void advance(struct sim_gpu *g, double watts, int64_t now_ns) {
 }
 
 static void read_memory(double used, struct gpu_reading *r) {
-    gpu_reading_set(r, GPU_MEMORY_USED_BYTES, floor(used));
+    used = floor(used / MIB) * MIB;
+    gpu_reading_set(r, GPU_MEMORY_USED_BYTES, used);
     gpu_reading_set(r, GPU_MEMORY_RESERVED_BYTES, reserved_bytes);
-    gpu_reading_set(r, GPU_MEMORY_FREE_BYTES, total_bytes - reserved_bytes - floor(used));
+    gpu_reading_set(r, GPU_MEMORY_FREE_BYTES, total_bytes - reserved_bytes - used);
 }
 
 static double ppm(double ratio) {
