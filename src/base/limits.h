@@ -7,12 +7,14 @@
 
 enum {
     // GPUs and nodes
+    LIMIT_NODES = 20000,               // agents' addresses
     LIMIT_GPUS_PER_NODE = 64,          // a node with 16 GPUs x 7 MIG instances is 112: see entities
     LIMIT_GPU_ENTITIES_PER_NODE = 256, // GPUs and MIG instances together
     LIMIT_OWNERS_PER_GPU = 64,         // time-sliced replicas
-    LIMIT_NODES = 20000,
-    LIMIT_SIM_LOAD_BYTES = 4096,        // one datagram that tells load
-    LIMIT_SIM_LOAD_DATAGRAMS = 256,     // taken in one call
+    LIMIT_SIM_LOAD_BYTES = 4096,       // one datagram that tells load
+    LIMIT_SIM_LOAD_DATAGRAMS = 256,    // taken in one call
+    LIMIT_AGENT_TARGETS = 1024,        // configured HOST:PORT entries
+    LIMIT_AGENT_CONNECTING = 512,      // connections being made at once
 
     // Text pages and files
     LIMIT_METRICS_PAGE_BYTES = 16 << 20, // a scraped page
@@ -58,7 +60,7 @@ enum {
     LIMIT_GRPC_SEND_QUEUE_BYTES = 1 << 20, // unsent bytes of one stream
     LIMIT_GRPC_CONNECTIONS = 12000,
     LIMIT_GRPC_AGENT_CONNECTIONS = 64,
-    LIMIT_AGENT_STREAMS = 256, // Watch streams of one agent
+    LIMIT_AGENT_STREAMS = 256,                // Watch streams of one agent
     LIMIT_GRPC_HANDSHAKE_MS = 10000,          // accept to the end of TLS and the HTTP/2 preface
     LIMIT_GRPC_IDLE_MS = 900000,              // no stream open: GOAWAY
     LIMIT_GRPC_KEEPALIVE_MS = 60000,          // nothing read for so long: the server sends a PING,
