@@ -28,11 +28,27 @@ enum {
     // HTTP/1.1
     LIMIT_HTTP_HEAD_BYTES = 16 << 10,
     LIMIT_HTTP_HEADERS = 64,
+    LIMIT_HTTP_TARGET_BYTES = 8 << 10, // the request line's target: 414
+    LIMIT_HTTP_CHUNK_LINE_BYTES = 256, // a chunk's size and extensions
     LIMIT_HTTP_BODY_BYTES = 1 << 20,
     LIMIT_HTTP_CONNECTIONS = 512, // a listener; more are closed at accept
     LIMIT_HTTP_HEAD_MS = 10000,   // from the first byte (or accept) to the end of the head
+    LIMIT_HTTP_BODY_MS = 30000,   // from the end of the head to the end of the body
     LIMIT_HTTP_IDLE_MS = 75000,
-    LIMIT_HTTP_WRITE_STALL_MS = 30000,
+    LIMIT_HTTP_WRITE_STALL_MS = 30000,        // in so long a waiting peer must take
+    LIMIT_HTTP_WRITE_STALL_BYTES = 4096,      // so much, or all there is
+    LIMIT_HTTP_OUTPUT_HIGH_BYTES = 256 << 10, // unsent answers: further pipelined requests wait
+
+    // Streams (TCP and unix sockets, TLS)
+    LIMIT_STREAM_WRITE_BYTES = 8 << 20, // unsent bytes of a connection: then it is closed
+    LIMIT_STREAM_CLOSE_MS = 2000,       // an orderly close, then a hard one
+    LIMIT_STREAM_READS_PER_TURN = 4,    // of 64 KiB, a connection: others want their turn
+    LIMIT_TCP_BACKLOG = 4096,
+    LIMIT_TCP_ACCEPTS_PER_TURN = 64,
+    LIMIT_TCP_KEEPALIVE_IDLE_S = 60,   // a silent peer is probed after so long,
+    LIMIT_TCP_KEEPALIVE_EVERY_S = 15,  // so often,
+    LIMIT_TCP_KEEPALIVE_PROBES = 4,    // so many times
+    LIMIT_TCP_USER_TIMEOUT_MS = 60000, // sent and not acknowledged for so long: it is gone
 
     // HTTP client
     LIMIT_URL_BYTES = 2048,
@@ -75,8 +91,7 @@ enum {
     LIMIT_GRPC_RESET_RATE = 200,   // and refill a second (rapid reset)
     LIMIT_GRPC_CONTINUATIONS = 8,
     LIMIT_GRPC_SETTINGS_ENTRIES = 32,
-    LIMIT_GRPC_OUTBOUND_ACKS = 1000,    // PING and SETTINGS acknowledgements that wait
-    LIMIT_STREAM_WRITE_BYTES = 8 << 20, // unsent bytes of a connection: then it is closed
+    LIMIT_GRPC_OUTBOUND_ACKS = 1000, // PING and SETTINGS acknowledgements that wait
 
     // Policy
     LIMIT_METADATA_KEYS = 64,

@@ -24,16 +24,25 @@ enum net_tls_alpn { NET_TLS_ALPN_H2, NET_TLS_ALPN_HTTP1 };
 
 struct net_tls; // one thread
 
-// Copies the paths and loads the files. ERR_INVALID / ERR_IO / ERR_AUTH with the file and OpenSSL's
-// reason (a key that does not match, an expired chain is not an error here but see not_after).
+// Copies the paths and loads the files. ERR_INVALID, ERR_IO or ERR_NOMEM with the file and
+// OpenSSL's reason (a key that does not match; an expired certificate is not an error here: see
+// not_after). Servers need cert and key. No password is ever asked for: an encrypted key is
+// ERR_INVALID.
 int net_tls_new(struct net_tls **ret, enum net_tls_role role, enum net_tls_alpn alpn,
                 const struct net_tls_files *files, struct err *e);
 struct net_tls *net_tls_free(struct net_tls *tls);
 // Stats the files and reloads those that changed (mtime, size or inode; symlink swaps of Kubernetes
-// Secrets included). Returns 1 reloaded, 0 unchanged, negative failed (the old one stays in use).
+// Secrets included). Returns 1 reloaded, 0 unchanged, negative failed: the old one stays in use,
+// and the next call tries again. A certificate that has expired does not replace one that has not.
 // Owners call it each 10 s or so.
 int net_tls_reload_if_changed(struct net_tls *tls, struct err *e);
 // Seconds since 1970 at which our certificate ends; 0 when there is none.
 int64_t net_tls_not_after_s(const struct net_tls *tls);
-// A new SSL of the newest context. `server_name` (clients): SNI and the name that must match.
+// A new SSL of the newest context. `server_name` (clients): SNI and the name (or address) that the
+// server's certificate must carry; NULL or "" is refused, there is no unverified client.
 SSL *net_tls_ssl_new(struct net_tls *tls, const char *server_name, struct err *e);
+// After a client's handshake: ERR_PROTO when the server did not agree on HTTP/2 that we ask for.
+int net_tls_check_alpn(const struct net_tls *tls, const SSL *ssl, struct err *e);
+// The context's message with OpenSSL's first reason appended; empties OpenSSL's error queue.
+int net_tls_error(struct err *e, int code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
