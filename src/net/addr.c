@@ -39,7 +39,7 @@ static int split_host(struct str text, struct str *ret_host, struct str *ret_por
 
 int net_addr_split(struct str text, char ret_host[NET_HOST_MAX], uint16_t *ret_port,
                    struct err *e) {
-    struct str host, port;
+    struct str host = {0}, port = {0};
     int r = split_host(text, &host, &port, e);
     if (r < 0)
         return r;

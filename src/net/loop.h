@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The event loop is libuv's uv_loop_t; this adds what every user repeats: timers in nanoseconds that
- * cannot outlive their owner, and a posted function. One thread owns a loop and everything on it.
+ * The event loop is libuv's uv_loop_t; this adds what every user repeats: timers in nanoseconds
+ * that cannot outlive their owner, and a posted function. One thread owns a loop and everything on
+ * it.
  */
 #pragma once
 

@@ -103,7 +103,7 @@ static int events_wanted(const struct net_stream *s) {
     case STREAM_OPEN:
         if (!s->paused && !s->eof)
             events |= s->io.read_waits_write ? UV_WRITABLE : UV_READABLE;
-        // fall through
+        __attribute__((fallthrough));
     case STREAM_FLUSHING:
         if (s->blocked)
             events |= s->io.write_waits_read ? UV_READABLE : UV_WRITABLE;

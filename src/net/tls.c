@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <arpa/inet.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/str.h"
 
 enum { FILE_CERT, FILE_KEY, FILE_CA, FILE_COUNT };
 
@@ -287,8 +289,12 @@ static int expect_server(SSL *ssl, const char *name, struct err *e) {
             return net_tls_error(e, ERR_INVALID, "TLS server address %s", name);
         return 0;
     }
+    char host[TLSEXT_MAXLEN_host_name + 1]; // OpenSSL's macro takes a pointer to what is not const
+    if (str_copy(host, sizeof(host), str_from(name)) < 0)
+        return err_set(e, ERR_INVALID, "TLS server name of %zu bytes, at most %d", strlen(name),
+                       TLSEXT_MAXLEN_host_name);
     SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-    if (SSL_set1_host(ssl, name) != 1 || SSL_set_tlsext_host_name(ssl, name) != 1)
+    if (SSL_set1_host(ssl, host) != 1 || SSL_set_tlsext_host_name(ssl, host) != 1)
         return net_tls_error(e, ERR_INVALID, "TLS server name %s", name);
     return 0;
 }

@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include <openssl/ssl.h>
+#include <openssl/types.h>
 #include <stdbool.h>
 #include <stdint.h>
 
