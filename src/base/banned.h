@@ -10,8 +10,8 @@
 #include <string.h>
 #include <time.h>
 
-#pragma GCC poison strcpy strcat strncpy strncat sprintf vsprintf strtok atoi atol atof \
-    localtime gmtime asctime ctime gets
+#pragma GCC poison strcpy strcat strncpy strncat sprintf vsprintf strtok atoi atol atof localtime  \
+    gmtime asctime ctime gets
 
 // Not poisoned: OpenSSL's headers have parameters of these names.
 #define rand(...) banned_use_base_random_h

@@ -28,12 +28,19 @@ void buf_clear(struct buf *b) {
     if (b->p)
         b->p -= b->off;
     b->off = b->len = 0;
+    b->err = 0;
+}
+
+static int failed(struct buf *b, int code) {
+    if (b->err == 0)
+        b->err = code;
+    return code;
 }
 
 // Makes room for n bytes behind the end.
 static int buf_grow(struct buf *b, size_t n) {
     if (n > b->max - b->len)
-        return ERR_LIMIT;
+        return failed(b, ERR_LIMIT);
     size_t need = b->len + n;
     if (b->p && b->cap - b->off >= need)
         return 0;
@@ -51,7 +58,7 @@ static int buf_grow(struct buf *b, size_t n) {
         cap = need;
     char *p = mem_alloc(cap);
     if (!p)
-        return ERR_NOMEM;
+        return failed(b, ERR_NOMEM);
     if (b->len > 0)
         memcpy(p, b->p, b->len);
     if (b->p)
@@ -91,12 +98,12 @@ int buf_addf(struct buf *b, const char *fmt, ...) {
     va_start(ap, fmt);
     va_copy(again, ap);
     int n = vsnprintf(small, sizeof(small), fmt, ap);
-    int r = n < 0 ? ERR_INVALID : 0;
+    int r = n < 0 ? failed(b, ERR_INVALID) : 0;
     if (r == 0 && (size_t)n < sizeof(small)) {
         r = buf_add(b, small, (size_t)n);
     } else if (r == 0) {
         char *big = mem_alloc((size_t)n + 1);
-        r = big ? 0 : ERR_NOMEM;
+        r = big ? 0 : failed(b, ERR_NOMEM);
         if (big) {
             vsnprintf(big, (size_t)n + 1, fmt, again);
             r = buf_add(b, big, (size_t)n);
@@ -119,8 +126,10 @@ void buf_commit(struct buf *b, size_t n) {
 
 void buf_consume(struct buf *b, size_t n) {
     assert(n <= b->len);
-    if (n == b->len) {
-        buf_clear(b);
+    if (n == b->len) { // room at the end again
+        if (b->p)
+            b->p -= b->off;
+        b->off = b->len = 0;
         return;
     }
     b->p += n;

@@ -2,7 +2,8 @@
 /*
  * Growable byte buffer that cannot exist without a maximum. Bytes are appended at the end and
  * consumed at the front. Every growing call returns 0, ERR_LIMIT (the buffer is unchanged) or
- * ERR_NOMEM (unchanged too).
+ * ERR_NOMEM (unchanged too), and leaves the first failure in `err`: who writes a page in many calls
+ * checks once at its end.
  */
 #pragma once
 
@@ -17,6 +18,7 @@ struct buf {
     size_t off; // consumed bytes before p
     size_t cap; // allocated bytes, from p - off
     size_t max; // len never exceeds this
+    int err;    // first failure of a growing call since buf_init or buf_clear; 0 when none
 };
 
 void buf_init(struct buf *b, size_t max);

@@ -23,6 +23,9 @@ enum {
     LIMIT_METRICS_LABELS = 64,           // labels of one series
     LIMIT_PAGE_SERIES = 4096,            // series of interest on one engine's or demand's page
     LIMIT_CONFIG_BYTES = 4 << 20,
+    LIMIT_CONFIG_DEPTH = 32, // lists and maps inside each other
+    LIMIT_CONFIG_KEY_BYTES = 256,
+    LIMIT_CONFIG_TREE_BYTES = 64 << 20, // its values in memory, while it is read
     LIMIT_REPLAY_BYTES = 64 << 20,
 
     // HTTP/1.1

@@ -32,8 +32,8 @@
  *     flag --tick: found '5x', expected ...
  * Everything bound lives in the caller's arena. Codes: ERR_IO (the file cannot be read),
  * ERR_PARSE (not YAML, not JSON, not UTF-8, empty), ERR_INVALID (everything about keys, values and
- * flags), ERR_LIMIT (LIMIT_CONFIG_BYTES, the arena's maximum), ERR_NOMEM. On error what `ret`
- * points to is left as it was.
+ * flags), ERR_LIMIT (LIMIT_CONFIG_*, the arena's maximum), ERR_NOMEM. On error what `ret` points to
+ * is left as it was; on success members that no table names are zero.
  */
 #pragma once
 
@@ -89,11 +89,12 @@ struct conf_field {
 struct conf_spec {
     const char *program; // "gpuscale-agent", "gpuscale scaler"
     const char *about;   // a sentence for --help
+    bool flags_only;     // no --config and no --print-config
     const char *rest;    // what --help calls the arguments that are no flags; NULL: none allowed
     const struct conf_field *fields;
     size_t size; // of the struct
     // What no single field can say ("tls.key is missing beside tls.cert"); the message is
-    // prefixed with the file's name. May be NULL.
+    // prefixed with the file's name, where there is one. May be NULL.
     int (*check)(const void *bound, struct err *e);
 };
 
@@ -163,9 +164,11 @@ struct conf_outcome {
     const char *text; // --help, --version, --print-config: print it and exit with 0; else NULL
 };
 
-// A program's start: defaults, then the file of --config FILE, then the flags. argv[0] is skipped.
-// Flags of list fields may be repeated; the first replaces what the file says. A bool's flag takes
-// no value or =true, =false. May be called again to re-read the file. Main thread (getopt_long).
+// A program's start (a required field may come from either; --print-config without --config shows
+// the defaults and checks neither what is required nor what spec->check says): defaults, then the
+// file of --config FILE, then the flags. argv[0] is skipped. Flags of list fields may be repeated;
+// the first replaces what the file says. A bool's flag takes no value or =true, =false. May be
+// called again to re-read the file. Main thread (getopt_long).
 int conf_load(const struct conf_spec *spec, int argc, char **argv, void *ret, struct arena *a,
               struct conf_outcome *ret_outcome, struct err *e);
 
