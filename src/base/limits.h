@@ -71,6 +71,7 @@ enum {
     // Requests of one connection (of one server) that wait or run, packed and unpacked.
     LIMIT_GRPC_CONN_REQUEST_BYTES = 32 << 20,
     LIMIT_GRPC_SERVER_REQUEST_BYTES = 256 << 20,
+    LIMIT_GRPC_CONN_RESPONSE_BYTES = 32 << 20, // unfinished messages that a client gathers
     LIMIT_GRPC_CONN_SEND_BYTES = 64 << 20, // unsent message bytes of one connection's streams
     LIMIT_GRPC_STATUS_MESSAGE_BYTES = 1024,
     LIMIT_GRPC_PATH_BYTES = 256, // "/package.Service/Method"
@@ -82,10 +83,10 @@ enum {
     LIMIT_AGENT_STREAMS = 256,                // Watch streams of one agent
     LIMIT_GRPC_HANDSHAKE_MS = 10000,          // accept to the end of TLS and the HTTP/2 preface
     LIMIT_GRPC_IDLE_MS = 900000,              // no stream open: GOAWAY
-    LIMIT_GRPC_KEEPALIVE_MS = 60000,          // nothing read for so long: the server sends a PING,
+    LIMIT_GRPC_KEEPALIVE_MS = 60000,          // nothing read or written for so long: a PING,
     LIMIT_GRPC_KEEPALIVE_TIMEOUT_MS = 20000,  // and cuts the connection when nothing comes
-    LIMIT_GRPC_WRITE_STALL_MS = 30000,        // the peer takes no byte of what waits
     LIMIT_GRPC_OUTPUT_HIGH_BYTES = 256 << 10, // unwritten bytes of a connection: reading pauses
+    LIMIT_GRPC_DRAIN_MS = 30000,        // from the last GOAWAY to the end of the last call
     // Frames that cost work and carry none (PING, SETTINGS, RST_STREAM, ...), a connection: a
     // bucket of so many, refilled a second by so many; useful frames refill it too.
     LIMIT_GRPC_CONTROL_BURST = 1000,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* gRPC status codes (grpc/grpc doc/statuscodes.md). */
+/* gRPC status codes (grpc/grpc doc/statuscodes.md) and what maps to them. */
 #pragma once
+
+#include <stdint.h>
 
 enum grpc_status {
     GRPC_OK = 0,
@@ -22,3 +24,11 @@ enum grpc_status {
     GRPC_UNAUTHENTICATED = 16,
 };
 const char *grpc_status_name(int status); // "INVALID_ARGUMENT"; "UNKNOWN" for others
+
+// What a client reports when the answer was not gRPC's (doc/http-grpc-status-mapping.md).
+int grpc_status_of_http(int http_status);
+// What a client reports when the stream was reset (PROTOCOL-HTTP2.md, "Errors").
+int grpc_status_of_h2_error(uint32_t error_code);
+// What a message that was refused is answered with: ERR_INVALID -> INVALID_ARGUMENT, ERR_LIMIT and
+// ERR_NOMEM -> RESOURCE_EXHAUSTED, all else -> INTERNAL.
+int grpc_status_of_err(int err_code);
