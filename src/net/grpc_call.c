@@ -11,7 +11,7 @@
 #include "base/limits.h"
 #include "net/pb.h"
 
-static const char *const status_text[] = {"0", "1", "2",  "3",  "4",  "5",  "6",  "7", "8",
+static const char *const status_text[] = {"0", "1",  "2",  "3",  "4",  "5",  "6",  "7", "8",
                                           "9", "10", "11", "12", "13", "14", "15", "16"};
 
 static void call_fire(struct deadline *d);
@@ -225,9 +225,8 @@ void grpc_call_header(struct grpc_call *c, struct str name, struct str value) {
         if (str_eq(name, STR(":path"))) {
             c->entry = grpc_host_find(c->conn->host, value);
             if (!c->entry && !c->text)
-                c->text = mem_strndup(value.p, value.n < LIMIT_GRPC_PATH_BYTES
-                                                   ? value.n
-                                                   : LIMIT_GRPC_PATH_BYTES);
+                c->text = mem_strndup(
+                    value.p, value.n < LIMIT_GRPC_PATH_BYTES ? value.n : LIMIT_GRPC_PATH_BYTES);
         }
         break;
     case 7:

@@ -161,7 +161,7 @@ int grpc_channel_open(struct grpc_channel **ret, uv_loop_t *loop,
     ch->pump.run = on_pump;
     struct grpc_link_options link = {
         .tls = options->tls != NULL,
-        .authority = options->server_name            ? options->server_name
+        .authority = options->server_name                  ? options->server_name
                      : options->to.sa.sa_family == AF_UNIX ? "localhost"
                                                            : authority,
         .settings_ms = options->connect_ms,

@@ -81,7 +81,8 @@ static void keep_alive(struct grpc_conn *c, int64_t now_ns) {
     if (!c->pinged) {
         c->pinged = true;
         nghttp2_submit_ping(c->session, NGHTTP2_FLAG_NONE, NULL);
-    } else if (quiet_ns >= (LIMIT_GRPC_KEEPALIVE_MS + LIMIT_GRPC_KEEPALIVE_TIMEOUT_MS) * NS_PER_MS) {
+    } else if (quiet_ns >=
+               (LIMIT_GRPC_KEEPALIVE_MS + LIMIT_GRPC_KEEPALIVE_TIMEOUT_MS) * NS_PER_MS) {
         over(c, ERR_TIMEOUT, "the client has not answered for %lld s",
              (long long)(quiet_ns / NS_PER_S));
     }

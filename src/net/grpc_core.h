@@ -94,7 +94,8 @@ struct grpc_call {
 };
 
 // grpc_host.c
-struct grpc_call *grpc_call_take(struct grpc_host *h); // zeroed but for memory kept; NULL: no memory
+struct grpc_call *
+grpc_call_take(struct grpc_host *h); // zeroed but for memory kept; NULL: no memory
 void grpc_call_put(struct grpc_host *h, struct grpc_call *c);
 const struct grpc_entry *grpc_host_find(const struct grpc_host *h, struct str path);
 int64_t grpc_host_now(const struct grpc_host *h);

@@ -26,7 +26,7 @@ static uint32_t prefix_len(const struct grpc_reader *r) {
 
 // Takes bytes of the prefix: 1 when it is complete and allowed.
 static int take_prefix(struct grpc_reader *r, const uint8_t **p, size_t *n, struct err *e) {
-    while (r->have_prefix < GRPC_PREFIX_BYTES && *n > 0) {
+    while (r->have_prefix<GRPC_PREFIX_BYTES && * n> 0) {
         r->prefix[r->have_prefix++] = **p;
         ++*p;
         --*n;
@@ -93,12 +93,8 @@ static const struct {
     int64_t ns;
 } timeout_units[] = {
     // finest first: grpc_timeout_format takes the first that fits 8 digits
-    {'n', 1},
-    {'u', NS_PER_US},
-    {'m', NS_PER_MS},
-    {'S', NS_PER_S},
-    {'M', 60 * NS_PER_S},
-    {'H', 3600 * NS_PER_S},
+    {'n', 1},        {'u', NS_PER_US},     {'m', NS_PER_MS},
+    {'S', NS_PER_S}, {'M', 60 * NS_PER_S}, {'H', 3600 * NS_PER_S},
 };
 
 int grpc_timeout_parse(struct str s, int64_t *ret_ns) {

@@ -21,11 +21,11 @@ struct grpc_link {
     struct grpc_link_options options;
     nghttp2_session *session;
     struct deadline_heap deadlines;
-    struct deadline settings; // until the server's SETTINGS come
+    struct deadline settings;       // until the server's SETTINGS come
     struct grpc_client_call *calls; // doubly linked
     unsigned n_calls;
     size_t gathered_bytes; // of unfinished messages
-    bool busy; // inside recv, send or lost: output follows by itself
+    bool busy;             // inside recv, send or lost: output follows by itself
     bool is_ready, going_away, is_over;
     struct h2_budget budget;
     int64_t now_ns;
@@ -309,8 +309,9 @@ int grpc_link_new(struct grpc_link **ret, const struct grpc_link_options *option
                            l->now_ns + options->settings_ms * NS_PER_MS);
     if (err < 0) {
         grpc_link_free(l);
-        return err_set(e, err, err == ERR_LIMIT ? "the server's name is too long"
-                                                : "no memory for a gRPC channel");
+        return err_set(e, err,
+                       err == ERR_LIMIT ? "the server's name is too long"
+                                        : "no memory for a gRPC channel");
     }
     *ret = l;
     return 0;

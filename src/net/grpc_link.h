@@ -11,12 +11,12 @@
 struct grpc_link;
 
 struct grpc_link_options {
-    bool tls;              // :scheme
-    const char *authority; // copied
-    uint32_t settings_ms;  // the server's SETTINGS must have come; 0: no limit
+    bool tls;               // :scheme
+    const char *authority;  // copied
+    uint32_t settings_ms;   // the server's SETTINGS must have come; 0: no limit
     int64_t (*clock)(void); // NULL: clock_mono_ns
-    // Bytes to send (or over) because of something outside grpc_link_recv and _send: to be noted and
-    // done later, grpc_link_* is not to be called from inside.
+    // Bytes to send (or over) because of something outside grpc_link_recv and _send: to be noted
+    // and done later, grpc_link_* is not to be called from inside.
     void (*output)(void *shell);
     void (*ready)(void *shell); // the server's SETTINGS came; may be NULL
     void *shell;

@@ -101,7 +101,7 @@ struct str grpc_reflection_find(const struct grpc_reflection *r, struct str name
     return (struct str){0};
 }
 
-static void send(struct grpc_call *call, const response_t *answer) {
+static void send_answer(struct grpc_call *call, const response_t *answer) {
     if (grpc_call_send(call, &answer->base) < 0)
         grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "the client does not read");
 }
@@ -116,11 +116,11 @@ static void send_error(struct grpc_call *call, response_t *answer, int status, c
     answer->message_response_case =
         GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_ERROR_RESPONSE;
     answer->error_response = &error;
-    send(call, answer);
+    send_answer(call, answer);
 }
 
-static void send_file(struct grpc_call *call, response_t *answer,
-                      const struct grpc_reflection *r, const char *name, bool by_symbol) {
+static void send_file(struct grpc_call *call, response_t *answer, const struct grpc_reflection *r,
+                      const char *name, bool by_symbol) {
     struct str file = grpc_reflection_find(r, str_from(name), by_symbol);
     if (!file.p) {
         send_error(call, answer, GRPC_NOT_FOUND, name);
@@ -138,7 +138,7 @@ static void send_file(struct grpc_call *call, response_t *answer,
     answer->message_response_case =
         GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_FILE_DESCRIPTOR_RESPONSE;
     answer->file_descriptor_response = &files;
-    send(call, answer);
+    send_answer(call, answer);
 }
 
 static void send_services(struct grpc_call *call, response_t *answer,
@@ -163,7 +163,7 @@ static void send_services(struct grpc_call *call, response_t *answer,
     answer->message_response_case =
         GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_LIST_SERVICES_RESPONSE;
     answer->list_services_response = &list;
-    send(call, answer);
+    send_answer(call, answer);
 }
 
 static void send_extension_numbers(struct grpc_call *call, response_t *answer,
@@ -178,7 +178,7 @@ static void send_extension_numbers(struct grpc_call *call, response_t *answer,
     answer->message_response_case =
         GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_ALL_EXTENSION_NUMBERS_RESPONSE;
     answer->all_extension_numbers_response = &none;
-    send(call, answer);
+    send_answer(call, answer);
 }
 
 static void reflect(struct grpc_call *call, const ProtobufCMessage *request, void *ctx) {

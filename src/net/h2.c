@@ -55,8 +55,8 @@ nghttp2_nv h2_nv(const char *name, const char *value) {
 }
 
 nghttp2_nv h2_nv_once(const char *name, struct str value) {
-    return (nghttp2_nv){bytes_of(name), bytes_of(value.n > 0 ? value.p : ""), strlen(name),
-                        value.n, NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_INDEX};
+    return (nghttp2_nv){bytes_of(name), bytes_of(value.n > 0 ? value.p : ""), strlen(name), value.n,
+                        NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_INDEX};
 }
 
 enum { EARNED_BY_A_FRAME = 10 };

@@ -37,8 +37,10 @@ static void on_idle(uv_idle_t *idle) {
 
 static void on_check(uv_check_t *check) {
     struct net_hub *hub = check->data;
-    if (list_empty(&hub->posted))
+    if (list_empty(&hub->posted)) { // what was posted was dropped: the loop may sleep
+        uv_idle_stop(&hub->idle);
         return;
+    }
     struct net_hub_item now;
     now.next = hub->posted.next;
     now.prev = hub->posted.prev;

@@ -83,8 +83,7 @@ static int check(const ProtobufCMessageDescriptor *type, struct pb_reader r, uns
                 return err_set(e, ERR_INVALID, "%s.%s holds a NUL character", type->name,
                                known->name);
             if (!utf8_valid(f.bytes.p, f.bytes.n))
-                return err_set(e, ERR_INVALID, "%s.%s is not valid UTF-8", type->name,
-                               known->name);
+                return err_set(e, ERR_INVALID, "%s.%s is not valid UTF-8", type->name, known->name);
         } else if (known->type == PROTOBUF_C_TYPE_MESSAGE) {
             int err = check(known->descriptor, pb_reader_of(f.bytes), depth + 1, e);
             if (err < 0)

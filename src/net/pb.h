@@ -17,7 +17,7 @@ enum pb_wire { PB_VARINT = 0, PB_FIXED64 = 1, PB_BYTES = 2, PB_FIXED32 = 5 };
 struct pb_field {
     uint32_t number;
     enum pb_wire wire;
-    uint64_t value; // PB_VARINT, PB_FIXED32, PB_FIXED64
+    uint64_t value;   // PB_VARINT, PB_FIXED32, PB_FIXED64
     struct str bytes; // PB_BYTES
 };
 
