@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Totals: each ready pod gives an interval of its own; the workload's is their sum. */
+#include "core/signal/total.h"
+
+#include <math.h>
+
+#include "base/clock.h"
+#include "core/signal/pod.h"
+
+// One pod's part. `whole`: lower is its value; else it is only what is known of it.
+struct part {
+    double lower, upper;
+    bool whole;
+    bool never; // it never gave the value
+    bool shared;
+    int64_t oldest_ns, newest_ns;
+};
+
+static const struct part NOTHING = {.oldest_ns = SIGNAL_TIME_UNKNOWN,
+                                    .newest_ns = SIGNAL_TIME_UNKNOWN};
+
+static bool is_fresh(int64_t at_ns, const struct signal_total_query *q) {
+    return at_ns != SIGNAL_TIME_UNKNOWN && at_ns >= q->now_ns - q->max_age_ns;
+}
+
+static struct part of_gauge(const struct gauge *g, const struct signal_total_query *q) {
+    struct part part = NOTHING;
+    part.never = g->at_ns == SIGNAL_TIME_UNKNOWN;
+    part.upper = q->ceiling;
+    if (is_fresh(g->at_ns, q)) {
+        part.whole = true;
+        part.lower = part.upper = g->v;
+        part.oldest_ns = part.newest_ns = g->at_ns;
+    }
+    return part;
+}
+
+static struct part of_window(const struct signal_window *w, int64_t served_ns,
+                             const struct signal_total_query *q) {
+    struct part part = NOTHING;
+    int64_t newest_ns = signal_window_newest(w);
+    double rate = 0;
+    part.never = newest_ns == INT64_MIN;
+    part.upper = q->ceiling;
+    if (!is_fresh(newest_ns, q))
+        return part;
+    enum signal_rate known = signal_window_rate(w, q->window_ns, served_ns, &rate);
+    if (known == SIGNAL_RATE_NONE)
+        return part;
+    part.lower = rate;
+    part.whole = known == SIGNAL_RATE_FULL;
+    part.upper = part.whole ? rate : rate + q->ceiling;
+    part.oldest_ns = part.newest_ns = newest_ns;
+    return part;
+}
+
+static struct part of_gpus(const struct pod *p, const struct signal_total_query *q) {
+    struct part part = NOTHING;
+    struct signal_level level;
+    signal_join_pod_level(p->gpus, q->signal, q->now_ns, q->max_age_ns, &level);
+    part.never = level.gpus == 0;
+    part.shared = level.shared > 0;
+    part.upper = q->ceiling;
+    if (level.known == 0)
+        return part;
+    uint32_t unknown = level.gpus - level.known;
+    part.whole = unknown == 0;
+    part.lower = level.sum / level.gpus;
+    part.upper = part.whole ? part.lower : part.lower + q->ceiling * unknown / level.gpus;
+    part.oldest_ns = level.oldest_ns;
+    part.newest_ns = level.newest_ns;
+    return part;
+}
+
+static int64_t served_ns(const struct signal_workload *w, const struct signal_total_query *q) {
+    if (w->serving_since_ns == SIGNAL_TIME_UNKNOWN)
+        return q->window_ns;
+    return q->now_ns - w->serving_since_ns;
+}
+
+static struct part of_pod(const struct signal_workload *w, const struct pod *p,
+                          const struct signal_total_query *q) {
+    switch (q->signal) {
+    case SIGNAL_REQUEST_RATE:
+        return of_window(&p->arrivals, served_ns(w, q), q);
+    case SIGNAL_TOKEN_RATE:
+        return of_window(&p->tokens, served_ns(w, q), q);
+    case SIGNAL_QUEUE:
+        return of_gauge(&p->engine[ENGINE_QUEUE], q);
+    case SIGNAL_RUNNING:
+        return of_gauge(&p->engine[ENGINE_RUNNING], q);
+    case SIGNAL_KV_CACHE:
+        return of_gauge(&p->engine[ENGINE_KV_CACHE_RATIO], q);
+    default:
+        return of_gpus(p, q);
+    }
+}
+
+static void take(struct signal_total *t, const struct part *part, const char *name) {
+    t->lower += part->lower;
+    t->upper += part->upper;
+    t->known += part->whole;
+    t->never += !part->whole && part->never;
+    t->shared += !part->whole && part->shared;
+    if (part->newest_ns == SIGNAL_TIME_UNKNOWN)
+        return;
+    if (t->newest_ns == SIGNAL_TIME_UNKNOWN || part->newest_ns > t->newest_ns)
+        t->newest_ns = part->newest_ns;
+    if (t->oldest_ns == SIGNAL_TIME_UNKNOWN || part->oldest_ns < t->oldest_ns)
+        t->oldest_ns = part->oldest_ns;
+    if (part->whole && name && (!t->max_pod || part->lower > t->max)) {
+        t->max = part->lower;
+        t->max_pod = name;
+    }
+}
+
+// Arrivals of pods that have left, as far as they are in the window: requests that came, whoever
+// serves their like now.
+static double of_left(const struct signal_workload *w, const struct signal_total_query *q) {
+    double amount = 0;
+    for (size_t i = 0; i < w->left.n; i++) {
+        const struct pod *p = w->left.items[i];
+        const struct signal_window *window = q->signal == SIGNAL_REQUEST_RATE ? &p->arrivals
+                                                                              : &p->tokens;
+        if (signal_window_newest(window) > q->now_ns - q->window_ns)
+            amount += signal_window_since(window, q->now_ns - q->window_ns);
+    }
+    return amount * (double)NS_PER_S / (double)q->window_ns;
+}
+
+static void of_demand_source(const struct signal_workload *w, const struct signal_total_query *q,
+                             struct signal_total *ret) {
+    struct part part = NOTHING;
+    part.upper = INFINITY;
+    part.never = true;
+    if (w->demand_provides >> DEMAND_REQUESTS_TOTAL & 1) {
+        struct signal_total_query unbounded = *q;
+        unbounded.ceiling = INFINITY; // nobody's capacity bounds what arrives
+        part = of_window(&w->demand_arrivals, q->window_ns, &unbounded);
+    }
+    ret->pods = 1;
+    take(ret, &part, NULL);
+}
+
+void signal_total(const struct signal_workload *w, const struct signal_total_query *q,
+                  struct signal_total *ret) {
+    *ret = (struct signal_total){.newest_ns = SIGNAL_TIME_UNKNOWN,
+                                 .oldest_ns = SIGNAL_TIME_UNKNOWN};
+    if (q->signal == SIGNAL_DEMAND) {
+        of_demand_source(w, q, ret);
+        return;
+    }
+    ret->pods = w->counts.ready;
+    for (size_t i = 0; i < w->ready.n; i++) {
+        struct part part = of_pod(w, w->ready.items[i], q);
+        take(ret, &part, w->ready.items[i]->name);
+    }
+    if (q->signal == SIGNAL_REQUEST_RATE || q->signal == SIGNAL_TOKEN_RATE) {
+        double left = of_left(w, q);
+        ret->lower += left;
+        ret->upper += left;
+    }
+    if (ret->pods == 0) // nobody has measured it
+        ret->upper = INFINITY;
+    if (q->signal == SIGNAL_QUEUE && w->demand_provides >> DEMAND_WAITING & 1) {
+        struct part part = of_gauge(&w->demand[DEMAND_WAITING], q);
+        take(ret, &part, NULL);
+        ret->known -= part.whole; // pods are counted, not the source
+        ret->never -= !part.whole && part.never;
+    }
+}
