@@ -16,7 +16,8 @@
 
 enum decision_state {
     DECISION_OK,          // desired and publish hold
-    DECISION_UNAVAILABLE, // GetMetrics and IsActive fail with the sentence
+    DECISION_UNAVAILABLE, // GetMetrics fails with the sentence; IsActive still answers `active`,
+                          // unless spec is unknown (-1): then it fails too
 };
 
 enum decision_reason {
@@ -61,8 +62,9 @@ struct record_signal {
     uint8_t signal, role, sizing; // enum signal, trigger_role, trigger_sizing
     uint8_t breached;             // enum tri
     bool gated, raise_only;
-    double lower, upper, target;
-    double max; // the fullest pod
+    double lower, upper, target;   // the total's interval; a replica's share
+    double need_lower, need_upper; // the same in replicas, as fractions; upper may be INFINITY
+    double max;                    // the fullest pod
     uint32_t pods, known, never, shared;
     int64_t age_ns;             // of the oldest value used; -1: none
     int32_t want_up, want_down; // replicas by this signal alone; -1: none

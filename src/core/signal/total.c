@@ -169,3 +169,12 @@ void signal_total(const struct signal_workload *w, const struct signal_total_que
         ret->never -= !part.whole && part.never;
     }
 }
+
+bool signal_demand_gauge(const struct signal_workload *w, enum demand_value v, int64_t now_ns,
+                         int64_t max_age_ns, double *ret) {
+    const struct gauge *g = &w->demand[v];
+    if (g->at_ns == SIGNAL_TIME_UNKNOWN || g->at_ns < now_ns - max_age_ns)
+        return false;
+    *ret = g->v;
+    return true;
+}

@@ -33,3 +33,7 @@ struct signal_total {
 
 void signal_total(const struct signal_workload *w, const struct signal_total_query *q,
                   struct signal_total *ret);
+
+// A gauge of the demand source (waiting, in flight), if it is fresh. False: unknown.
+bool signal_demand_gauge(const struct signal_workload *w, enum demand_value v, int64_t now_ns,
+                         int64_t max_age_ns, double *ret);

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A record told in names and JSON; the sentence is in sentence.c. */
+#include "core/policy/record.h"
+
+#include <math.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/mem.h"
+
+const char *decision_reason_name(enum decision_reason r) {
+    static const char *const names[] = {
+        [REASON_FIRST] = "first",
+        [REASON_RAISE] = "raise",
+        [REASON_SIZE] = "size",
+        [REASON_WINDOW] = "window",
+        [REASON_GUARD] = "guard",
+        [REASON_GUARD_UNKNOWN] = "guardUnknown",
+        [REASON_UNKNOWN] = "unknown",
+        [REASON_NO_POD_READY] = "noPodReady",
+        [REASON_BURST] = "burstMemory",
+        [REASON_ZERO] = "zero",
+    };
+    return names[r];
+}
+
+const char *active_reason_name(enum active_reason r) {
+    static const char *const names[] = {
+        [ACTIVE_DEMAND] = "demand",
+        [ACTIVE_STARTING] = "starting",
+        [ACTIVE_BUSY] = "busy",
+        [ACTIVE_UNKNOWN] = "unknown",
+        [INACTIVE_IDLE] = "idle",
+        [INACTIVE_ZERO_IDLE] = "zeroIdle",
+        [INACTIVE_ZERO_UNKNOWN] = "zeroUnknown",
+    };
+    return names[r];
+}
+
+bool record_changed(const struct record *a, const struct record *b) {
+    return a->desired != b->desired || a->publish != b->publish || a->state != b->state ||
+           a->reason != b->reason || a->activity != b->activity || a->notices != b->notices;
+}
+
+static const struct {
+    enum record_notice bit;
+    const char *name;
+} notices[] = {
+    {NOTICE_GUARD_GATED, "guardGated"},   {NOTICE_SATURATING, "saturating"},
+    {NOTICE_HOT_POD, "hotPod"},           {NOTICE_TOLERANCE, "hpaTolerance"},
+    {NOTICE_ZERO_UNKNOWN, "zeroUnknown"}, {NOTICE_SHARED_GPU, "sharedGpu"},
+};
+
+// Appends to JSON; the first failure sticks.
+struct json {
+    struct buf *b;
+    int r;
+    bool comma;
+};
+
+static void raw(struct json *j, const char *s) {
+    if (j->r == 0)
+        j->r = buf_addc(j->b, s);
+}
+
+static void open_(struct json *j, const char *bracket) {
+    raw(j, bracket);
+    j->comma = false;
+}
+
+static void close_(struct json *j, const char *bracket) {
+    raw(j, bracket);
+    j->comma = true;
+}
+
+static void separate(struct json *j) {
+    if (j->comma)
+        raw(j, ",");
+    j->comma = true;
+}
+
+static void key(struct json *j, const char *name) {
+    separate(j);
+    raw(j, "\"");
+    raw(j, name);
+    raw(j, "\":");
+}
+
+static void text(struct json *j, const char *name, const char *value) {
+    key(j, name);
+    if (j->r == 0)
+        j->r = buf_add_json(j->b, str_from(value));
+}
+
+static void truth(struct json *j, const char *name, bool value) {
+    key(j, name);
+    raw(j, value ? "true" : "false");
+}
+
+// Not finite is null: unknown.
+static void number(struct json *j, const char *name, double value) {
+    key(j, name);
+    if (!isfinite(value))
+        raw(j, "null");
+    else if (j->r == 0)
+        j->r = buf_add_double(j->b, value);
+}
+
+// A count whose negative values mean unknown.
+static void count(struct json *j, const char *name, int64_t value) {
+    number(j, name, value < 0 ? NAN : (double)value);
+}
+
+static void signal_json(struct json *j, const struct record_signal *s) {
+    separate(j);
+    open_(j, "{");
+    text(j, "signal", signals[s->signal].name);
+    text(j, "role", trigger_role_name(s->role));
+    number(j, "target", s->target);
+    number(j, "lower", s->lower);
+    number(j, "upper", s->upper);
+    number(j, "needLower", s->need_lower);
+    number(j, "needUpper", s->need_upper);
+    text(j, "breached", tri_name(s->breached));
+    truth(j, "gated", s->gated);
+    truth(j, "raiseOnly", s->raise_only);
+    count(j, "wantUp", s->want_up);
+    count(j, "wantDown", s->want_down == INT32_MAX ? -1 : s->want_down);
+    count(j, "pods", s->pods);
+    count(j, "known", s->known);
+    count(j, "never", s->never);
+    count(j, "shared", s->shared);
+    number(j, "max", s->max);
+    number(j, "ageSeconds", s->age_ns < 0 ? NAN : (double)s->age_ns / (double)NS_PER_S);
+    close_(j, "}");
+}
+
+static void lists_json(struct json *j, const struct record *r) {
+    key(j, "missing");
+    open_(j, "[");
+    for (int s = 0; s < SIGNAL_MAX; s++)
+        if (r->missing >> s & 1) {
+            separate(j);
+            if (j->r == 0)
+                j->r = buf_add_json(j->b, str_from(signals[s].name));
+        }
+    close_(j, "]");
+    key(j, "notices");
+    open_(j, "[");
+    for (size_t i = 0; i < COUNT_OF(notices); i++)
+        if (r->notices & notices[i].bit) {
+            separate(j);
+            if (j->r == 0)
+                j->r = buf_add_json(j->b, str_from(notices[i].name));
+        }
+    close_(j, "]");
+    key(j, "signals");
+    open_(j, "[");
+    for (uint32_t i = 0; i < r->signal_n; i++)
+        signal_json(j, &r->signals[i]);
+    close_(j, "]");
+}
+
+int record_json(struct buf *b, const struct record *r) {
+    struct json j = {.b = b};
+    char time[32];
+    size_t before = b->len;
+    clock_format_utc(r->real_ns, time, sizeof(time));
+    open_(&j, "{");
+    text(&j, "time", time);
+    count(&j, "sequence", (int64_t)r->sequence);
+    text(&j, "state", r->state == DECISION_OK ? "ok" : "unavailable");
+    text(&j, "reason", decision_reason_name(r->reason));
+    truth(&j, "active", r->active);
+    text(&j, "activity", active_reason_name(r->activity));
+    truth(&j, "observe", r->observe);
+    text(&j, "when", tri_name(r->when));
+    count(&j, "specReplicas", r->spec);
+    count(&j, "statusReplicas", r->status);
+    count(&j, "ready", r->ready);
+    count(&j, "starting", r->starting);
+    count(&j, "terminating", r->terminating);
+    count(&j, "want", r->want);
+    count(&j, "last", r->last);
+    count(&j, "desired", r->desired);
+    number(&j, "published", r->publish);
+    number(&j, "heldSeconds", (double)r->held_ns / (double)NS_PER_S);
+    number(&j, "unseenSeconds", (double)r->unseen_ns / (double)NS_PER_S);
+    if (r->notices & NOTICE_HOT_POD)
+        text(&j, "hotPod", r->hot_pod);
+    lists_json(&j, r);
+    key(&j, "sentence");
+    if (j.r == 0) {
+        CLEANUP_BUF struct buf sentence;
+        buf_init(&sentence, 16384);
+        j.r = record_sentence(&sentence, r);
+        j.r = j.r ? j.r : buf_add_json(b, buf_str(&sentence));
+    }
+    raw(&j, "}");
+    if (j.r)
+        buf_truncate(b, before);
+    return j.r;
+}

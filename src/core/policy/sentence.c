@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A record in words. Each clause has the numbers with which a person can do the sum again: the
+ * total, the target, the replicas it needs, and why the outcome is what it is.
+ */
+#include "core/policy/record.h"
+
+#include <math.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/units.h"
+
+// Appends; the first failure sticks.
+struct text {
+    struct buf *b;
+    int r;
+};
+
+#define SAY(t, ...) ((t)->r = (t)->r ? (t)->r : buf_addf((t)->b, __VA_ARGS__))
+
+static void say_number(struct text *t, double v) {
+    if (fabs(v) >= 1000)
+        SAY(t, "%.0f", v);
+    else
+        SAY(t, "%.4g", v);
+}
+
+static void say_amount(struct text *t, double v, const struct record_signal *s) {
+    say_number(t, v);
+    SAY(t, "%s", signals[s->signal].unit);
+}
+
+static void say_duration(struct text *t, int64_t ns) {
+    char text[48];
+    units_format_duration((ns + NS_PER_S / 2) / NS_PER_S * NS_PER_S, text, sizeof(text));
+    SAY(t, "%s", text);
+}
+
+static const char *replicas(int32_t n) {
+    return n == 1 ? "replica" : "replicas";
+}
+
+// "requestRate 18.2/s", "requestRate 18.2..20.2/s", "queue 30 or more", "kvCache unknown"
+static void say_total(struct text *t, const struct record_signal *s) {
+    SAY(t, "%s ", signals[s->signal].name);
+    if (s->known == 0 && s->lower == 0 && s->upper > 0) {
+        SAY(t, "unknown");
+        return;
+    }
+    if (s->upper == s->lower || isinf(s->upper)) {
+        say_amount(t, s->lower, s);
+        SAY(t, "%s", isinf(s->upper) ? " or more" : "");
+    } else {
+        say_number(t, s->lower);
+        SAY(t, "..");
+        say_amount(t, s->upper, s);
+    }
+    SAY(t, " at ");
+    say_amount(t, s->target, s);
+    SAY(t, " each");
+}
+
+// "(1 of 4 pods unknown, 1 never told it)"
+static void say_missing(struct text *t, const struct record_signal *s) {
+    if (s->signal == SIGNAL_DEMAND || s->known == s->pods)
+        return;
+    SAY(t, " (%u of %u %s unknown", s->pods - s->known, s->pods, s->pods == 1 ? "pod" : "pods");
+    if (s->shared)
+        SAY(t, ", %u on shared GPUs", s->shared);
+    if (s->never)
+        SAY(t, ", %u never told it", s->never);
+    SAY(t, ")");
+}
+
+static void say_capacity(struct text *t, const struct record_signal *s) {
+    if (s->known == 0 && s->lower == 0)
+        return;
+    if (s->sizing == SIZE_STAFFED && s->want_up == s->want_down)
+        SAY(t, " needs %d", s->want_up);
+    else if (s->sizing == SIZE_STAFFED && s->want_down == INT32_MAX)
+        SAY(t, " needs %d at least", s->want_up);
+    else if (s->sizing == SIZE_STAFFED)
+        SAY(t, " needs %d to %d", s->want_up, s->want_down);
+    else if (s->need_lower == s->need_upper)
+        SAY(t, " needs %.3g", s->need_lower);
+    else if (isinf(s->need_upper))
+        SAY(t, " needs %.3g at least", s->need_lower);
+    else
+        SAY(t, " needs %.3g to %.3g", s->need_lower, s->need_upper);
+}
+
+static void say_signal(struct text *t, const struct record_signal *s) {
+    static const char *const guard[] = {" is quiet", " may be breached", " is breached"};
+    static const char *const confirms[] = {" does not confirm", " may confirm", " confirms"};
+    say_total(t, s);
+    switch (s->role) {
+    case ROLE_CAPACITY:
+        say_capacity(t, s);
+        break;
+    case ROLE_GUARD:
+        SAY(t, "%s", guard[s->breached]);
+        if (s->breached == TRI_TRUE)
+            SAY(t, " (needs %d)", s->want_up);
+        break;
+    default:
+        SAY(t, "%s", s->gated ? confirms[s->breached] : " is shown, it does not size");
+    }
+    say_missing(t, s);
+}
+
+static void say_names(struct text *t, uint32_t set) {
+    bool first = true;
+    for (int s = 0; s < SIGNAL_MAX; s++)
+        if (set >> s & 1) {
+            SAY(t, "%s%s", first ? "" : ", ", signals[s].name);
+            first = false;
+        }
+}
+
+static uint32_t guards(const struct record *r, enum tri state) {
+    uint32_t set = 0;
+    for (uint32_t i = 0; i < r->signal_n; i++)
+        if (r->signals[i].role == ROLE_GUARD && r->signals[i].breached == state)
+            set |= 1u << r->signals[i].signal;
+    return set;
+}
+
+static void say_window(struct text *t, const struct record *r) {
+    char until[32];
+    clock_format_utc(r->real_ns + r->held_ns, until, sizeof(until));
+    SAY(t, "%d wanted now, held at %d by the ", r->want, r->desired);
+    say_duration(t, r->down_window_ns);
+    SAY(t, " window until %.8s at the latest", until + 11); // the time of day
+}
+
+static void say_size(struct text *t, const struct record *r) {
+    if (r->spec < 0)
+        SAY(t, "spec.replicas is not known");
+    else if (r->desired > r->spec)
+        SAY(t, "raised from %d", r->spec);
+    else if (r->desired < r->spec)
+        SAY(t, "lowered from %d", r->spec);
+    else
+        SAY(t, "as specified");
+}
+
+static void say_outcome(struct text *t, const struct record *r) {
+    switch (r->reason) {
+    case REASON_FIRST:
+        SAY(t, "first decision, nothing known yet: spec.replicas");
+        break;
+    case REASON_RAISE:
+    case REASON_SIZE:
+        say_size(t, r);
+        break;
+    case REASON_WINDOW:
+        say_window(t, r);
+        break;
+    case REASON_GUARD:
+        SAY(t, "lowering is withheld while breached: ");
+        say_names(t, guards(r, TRI_TRUE));
+        break;
+    case REASON_GUARD_UNKNOWN:
+        SAY(t, "lowering is withheld while it is unknown whether breached: ");
+        say_names(t, guards(r, TRI_UNKNOWN));
+        break;
+    case REASON_UNKNOWN:
+        SAY(t, "not known well enough, the last decision stands");
+        break;
+    case REASON_NO_POD_READY:
+        SAY(t, "no pod is ready, nothing to measure: the last decision stands");
+        break;
+    case REASON_BURST:
+        SAY(t, "kept by burstMemory");
+        break;
+    case REASON_ZERO:
+        SAY(t, "at zero, and no demand is known");
+        break;
+    }
+}
+
+static const struct record_signal *row(const struct record *r, enum signal s) {
+    for (uint32_t i = 0; i < r->signal_n; i++)
+        if (r->signals[i].signal == s)
+            return &r->signals[i];
+    return NULL;
+}
+
+// "queue 80 at 10 each, gpuUtilization 80% at 55% each": the two sides of a gate.
+static void say_gate(struct text *t, const struct record *r) {
+    SAY(t, " A guard has been breached for 2 minutes, and `when` is %s:", tri_name(r->when));
+    const char *separator = " ";
+    for (uint32_t i = 0; i < r->signal_n; i++) {
+        if (!r->signals[i].gated)
+            continue;
+        SAY(t, "%s", separator);
+        say_total(t, &r->signals[i]);
+        SAY(t, " needs %.3g of %d", r->signals[i].need_lower, r->spec);
+        separator = ", ";
+    }
+    SAY(t, "; what limits the service is not what `when` looks at.");
+}
+
+static void say_saturating(struct text *t, const struct record *r) {
+    SAY(t, " Above its target for 2 minutes and not used to size, because it saturates from the "
+           "first request on:");
+    const char *separator = " ";
+    for (uint32_t i = 0; i < r->signal_n; i++) {
+        const struct record_signal *s = &r->signals[i];
+        if (s->role != ROLE_SATURATING || s->gated || s->breached != TRI_TRUE)
+            continue;
+        SAY(t, "%s", separator);
+        say_total(t, s);
+        separator = ", ";
+    }
+    SAY(t, ".");
+}
+
+static void say_notices(struct text *t, const struct record *r) {
+    if (r->notices & NOTICE_GUARD_GATED)
+        say_gate(t, r);
+    if (r->notices & NOTICE_SATURATING)
+        say_saturating(t, r);
+    if (r->notices & NOTICE_HOT_POD) {
+        const struct record_signal *s = row(r, r->hot_signal);
+        SAY(t, " Pod %s alone has %s ", r->hot_pod, signals[r->hot_signal].name);
+        say_amount(t, s->max, s);
+        SAY(t, " while the rest is quiet: routing, not replicas.");
+    }
+    if (r->notices & NOTICE_TOLERANCE)
+        SAY(t,
+            " From %d to %d is within the HPA's default tolerance of 10%%: it acts only with "
+            "behavior tolerance 0.",
+            r->status, r->desired);
+    if (r->notices & NOTICE_ZERO_UNKNOWN)
+        SAY(t, " No demand is known: nothing here can wake the service.");
+    if (r->notices & NOTICE_SHARED_GPU)
+        SAY(t, " GPUs shared by several pods tell nothing about one of them.");
+}
+
+static void say_activity(struct text *t, const struct record *r) {
+    if (r->activity == INACTIVE_IDLE)
+        SAY(t, " Inactive: nothing queued, running or arriving above `activation`.");
+    else if (r->activity == INACTIVE_ZERO_IDLE)
+        SAY(t, " Inactive: no demand above `activation`.");
+    else if (r->activity == ACTIVE_DEMAND)
+        SAY(t, " Active: demand above `activation`.");
+}
+
+static void say_unavailable(struct text *t, const struct record *r) {
+    if (r->spec < 0) {
+        SAY(t, "no decision yet: spec.replicas of the target is not known");
+        return;
+    }
+    SAY(t, "nothing known for ");
+    say_duration(t, r->unseen_ns);
+    SAY(t, " to size by: ");
+    const char *separator = "";
+    for (uint32_t i = 0; i < r->signal_n; i++) {
+        const struct record_signal *s = &r->signals[i];
+        if (!(r->missing >> s->signal & 1))
+            continue;
+        SAY(t, "%s%s", separator, signals[s->signal].name);
+        if (s->signal == SIGNAL_DEMAND)
+            SAY(t, " (the demand source tells nothing)");
+        say_missing(t, s);
+        separator = ", ";
+    }
+    SAY(t, "; the last decision was %d", r->desired);
+}
+
+int record_sentence(struct buf *b, const struct record *r) {
+    struct text t = {.b = b};
+    size_t before = b->len;
+    if (r->state == DECISION_UNAVAILABLE) {
+        say_unavailable(&t, r);
+    } else {
+        SAY(&t, "%d %s: ", r->desired, replicas(r->desired));
+        for (uint32_t i = 0; i < r->signal_n; i++) {
+            say_signal(&t, &r->signals[i]);
+            SAY(&t, "; ");
+        }
+        say_outcome(&t, r);
+        SAY(&t, ".");
+        if (r->observe)
+            SAY(&t, " Observing only: KEDA is told the present %d.", r->spec);
+        say_activity(&t, r);
+        say_notices(&t, r);
+    }
+    if (t.r)
+        buf_truncate(b, before);
+    return t.r;
+}
