@@ -128,8 +128,7 @@ static void evaluate_signals(struct tick *k) {
         struct record_signal *s = &k->r->signals[k->r->signal_n++];
         size_signal(&in, &k->t->rule[i], s, &total);
         // Without a request counter at the demand source the engines' arrivals size alone.
-        s->raise_only = s->signal == SIGNAL_DEMAND ? !counted
-                                                   : k->t->rule[i].raise_only && counted;
+        s->raise_only = s->signal == SIGNAL_DEMAND ? !counted : k->t->rule[i].raise_only && counted;
         note_hot_pod(k, s, &total);
         if (s->shared)
             k->r->notices |= NOTICE_SHARED_GPU;

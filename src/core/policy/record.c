@@ -10,16 +10,11 @@
 
 const char *decision_reason_name(enum decision_reason r) {
     static const char *const names[] = {
-        [REASON_FIRST] = "first",
-        [REASON_RAISE] = "raise",
-        [REASON_SIZE] = "size",
-        [REASON_WINDOW] = "window",
-        [REASON_GUARD] = "guard",
-        [REASON_GUARD_UNKNOWN] = "guardUnknown",
-        [REASON_UNKNOWN] = "unknown",
-        [REASON_NO_POD_READY] = "noPodReady",
-        [REASON_BURST] = "burstMemory",
-        [REASON_ZERO] = "zero",
+        [REASON_FIRST] = "first",       [REASON_RAISE] = "raise",
+        [REASON_SIZE] = "size",         [REASON_WINDOW] = "window",
+        [REASON_GUARD] = "guard",       [REASON_GUARD_UNKNOWN] = "guardUnknown",
+        [REASON_UNKNOWN] = "unknown",   [REASON_NO_POD_READY] = "noPodReady",
+        [REASON_BURST] = "burstMemory", [REASON_ZERO] = "zero",
     };
     return names[r];
 }

@@ -82,10 +82,13 @@ struct record {
     uint32_t notices;     // enum record_notice
     int32_t spec, status; // replicas; -1: unknown
     uint32_t ready, starting, terminating;
-    int32_t want;                 // this tick's number before the window; -1: none
-    int32_t desired;              // the decision
-    double publish;               // what KEDA is told with target 1
+    int32_t want;    // this tick's number before the window; -1: none
+    int32_t desired; // the decision
+    double publish;  // what KEDA is told with target 1
+    int32_t last;    // the decision before; -1: none
+    int64_t down_window_ns;
     int64_t held_ns;              // REASON_WINDOW: for so long at most (from now_ns)
+    int64_t unseen_ns;            // since the newest value of any capacity signal
     uint32_t missing;             // bit s: capacity signal s that is unknown (UNAVAILABLE, UNKNOWN)
     char hot_pod[RECORD_POD_MAX]; // NOTICE_HOT_POD: whose
     uint8_t hot_signal;
