@@ -60,7 +60,11 @@ const char *engine_preset_metric(const struct engine_preset *p, enum engine_valu
 static int add_way(struct buf *out, const struct engine_way *way) {
     int r = 0;
     for (unsigned i = 0; i < ENGINE_TERMS_MAX && way->add[i].name && r == 0; i++)
-        r = buf_addf(out, "%s%s", i ? " + " : "", way->add[i].name);
+        r = buf_addf(out, "%s%s",
+                     i == 0                   ? ""
+                     : way->add[i].factor < 0 ? " - "
+                                              : " + ",
+                     way->add[i].name);
     if (r == 0 && way->per.name)
         r = buf_addf(out, " / %s", way->per.name);
     return r;
