@@ -30,7 +30,8 @@ static size_t on_header(char *p, size_t size, size_t n, void *ctx) {
     }
     struct str line = str_trim((struct str){p, n});
     if (str_starts(line, "HTTP/"))
-        f->chunked = f->encoded = false; // another head after a 1xx
+        f->chunked = f->encoded = f->headed = false; // another head after a 1xx
+    f->headed |= line.n == 0;
     f->chunked |= header_is(line, "transfer-encoding", "chunked");
     f->encoded |= header_is(line, "content-encoding", "");
     return n;

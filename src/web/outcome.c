@@ -149,6 +149,7 @@ static bool is_tls_alert(const struct fetch *f) {
 
 static void judge_transfer(struct fetch *f, CURLcode code) {
     long errnum = 0;
+    curl_off_t sent = 0;
     curl_easy_getinfo(f->easy, CURLINFO_OS_ERRNO, &errnum);
     switch (code) {
     case CURLE_COULDNT_RESOLVE_HOST:
@@ -176,8 +177,9 @@ static void judge_transfer(struct fetch *f, CURLcode code) {
         outcome_fail(f, FETCH_INTERNAL, "the socket cannot be watched: out of memory");
         break;
     case CURLE_OUT_OF_MEMORY:
-        // libcurl's own cap on one header line ends in this code too.
-        if (strstr(f->curl_error, "header"))
+        curl_easy_getinfo(f->easy, CURLINFO_PRETRANSFER_TIME_T, &sent);
+        // libcurl's own cap on one header line, not counted by us before its end, has this code.
+        if (sent > 0 && f->body_bytes == 0)
             outcome_fail(f, FETCH_TOO_LARGE, "the head of the answer is larger than %d bytes",
                          LIMIT_HTTP_HEAD_BYTES);
         else
@@ -197,7 +199,9 @@ void outcome_judge_end(struct fetch *f, CURLcode code) {
     }
     switch (code) {
     case CURLE_OK:
-        if (!outcome_judge_head(f) && f->err.code == 0) // an answer without a body
+        if (!f->headed) // libcurl takes a head that ends with the connection
+            outcome_fail(f, FETCH_TRUNCATED, "the connection ended inside the answer's head");
+        else if (!outcome_judge_head(f) && f->err.code == 0) // an answer without a body
             judge_status(f);
         break;
     case CURLE_OPERATION_TIMEDOUT:
