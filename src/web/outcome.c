@@ -199,7 +199,10 @@ void outcome_judge_end(struct fetch *f, CURLcode code) {
     }
     switch (code) {
     case CURLE_OK:
-        if (!f->headed) // libcurl takes a head that ends with the connection
+        // libcurl takes a head that ends with the connection.
+        if (!f->headed && f->head_bytes == 0)
+            outcome_fail(f, FETCH_PROTOCOL, "not a sound HTTP answer: no status line");
+        else if (!f->headed)
             outcome_fail(f, FETCH_TRUNCATED, "the connection ended inside the answer's head");
         else if (!outcome_judge_head(f) && f->err.code == 0) // an answer without a body
             judge_status(f);
@@ -217,7 +220,9 @@ void outcome_judge_end(struct fetch *f, CURLcode code) {
         outcome_fail(f, FETCH_TLS, "TLS: %s", curl_reason(f, code));
         break;
     default:
-        if (is_tls_alert(f))
+        if (code == CURLE_RECV_ERROR && strstr(f->curl_error, "chunk")) // a chunk that is none
+            outcome_fail(f, FETCH_PROTOCOL, "not a sound HTTP answer: %s", curl_reason(f, code));
+        else if (is_tls_alert(f))
             outcome_fail(f, FETCH_TLS, "TLS: %s", curl_reason(f, code));
         else
             judge_transfer(f, code);

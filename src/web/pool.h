@@ -34,8 +34,8 @@ struct fetch {
     int64_t started_ns;
     uint64_t head_bytes, body_bytes, other_bytes; // other: of a body that is not handed on
     bool https, judged;
-    bool chunked, encoded;      // as the answer's head says
-    enum fetch_failure failure; // set by a callback that ended the request
+    bool headed, chunked, encoded; // the answer's head: ended, and what it says
+    enum fetch_failure failure;    // set by a callback that ended the request
     struct err err;
     char curl_error[CURL_ERROR_SIZE];
     char note[FETCH_NOTE_MAX]; // the beginning of an error answer's body
