@@ -111,6 +111,17 @@ enum {
     LIMIT_LOG_LINE_BYTES = 4096,
     LIMIT_LOG_VALUE_BYTES = 1024,
 
+    // Scaler
+    LIMIT_CONFIG_ARENA_BYTES = 32 << 20, // what a program's configuration is bound into
+    LIMIT_SCALED_OBJECTS = 20000,       // triggers answered by one scaler
+    LIMIT_INVALID_OBJECTS = 1024,       // triggers whose metadata does not bind, remembered
+    LIMIT_METADATA_TOTAL_BYTES = 64 << 20, // metadata of all triggers
+    LIMIT_OBJECT_IDLE_MS = 15 * 60 * 1000, // not called, no streams: forgotten
+    LIMIT_DECISION_AGE_MS = 30000,      // older decisions are not served (save at zero)
+    LIMIT_ENGINE_TARGETS = 65536,       // pods whose pages one scaler reads
+    LIMIT_HISTORY_BYTES = 48 << 20,     // decision records of all objects, about
+    LIMIT_FIRST_DECISION_MS = 250,      // a first call waits so long for the io thread
+
     // Threads
     LIMIT_QUEUE_ITEMS = 65536,
 };

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The status API's lists of workloads, objects, GPUs and sources; decisions are in api_decisions.c.
+ */
+#include "scaler/api.h"
+
+#include "base/clock.h"
+#include "net/grpc_status.h"
+#include "scaler/api_page.h"
+#include "scaler/io.h"
+
+static double age_s(int64_t at_ns, int64_t now_ns) {
+    return (double)(now_ns - at_ns) / NS_PER_S;
+}
+
+static void add_pod(struct buf *b, const struct workload_pod *p) {
+    static const char *const states[] = {"starting", "ready", "terminating"};
+    (void)buf_addc(b, "{\"name\":");
+    (void)buf_add_json(b, str_from(p->name));
+    api_text(b, "state", states[p->state]);
+    if (p->address != NULL)
+        api_text(b, "address", p->address);
+    (void)buf_add_byte(b, '}');
+}
+
+static void add_workload(struct buf *b, const struct workload *w) {
+    (void)buf_addc(b, "{\"namespace\":");
+    (void)buf_add_json(b, str_from(w->namespace_));
+    api_text(b, "target", w->target);
+    if (w->replicas >= 0)
+        api_int(b, "replicas", w->replicas);
+    if (w->status >= 0)
+        api_int(b, "statusReplicas", w->status);
+    (void)buf_addc(b, ",\"scaledObjects\":[");
+    for (size_t i = 0; i < w->scaled_objects.n; i++) {
+        (void)buf_addc(b, i > 0 ? "," : "");
+        (void)buf_add_json(b, str_from(w->scaled_objects.items[i]));
+    }
+    (void)buf_addc(b, "],\"pods\":[");
+    for (size_t i = 0; i < w->pods.n; i++) {
+        (void)buf_addc(b, i > 0 ? "," : "");
+        add_pod(b, &w->pods.items[i]);
+    }
+    (void)buf_addc(b, "]}");
+}
+
+void api_workloads(struct http_request *r, void *ctx) {
+    const struct io *io = ctx;
+    struct api_page p;
+    char ns[KUBE_NAME_MAX];
+    if (!api_param(r, "namespace", ns, sizeof(ns)) ||
+        !api_page_begin(&p, r, API_LIMIT, API_LIMIT_MAX))
+        return;
+    for (size_t i = 0; i < io->workloads->list.n; i++) {
+        const struct workload *w = &io->workloads->list.items[i];
+        if ((ns[0] == '\0' || strcmp(ns, w->namespace_) == 0) && api_page_item(&p))
+            add_workload(&p.out, w);
+    }
+    api_page_end(&p);
+}
+
+static void add_object(struct buf *b, const struct object *o) {
+    (void)buf_addc(b, "{\"namespace\":");
+    (void)buf_add_json(b, o->key->ref.namespace_);
+    api_text(b, "name", o->key->ref.name.p);
+    api_int(b, "id", (int64_t)o->id);
+    if (o->feed != NULL) {
+        api_text(b, "workload", o->feed->workload->target);
+        api_text(b, "engine", o->feed->preset->name);
+    }
+    if (o->feed == NULL)
+        api_text(b, "error", o->fault.msg);
+    if (o->decided && o->feed != NULL) {
+        api_bool(b, "available", o->last.state == DECISION_OK);
+        api_bool(b, "active", o->last.active);
+        api_bool(b, "observe", o->last.observe);
+        api_int(b, "desired", o->last.desired);
+        api_number(b, "published", o->last.publish);
+        api_text(b, "reason", decision_reason_name(o->last.reason));
+    }
+    api_int(b, "decisions", (int64_t)o->decisions);
+    api_int(b, "changes", (int64_t)o->changes);
+    (void)buf_add_byte(b, '}');
+}
+
+void api_objects(struct http_request *r, void *ctx) {
+    const struct io *io = ctx;
+    struct api_page p;
+    char ns[KUBE_NAME_MAX];
+    if (!api_param(r, "namespace", ns, sizeof(ns)) ||
+        !api_page_begin(&p, r, API_LIMIT, API_LIMIT_MAX))
+        return;
+    for (const struct object *o = io->objects; o != NULL; o = o->hh.next)
+        if ((ns[0] == '\0' || str_eqc(o->key->ref.namespace_, ns)) && api_page_item(&p))
+            add_object(&p.out, o);
+    api_page_end(&p);
+}
+
+static void add_gpu(void *ctx, const struct agents_gpu *g) {
+    struct api_page *p = ctx;
+    if (!api_page_item(p))
+        return;
+    struct buf *b = &p->out;
+    (void)buf_addc(b, "{\"uuid\":");
+    (void)buf_add_json(b, str_from(g->uuid));
+    api_text(b, "node", g->node);
+    api_text(b, "model", g->model);
+    api_int(b, "index", g->index);
+    if (g->mig_profile[0] != '\0')
+        api_text(b, "migProfile", g->mig_profile);
+    api_bool(b, "lost", g->lost);
+    api_bool(b, "ownersKnown", g->owners_known);
+    (void)buf_addc(b, ",\"owners\":[");
+    for (size_t i = 0; i < g->n_owners; i++) {
+        (void)buf_addf(b, "%s{\"namespace\":", i > 0 ? "," : "");
+        (void)buf_add_json(b, str_from(g->owners[i].namespace_));
+        api_text(b, "pod", g->owners[i].pod);
+        api_text(b, "container", g->owners[i].container);
+        (void)buf_add_byte(b, '}');
+    }
+    (void)buf_addc(b, "],\"values\":{");
+    bool first = true;
+    for (int v = 0; v < GPU_VALUE_MAX; v++) {
+        double x;
+        if (!gpu_reading_get(g->reading, v, &x))
+            continue;
+        (void)buf_addf(b, "%s\"%s\":", first ? "" : ",", gpu_values[v].name);
+        (void)buf_add_double(b, x);
+        first = false;
+    }
+    (void)buf_add_byte(b, '}');
+    if (g->reading_at_ns != INT64_MIN)
+        api_number(b, "ageSeconds", age_s(g->reading_at_ns, clock_mono_ns()));
+    (void)buf_add_byte(b, '}');
+}
+
+void api_gpus(struct http_request *r, void *ctx) {
+    const struct io *io = ctx;
+    struct api_page p;
+    if (!api_page_begin(&p, r, API_LIMIT, API_LIMIT_MAX))
+        return;
+    agents_each_gpu(io->agents, add_gpu, &p);
+    api_page_end(&p);
+}
+
+static void add_node(void *ctx, const struct agents_node *n) {
+    struct api_page *p = ctx;
+    if (!api_page_item(p))
+        return;
+    struct buf *b = &p->out;
+    (void)buf_addc(b, "{\"kind\":\"agent\"");
+    api_text(b, "key", n->address);
+    api_text(b, "target", n->target);
+    api_text(b, "node", n->node);
+    api_text(b, "state", agents_node_state_name(n->state));
+    if (n->heard_at_ns != INT64_MIN)
+        api_number(b, "ageSeconds", age_s(n->heard_at_ns, clock_mono_ns()));
+    api_int(b, "failed", n->failed);
+    api_number(b, "driverStalledSeconds", (double)n->driver_stalled_ms / 1000);
+    if (n->why[0] != '\0')
+        api_text(b, "error", n->why);
+    (void)buf_add_byte(b, '}');
+}
+
+static void add_scrape(struct api_page *p, const char *kind, const struct scrape_status *s) {
+    if (!api_page_item(p))
+        return;
+    struct buf *b = &p->out;
+    (void)buf_addf(b, "{\"kind\":\"%s\"", kind);
+    api_text(b, "key", s->key);
+    api_text(b, "url", s->url);
+    api_text(b, "state", s->failed > 0 ? "failing" : s->good_at_ns != 0 ? "good" : "waiting");
+    if (s->good_at_ns != 0)
+        api_number(b, "ageSeconds", age_s(s->good_at_ns, clock_mono_ns()));
+    api_number(b, "tookSeconds", (double)s->took_ns / NS_PER_S);
+    api_number(b, "intervalSeconds", (double)s->current_ns / NS_PER_S);
+    api_int(b, "failed", s->failed);
+    if (s->failed > 0) {
+        api_text(b, "reason", scrape_failure_name(s->failure));
+        api_text(b, "error", s->error);
+    }
+    (void)buf_add_byte(b, '}');
+}
+
+static void add_engine(void *ctx, const struct scrape_status *s) {
+    add_scrape(ctx, "engine", s);
+}
+
+static void add_demand(void *ctx, const struct scrape_status *s) {
+    add_scrape(ctx, "demand", s);
+}
+
+void api_sources(struct http_request *r, void *ctx) {
+    const struct io *io = ctx;
+    struct api_page p;
+    if (!api_page_begin(&p, r, API_LIMIT, API_LIMIT_MAX))
+        return;
+    agents_each_node(io->agents, add_node, &p);
+    demand_each(io->demand, add_demand, &p);
+    engines_each(io->engines, add_engine, &p);
+    api_page_end(&p);
+}

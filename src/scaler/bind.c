@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Metadata -> trigger, with the scaler's own presets and demand sources. */
+#include "scaler/bind.h"
+
+#include <assert.h>
+
+#include "base/buf.h"
+
+uint32_t engine_preset_provides(const struct engine_preset *p) {
+    uint32_t provides = 0;
+    for (int v = 0; v < ENGINE_VALUE_MAX; v++)
+        if (p->values[v].ways[0].add[0].name != NULL)
+            provides |= 1u << v;
+    return provides;
+}
+
+void binder_init(struct binder *b, const char *const *demand_names) {
+    assert(engine_presets_n <= BINDER_PRESETS_MAX);
+    b->demand = demand_names;
+    b->n_presets = engine_presets_n;
+    for (unsigned i = 0; i < engine_presets_n; i++)
+        b->presets[i] = (struct trigger_preset){
+            .name = engine_presets[i].name,
+            .continuous_batching = engine_presets[i].continuous_batching,
+            .provides = engine_preset_provides(&engine_presets[i]),
+        };
+}
+
+// A trigger names a demand source, never a URL: it must be one of the scaler's.
+static int check_demand(const struct binder *b, const struct trigger *t, struct err *e) {
+    if (t->demand == NULL)
+        return 0;
+    CLEANUP_BUF struct buf names;
+    buf_init(&names, 300);
+    for (size_t i = 0; b->demand[i] != NULL; i++) {
+        if (strcmp(b->demand[i], t->demand) == 0)
+            return 0;
+        (void)buf_addf(&names, "%s%s", i > 0 ? ", " : "", b->demand[i]);
+    }
+    if (names.len == 0)
+        return err_set(e, ERR_INVALID,
+                       "demand \"%s\": the scaler's configuration has no demand sources (demand:)",
+                       t->demand);
+    return err_set(e, ERR_INVALID,
+                   "demand \"%s\": the scaler's configuration has no demand source of this name; "
+                   "there are: " STR_FMT,
+                   t->demand, STR_ARG(buf_str(&names)));
+}
+
+int binder_bind(const struct binder *b, const struct object_ref *r, struct trigger **ret,
+                struct err *e) {
+    struct trigger_kv kv[LIMIT_METADATA_KEYS];
+    for (size_t i = 0; i < r->n_pairs; i++)
+        kv[i] = (struct trigger_kv){r->pairs[i].key, r->pairs[i].value};
+    struct trigger *t = NULL;
+    int rc = trigger_bind(&t, kv, r->n_pairs, b->presets, b->n_presets, e);
+    if (rc == 0)
+        rc = check_demand(b, t, e);
+    if (rc < 0) {
+        trigger_free(t);
+        (void)err_wrap(e, "ScaledObject " STR_FMT "/" STR_FMT, STR_ARG(r->namespace_),
+                       STR_ARG(r->name));
+        return rc;
+    }
+    *ret = t;
+    return 0;
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * From what KEDA sends to a checked trigger. Both threads bind, each for itself: rpc for the
+ * errors, io to decide. The binder is made once before the threads start and is read-only then.
+ */
+#pragma once
+
+#include "core/engine/preset.h"
+#include "core/policy/trigger.h"
+#include "scaler/object_key.h"
+
+enum { BINDER_PRESETS_MAX = 32 };
+
+struct binder {
+    struct trigger_preset presets[BINDER_PRESETS_MAX];
+    size_t n_presets;
+    const char *const *demand; // names of the configured demand sources, ends with NULL; borrowed
+};
+
+void binder_init(struct binder *b, const char *const *demand_names);
+// The trigger, or ERR_INVALID, ERR_LIMIT, ERR_NOMEM with a sentence that begins with the
+// ScaledObject.
+int binder_bind(const struct binder *b, const struct object_ref *r, struct trigger **ret,
+                struct err *e);
+// What the signals must know of a preset.
+uint32_t engine_preset_provides(const struct engine_preset *p);

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The tables that bind the configuration, and what no single field can say. */
+#include "scaler/config.h"
+
+#include "base/mem.h"
+#include "core/metrics/selector.h"
+#include "net/addr.h"
+#include "web/fetch.h"
+
+static int check_address(const char *value, struct err *e) {
+    char host[NET_HOST_MAX];
+    uint16_t port;
+    if (str_starts(str_from(value), "unix:"))
+        return 0;
+    return net_addr_split(str_from(value), host, &port, e);
+}
+
+static int check_url(const char *value, struct err *e) {
+    return fetch_url_check(value, e);
+}
+
+static int check_selector(const char *value, struct err *e) {
+    struct selector *s = NULL;
+    int rc = selector_parse(&s, str_from(value), e);
+    selector_free(s);
+    return rc;
+}
+
+static const struct conf_field server_tls_fields[] = {
+    {"cert", CONF_STRING(struct config_tls, cert), .required = true,
+     .help = "Certificate chain (PEM), re-read when it changes."},
+    {"key", CONF_STRING(struct config_tls, key), .required = true, .help = "Its key (PEM)."},
+    {"ca", CONF_STRING(struct config_tls, ca),
+     .help = "Authorities of client certificates (PEM): with it, clients must show one."},
+    {0}};
+
+static const struct conf_field client_tls_fields[] = {
+    {"cert", CONF_STRING(struct config_tls, cert),
+     .help = "Certificate to show (PEM), re-read when it changes."},
+    {"key", CONF_STRING(struct config_tls, key), .help = "Its key (PEM)."},
+    {"ca", CONF_STRING(struct config_tls, ca),
+     .help = "Authorities of the servers' certificates (PEM); left out: the system's."},
+    {"serverName", CONF_STRING(struct config_tls, server_name),
+     .help = "Name in the servers' certificates; left out: the target's host."},
+    {0}};
+
+typedef struct scaler_config conf;
+#define MEMBER(m) typeof(((conf *)0)->m)
+
+static const struct conf_field grpc_fields[] = {
+    {"listen", CONF_STRING(MEMBER(grpc), listen), .def = ":9443", .flag = "grpc-listen",
+     .arg = "ADDR:PORT", .check = check_address, .help = "Where KEDA asks."},
+    {"tls", CONF_STRUCT(MEMBER(grpc), tls, server_tls_fields),
+     .help = "TLS, mutual with `ca`; left out: plain."},
+    {"maxConnectionAge", CONF_DURATION(MEMBER(grpc), max_connection_age_ns), .def = "10m",
+     .min = "0s", .max = "24h",
+     .help = "A connection is asked to end after it, so that KEDA finds new replicas; 0: never."},
+    {0}};
+
+static const struct conf_field http_fields[] = {
+    {"listen", CONF_STRING(MEMBER(http), listen), .def = ":9444", .flag = "http-listen",
+     .arg = "ADDR:PORT", .check = check_address, .help = "/metrics and the status API."},
+    {"tls", CONF_STRUCT(MEMBER(http), tls, server_tls_fields), .help = "Left out: plain."},
+    {0}};
+
+static const struct conf_field health_fields[] = {
+    {"listen", CONF_STRING(MEMBER(health), listen), .def = ":8081", .flag = "health-listen",
+     .arg = "ADDR:PORT", .check = check_address, .help = "/healthz and /readyz, plain."},
+    {0}};
+
+static const struct conf_field agents_fields[] = {
+    {"targets", CONF_LIST_STRING(MEMBER(agents), targets), .flag = "agent", .arg = "HOST:PORT",
+     .max = "20000", .help = "Agents; a name stands for all its addresses, looked up again."},
+    {"tls", CONF_STRUCT(MEMBER(agents), tls, client_tls_fields), .help = "Left out: plain."},
+    {0}};
+
+static const struct conf_field engines_fields[] = {
+    {"interval", CONF_DURATION(MEMBER(engines), interval_ns), .def = "5s", .min = "500ms",
+     .max = "5m",
+     .help = "Between two readings of an engine's page; rendering it costs the engine."},
+    {0}};
+
+static const struct conf_field demand_fields[] = {
+    {"url", CONF_STRING(struct config_demand, url), .required = true, .check = check_url,
+     .help = "Page of the source, http:// or https://."},
+    {"requestsTotal", CONF_STRING(struct config_demand, requests_total), .check = check_selector,
+     .help =
+         "Counter of requests that arrived: name{label=\"value\"}; matching series are summed."},
+    {"waiting", CONF_STRING(struct config_demand, waiting), .check = check_selector,
+     .help = "Gauge of requests held at the source."},
+    {"inflight", CONF_STRING(struct config_demand, inflight), .check = check_selector,
+     .help = "Gauge of requests that the source has passed on and that are not answered yet."},
+    {0}};
+
+// By enum log_format and enum log_level.
+static const char *const log_formats[] = {"logfmt", "json", NULL};
+static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL};
+
+static const struct conf_field log_fields[] = {
+    {"format", CONF_ENUM(MEMBER(log), format, log_formats), .def = "logfmt", .flag = "log-format",
+     .help = "Of the log lines."},
+    {"level", CONF_ENUM(MEMBER(log), level, log_levels), .def = "info", .flag = "log-level",
+     .help = "Lines below it are not written."},
+    {0}};
+
+static const struct conf_field fields[] = {
+    {"grpc", CONF_STRUCT(conf, grpc, grpc_fields), .help = "The gRPC server."},
+    {"http", CONF_STRUCT(conf, http, http_fields), .help = "The HTTP server."},
+    {"health", CONF_STRUCT(conf, health, health_fields), .help = "The probes' server."},
+    {"agents", CONF_STRUCT(conf, agents, agents_fields), .help = "Who reads the GPUs."},
+    {"engines", CONF_STRUCT(conf, engines, engines_fields), .help = "The pods' metrics pages."},
+    {"demand", CONF_MAP_STRUCT(conf, demand, demand_fields), .max = "1000",
+     .help = "Places that know of requests while no pod exists, by the name that triggers use."},
+    {"workloads", CONF_STRING(conf, workloads), .flag = "workloads", .arg = "FILE",
+     .required = true, .help = "Which pods each workload has; re-read when it changes."},
+    {"tick", CONF_DURATION(conf, tick_ns), .def = "1s", .min = "100ms", .max = "1m", .flag = "tick",
+     .help = "Between two decisions about a workload."},
+    {"log", CONF_STRUCT(conf, log, log_fields), .help = "Written to standard error."},
+    {0}};
+
+static int check_pair(const struct config_tls *t, const char *where, struct err *e) {
+    if ((t->cert == NULL) == (t->key == NULL))
+        return 0;
+    return err_set(e, ERR_INVALID, "%s.tls: cert and key belong together, %s is missing", where,
+                   t->cert ? "key" : "cert");
+}
+
+static int check(const void *bound, struct err *e) {
+    const struct scaler_config *c = bound;
+    if (check_pair(&c->agents.tls, "agents", e) < 0)
+        return ERR_INVALID;
+    for (size_t i = 0; i < c->demand.n; i++) {
+        const struct config_demand *d = &c->demand.items[i];
+        if (d->requests_total == NULL && d->waiting == NULL && d->inflight == NULL)
+            return err_set(e, ERR_INVALID,
+                           "demand.%s: at least one of requestsTotal, waiting and inflight is "
+                           "needed",
+                           d->name);
+    }
+    return 0;
+}
+
+const struct conf_spec scaler_config_spec = {
+    .program = "gpuscale scaler",
+    .about = "KEDA's external scaler (types external and external-push): reads agents, engines "
+             "and demand sources, decides how many replicas each workload needs, tells KEDA. "
+             "SIGTERM ends gracefully; SIGHUP re-reads the workloads file and the certificates.",
+    .fields = fields,
+    .size = sizeof(struct scaler_config),
+    .check = check,
+};
+
+bool config_tls_on(const struct config_tls *t) {
+    return t->cert != NULL || t->key != NULL || t->ca != NULL || t->server_name != NULL;
+}
+
+struct net_tls_files config_tls_files(const struct config_tls *t) {
+    return (struct net_tls_files){.cert = t->cert, .key = t->key, .ca = t->ca};
+}

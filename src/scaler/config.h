@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The scaler's configuration: a YAML file, strictly bound (conf/conf.h), and flags that win over
+ * it.
+ *
+ *     grpc:    {listen: ":9443", tls: {cert: FILE, key: FILE, ca: FILE}, maxConnectionAge: 10m}
+ *     http:    {listen: ":9444", tls: {...}}       # /metrics and the status API
+ *     health:  {listen: ":8081"}                   # /healthz and /readyz, nothing else
+ *     agents:  {targets: ["HOST:PORT"], tls: {cert, key, ca, serverName}}
+ *     engines: {interval: 5s}
+ *     demand:
+ *       NAME:  {url: URL, requestsTotal: SELECTOR, waiting: SELECTOR, inflight: SELECTOR}
+ *     workloads: FILE                              # workloads.h
+ *     tick: 1s
+ *     log: {format: logfmt, level: info}
+ */
+#pragma once
+
+#include "base/log.h"
+#include "conf/conf.h"
+#include "net/tls.h"
+
+struct config_tls {
+    const char *cert, *key, *ca; // NULL: not given
+    const char *server_name;     // clients: the name in the server's certificate
+};
+
+struct config_demand {
+    const char *name; // first: the map's key
+    const char *url;
+    const char *requests_total, *waiting, *inflight; // selectors, NULL: not told
+};
+
+struct scaler_config {
+    struct {
+        const char *listen;
+        struct config_tls tls;
+        int64_t max_connection_age_ns; // 0: none
+    } grpc;
+    struct {
+        const char *listen;
+        struct config_tls tls;
+    } http;
+    struct {
+        const char *listen;
+    } health;
+    struct {
+        CONF_LIST_OF(const char *) targets; // HOST:PORT
+        struct config_tls tls;
+    } agents;
+    struct {
+        int64_t interval_ns;
+    } engines;
+    CONF_LIST_OF(struct config_demand) demand;
+    const char *workloads; // file
+    int64_t tick_ns;
+    struct {
+        enum log_format format;
+        enum log_level level;
+    } log;
+};
+
+// Of conf_load() and conf_read(); its check covers what no single field can say: certificates
+// without keys, demand sources without a selector, selectors and URLs that do not parse.
+extern const struct conf_spec scaler_config_spec;
+
+bool config_tls_on(const struct config_tls *t); // anything of the section is given
+struct net_tls_files config_tls_files(const struct config_tls *t);

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The two HTTP servers: one for people and Prometheus (/metrics, /api/v1/...), one for the kubelet
+ * (/healthz, /readyz and nothing else, plain). Both on the io loop, answered from memory.
+ */
+#include "base/clock.h"
+#include "base/log.h"
+#include "net/addr.h"
+#include "scaler/api.h"
+#include "scaler/io.h"
+#include "scaler/metrics_page.h"
+
+enum { METRICS_PAGE_MAX = 64 << 20, MISSING_MAX = 4096, RPC_SILENT_S = 30 };
+
+static void handle_metrics(struct http_request *r, void *ctx) {
+    CLEANUP_BUF struct buf page;
+    buf_init(&page, METRICS_PAGE_MAX);
+    if (metrics_page_render(ctx, &page) < 0) {
+        http_request_answer_text(r, 500, "the page is over its limit or memory is short\n");
+        return;
+    }
+    http_request_answer(
+        r, &(struct http_answer){.status = 200,
+                                 .content_type = "text/plain; version=0.0.4; charset=utf-8",
+                                 .body = buf_str(&page)});
+}
+
+static void handle_healthz(struct http_request *r, void *ctx) {
+    const struct io *io = ctx;
+    int64_t silent_ns = clock_mono_ns() - io->rpc_heard_ns;
+    if (silent_ns > RPC_SILENT_S * NS_PER_S)
+        http_request_answer_text(r, 503, "the rpc thread has been silent for %d s\n",
+                                 (int)(silent_ns / NS_PER_S));
+    else
+        http_request_answer_text(r, 200, "ok\n");
+}
+
+static void handle_readyz(struct http_request *r, void *ctx) {
+    const struct io *io = ctx;
+    CLEANUP_BUF struct buf missing;
+    buf_init(&missing, MISSING_MAX);
+    if (io_ready(io, clock_mono_ns(), &missing))
+        http_request_answer_text(r, 200, "ok\n");
+    else
+        http_request_answer_text(r, 503, STR_FMT, STR_ARG(buf_str(&missing)));
+}
+
+static void handle_index(struct http_request *r, void *ctx) {
+    http_request_answer_text(r, 200,
+                             "gpuscale scaler " GPUSCALE_VERSION "\n\n"
+                             "/metrics            Prometheus\n"
+                             "/api/v1/workloads   workloads and their pods\n"
+                             "/api/v1/objects     triggers and their present decisions\n"
+                             "/api/v1/decisions   ?namespace=&name=&limit=  records (text/plain: "
+                             "sentences)\n"
+                             "/api/v1/gpus        GPUs by node and pod\n"
+                             "/api/v1/sources     agents, engine pages, demand sources\n\n"
+                             "Lists take ?limit= and ?offset=.\n");
+}
+
+static const struct http_route http_routes[] = {
+    {"GET", "/metrics", handle_metrics},
+    {"GET", "/api/v1/workloads", api_workloads},
+    {"GET", "/api/v1/objects", api_objects},
+    {"GET", "/api/v1/decisions", api_decisions},
+    {"GET", "/api/v1/gpus", api_gpus},
+    {"GET", "/api/v1/sources", api_sources},
+    {"GET", "/", handle_index},
+    {0},
+};
+
+static const struct http_route health_routes[] = {
+    {"GET", "/healthz", handle_healthz},
+    {"GET", "/readyz", handle_readyz},
+    {0},
+};
+
+static int open_one(struct io *io, struct http_server **ret, const char *name, const char *listen,
+                    struct net_tls *tls, const struct http_route *routes, struct err *e) {
+    struct http_server_options o = {.listen = listen,
+                                    .tls = tls,
+                                    .max_connections = LIMIT_HTTP_CONNECTIONS,
+                                    .routes = routes,
+                                    .ctx = io};
+    int rc = http_server_open(ret, &io->loop, &o, e);
+    if (rc < 0)
+        return err_wrap(e, "%s.listen", name);
+    char address[128];
+    net_addr_format(http_server_addr(*ret), address, sizeof(address));
+    log_info("listening", LOG_STR("server", name), LOG_STR("addr", address),
+             LOG_STR("tls", tls ? "on" : "off"));
+    return 0;
+}
+
+int io_http_start(struct io *io, struct err *e) {
+    const struct scaler_config *c = io->config;
+    if (c->http.tls.cert != NULL) {
+        struct net_tls_files files = config_tls_files(&c->http.tls);
+        int rc = net_tls_new(&io->http_tls, NET_TLS_SERVER, NET_TLS_ALPN_HTTP1, &files, e);
+        if (rc < 0)
+            return err_wrap(e, "http.tls");
+    }
+    int rc = open_one(io, &io->http, "http", c->http.listen, io->http_tls, http_routes, e);
+    if (rc == 0)
+        rc = open_one(io, &io->health, "health", c->health.listen, NULL, health_routes, e);
+    return rc;
+}
+
+void io_http_reload(struct io *io) {
+    io->http_tls_checked_ns = clock_mono_ns();
+    if (io->http_tls == NULL)
+        return;
+    struct err e = {0};
+    int rc = net_tls_reload_if_changed(io->http_tls, &e);
+    if (rc > 0)
+        log_info("HTTP certificate re-read");
+    if (rc < 0) {
+        io->count.tls_reload_failures++;
+        log_error("HTTP certificate not re-read, the old one stays", LOG_ERR(&e));
+    }
+}

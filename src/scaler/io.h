@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The io thread's state: what is configured, which objects KEDA has asked about, what is known of
+ * their workloads, and the sources that tell it. One thread owns all of it; the rpc thread is
+ * reached by two queues (messages.h).
+ *
+ *     object  one trigger: {namespace, ScaledObject, metadata}; a decider; its last decisions
+ *     feed    what is measured of one workload in one way (engine, port, path, demand source);
+ *             objects that measure alike share it
+ */
+#pragma once
+
+#include <uv.h>
+
+#include "base/map.h"
+#include "base/queue.h"
+#include "base/vec.h"
+#include "core/policy/decide.h"
+#include "net/http_server.h"
+#include "net/loop.h"
+#include "scaler/bind.h"
+#include "scaler/config.h"
+#include "scaler/history.h"
+#include "scaler/messages.h"
+#include "scaler/rpc.h"
+#include "scaler/workloads.h"
+#include "source/agents.h"
+#include "source/demand.h"
+#include "source/engines.h"
+
+enum {
+    IO_SOON_MS = 50,        // after something is heard, its objects are decided
+    IO_SPACING_MS = 150,    // but not more often than this
+    IO_SOON_BUDGET_MS = 20, // of computing in one such turn: the rest waits for the next
+    IO_PODS_ARENA_BYTES = 128 << 20,
+};
+
+struct feed {
+    char *key;                       // "prod/deployment/llm vllm 8000 /metrics gateway"
+    const struct workload *workload; // of the present file; set while it has objects
+    struct signal_workload *signals;
+    const struct engine_preset *preset;
+    uint16_t port; // 0: the preset's
+    char *path;    // NULL: the preset's
+    char *demand;  // NULL: none
+    struct object *objects;
+    int64_t history_ns; // longest rate window of its objects
+    int64_t decided_ns; // the last decision of its objects
+    bool dirty;         // something was heard since
+    struct feed *next_dirty;
+    struct demand_state *demand_state; // NULL: names none
+    struct feed *next_of_demand;
+    UT_hash_handle hh;
+};
+
+struct object {
+    uint64_t id;
+    struct object_key *key;
+    struct trigger *trigger;
+    struct decider *decider;
+    struct feed *feed;   // NULL: no workload
+    struct err fault;    // why there is no feed
+    struct object *next; // of the feed
+    struct record last;  // valid when decided
+    bool decided;
+    bool published;        // `sent` is what the rpc thread has or will get
+    struct published sent; // without the message
+    int64_t sent_ns;
+    uint64_t decisions, changes;
+    struct history history;
+    UT_hash_handle hh;
+};
+
+// A pod that is known by name: whose GPU or whose page it is.
+struct pod_entry {
+    const char *key;  // "prod/llm-0"; of a second feed of the same pod "prod/llm-0#2"
+    const char *name; // "llm-0"
+    struct feed *feed;
+    bool failing;           // its page; said once
+    struct pod_entry *same; // the next feed of the same pod
+    UT_hash_handle hh;
+};
+
+// One configured demand source.
+struct demand_state {
+    struct feed *feeds; // that name it
+    bool failing;       // said once
+};
+
+struct io_counters {
+    uint64_t ticks, early_ticks, decisions, changes;
+    uint64_t decide_ns, tick_ns_max;
+    uint64_t messages_lost; // to the rpc thread
+    uint64_t workloads_reloads, workloads_failures, tls_reload_failures;
+    uint64_t gpu_updates, gpu_refused;
+};
+
+struct io {
+    uv_loop_t loop;
+    const struct scaler_config *config;
+    struct binder binder;
+    const char **demand_names;
+    struct queue *to_io, *to_rpc;
+    struct rpc *rpc;
+    struct net_watch *watch;
+
+    struct workloads *workloads;
+    struct conf_stamp stamp;  // of the workloads file, as last looked at
+    struct err workloads_bad; // why the newest version is not in use
+
+    struct object *objects; // by id
+    struct feed *feeds;     // by key
+    struct feed *dirty;
+    struct pod_entry *pods;  // by name
+    struct arena pods_arena; // what they are made of
+    bool targets_stale;      // pods or feeds changed since the engines were told
+
+    struct signal_join *join;
+    uint64_t seed; // of the sources' phases and jitter
+    struct agents *agents;
+    struct engines *engines;
+    struct demand *demand;
+    struct demand_state *demands; // by index of config.demand
+
+    struct net_tls *http_tls;
+    struct http_server *http, *health;
+    struct net_timer *tick, *soon, *last; // last: the end's deadline
+    uv_signal_t signals[3];
+    unsigned signals_open;
+
+    struct VEC(struct published) outbox; // changed decisions of this turn
+    struct io_counters count;
+    struct histogram tick_s;
+    struct rpc_stats rpc_stats;
+    int64_t rpc_heard_ns; // the rpc thread's last statistics
+    int64_t started_ns, ticked_ns, http_tls_checked_ns;
+    bool serving; // what gRPC health says
+    bool stopping, rpc_stopped;
+};
+
+// objects.c: registry and decisions
+void io_register(struct io *io, struct to_io *m);
+void io_drop(struct io *io, uint64_t id);
+// Decides every object of the feed.
+void io_decide_feed(struct io *io, struct feed *f, int64_t now_ns);
+// Publishes what the object is answered while it has no feed.
+void io_publish_fault(struct io *io, struct object *o);
+void io_flush(struct io *io, int64_t now_ns); // hands the outbox to the rpc thread
+// Finds the workloads of all objects anew, after the file changed.
+void io_rebind_all(struct io *io, int64_t now_ns);
+void io_objects_done(struct io *io);
+
+// feeds.c: what is measured
+// The feed of a trigger's workload, made when it is new. ERR_NOTFOUND, ERR_INVALID, ERR_NOMEM.
+int io_feed_get(struct io *io, const struct object *o, struct feed **ret, struct err *e);
+void io_feed_release(struct io *io, struct feed *f); // frees it when no object is left
+void io_feed_mark(struct io *io, struct feed *f);    // something was heard: decide soon
+// Before the file's version that named the pods goes.
+void io_feeds_forget_pods(struct io *io);
+// Tells the engines which pages to read, after pods or feeds changed.
+void io_update_targets(struct io *io);
+// By "prod/llm-0"; NULL: none.
+struct pod_entry *io_pod_find(const struct io *io, const char *key);
+
+// sources.c: agents, engines, demand
+int io_sources_start(struct io *io, struct err *e);
+void io_sources_stop(struct io *io);
+
+// tick.c: timers
+int io_tick_start(struct io *io, struct err *e);
+void io_tick_stop(struct io *io);
+
+// reload.c: the workloads file
+int io_workloads_first(struct io *io, struct err *e);
+void io_workloads_check(struct io *io, bool force);
+
+// api.c, metrics_page.c, health.c: what HTTP shows
+int io_http_start(struct io *io, struct err *e);
+void io_http_reload(struct io *io); // certificates, when they changed
+// Every line of what is missing for readiness; true: ready.
+bool io_ready(const struct io *io, int64_t now_ns, struct buf *missing);

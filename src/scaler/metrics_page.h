@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The scaler's own /metrics page, made from the io thread's state when it is asked for. */
+#pragma once
+
+#include "base/buf.h"
+
+struct io;
+
+// Appends the page. 0, ERR_LIMIT or ERR_NOMEM (nothing appended).
+int metrics_page_render(const struct io *io, struct buf *out);

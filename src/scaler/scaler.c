@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Start and end of the scaler. The rpc thread is started last and stopped first: KEDA is answered
+ * from the last decisions until its connections have ended, and only then do the sources go.
+ */
+#include "scaler/scaler.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "scaler/io.h"
+
+enum { QUEUE_ITEMS = LIMIT_QUEUE_ITEMS, HTTP_GRACE_MS = 2000, RPC_END_MS = 20000 };
+
+static void tell_rpc(struct io *io, enum to_rpc_kind kind) {
+    struct to_rpc *m = mem_zalloc(sizeof(*m));
+    if (m == NULL)
+        return;
+    m->kind = kind;
+    if (!queue_push(io->to_rpc, m)) {
+        io->count.messages_lost++;
+        mem_free(m);
+    }
+}
+
+static void http_closed(void *ctx) {
+    (void)ctx;
+}
+
+// The gRPC side has ended: the rest goes.
+static void stop_io(struct io *io) {
+    if (io->rpc_stopped)
+        return;
+    io->rpc_stopped = true;
+    io_tick_stop(io);
+    net_timer_stop(&io->last);
+    net_watch_stop(&io->watch);
+    io_sources_stop(io);
+    if (io->http != NULL)
+        http_server_close(io->http, HTTP_GRACE_MS, http_closed, io);
+    if (io->health != NULL)
+        http_server_close(io->health, HTTP_GRACE_MS, http_closed, io);
+    io->http = io->health = NULL;
+    for (unsigned i = 0; i < io->signals_open; i++)
+        uv_close((uv_handle_t *)&io->signals[i], NULL);
+    io->signals_open = 0;
+}
+
+static void on_overdue(void *ctx) {
+    log_error("the rpc thread did not end in time");
+    stop_io(ctx);
+}
+
+static void on_term(uv_signal_t *s, int number) {
+    struct io *io = s->data;
+    if (io->stopping)
+        return;
+    io->stopping = true;
+    log_info("stopping", LOG_STR("signal", strsignal(number)));
+    tell_rpc(io, TO_RPC_STOP);
+    net_timer_again(io->last, RPC_END_MS * NS_PER_MS);
+}
+
+static void on_hup(uv_signal_t *s, int number) {
+    struct io *io = s->data;
+    log_info("re-reading files", LOG_STR("signal", strsignal(number)));
+    io_workloads_check(io, true);
+    io_http_reload(io);
+    tell_rpc(io, TO_RPC_RELOAD);
+}
+
+static void receive(struct io *io, struct to_io *m) {
+    switch (m->kind) {
+    case TO_IO_REGISTER:
+        io_register(io, m);
+        break;
+    case TO_IO_DROP:
+        io_drop(io, m->id);
+        break;
+    case TO_IO_STATS:
+        io->rpc_stats = *m->stats;
+        io->rpc_heard_ns = clock_mono_ns();
+        break;
+    case TO_IO_STOPPED:
+        break; // below: it must be the last thing done
+    }
+}
+
+static void on_messages(void *ctx) {
+    struct io *io = ctx;
+    queue_wake_clear(io->to_io);
+    struct to_io *m;
+    bool stopped = false;
+    while ((m = queue_pop(io->to_io)) != NULL) {
+        stopped |= m->kind == TO_IO_STOPPED;
+        receive(io, m);
+        to_io_free(m);
+    }
+    if (stopped) {
+        stop_io(io);
+        return;
+    }
+    if (io->outbox.n > 0)
+        io_flush(io, clock_mono_ns());
+}
+
+static int start_signals(struct io *io, struct err *e) {
+    static const struct {
+        int number;
+        uv_signal_cb fn;
+    } wanted[] = {{SIGTERM, on_term}, {SIGINT, on_term}, {SIGHUP, on_hup}};
+    (void)signal(SIGPIPE, SIG_IGN);
+    for (unsigned i = 0; i < COUNT_OF(wanted); i++) {
+        int rc = uv_signal_init(&io->loop, &io->signals[i]);
+        if (rc < 0)
+            return err_set(e, ERR_IO, "signals: %s", uv_strerror(rc));
+        io->signals[i].data = io;
+        io->signals_open++;
+        rc = uv_signal_start(&io->signals[i], wanted[i].fn, wanted[i].number);
+        if (rc < 0)
+            return err_set(e, ERR_IO, "signals: %s", uv_strerror(rc));
+    }
+    return 0;
+}
+
+static int start_rpc(struct io *io, struct err *e) {
+    const struct scaler_config *c = io->config;
+    struct rpc_options o = {
+        .listen = c->grpc.listen,
+        .tls = config_tls_files(&c->grpc.tls),
+        .max_connection_age_ms = (uint32_t)(c->grpc.max_connection_age_ns / NS_PER_MS),
+        .to_io = io->to_io,
+        .to_rpc = io->to_rpc,
+        .binder = &io->binder,
+    };
+    int rc = rpc_start(&io->rpc, &o, e);
+    if (rc < 0)
+        return rc;
+    char address[128];
+    rpc_address(io->rpc, address, sizeof(address));
+    log_info("listening", LOG_STR("server", "grpc"), LOG_STR("addr", address),
+             LOG_STR("tls", c->grpc.tls.ca     ? "mutual"
+                            : c->grpc.tls.cert ? "on"
+                                               : "off"));
+    return 0;
+}
+
+static int name_demand(struct io *io, struct err *e) {
+    size_t n = io->config->demand.n;
+    io->demand_names = mem_array(n + 1, sizeof(*io->demand_names));
+    if (io->demand_names == NULL)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    for (size_t i = 0; i < n; i++)
+        io->demand_names[i] = io->config->demand.items[i].name;
+    binder_init(&io->binder, io->demand_names);
+    return 0;
+}
+
+static int start(struct io *io, struct err *e) {
+    io->started_ns = io->rpc_heard_ns = clock_mono_ns();
+    vec_init(&io->outbox, LIMIT_SCALED_OBJECTS * 2);
+    arena_init(&io->pods_arena, IO_PODS_ARENA_BYTES);
+    histogram_init(&io->tick_s, histogram_latency_s, histogram_latency_s_n);
+    rpc_stats_init(&io->rpc_stats);
+    int rc = name_demand(io, e);
+    if (rc == 0)
+        rc = queue_new(&io->to_io, QUEUE_ITEMS, e);
+    if (rc == 0)
+        rc = queue_new(&io->to_rpc, QUEUE_ITEMS, e);
+    if (rc == 0)
+        rc = io_workloads_first(io, e);
+    if (rc == 0)
+        rc = io_tick_start(io, e);
+    if (rc == 0) // armed by the signal; the first arming is far away
+        rc = net_timer_start(&io->last, &io->loop, INT64_MAX / 4, 0, on_overdue, io, e);
+    if (rc == 0)
+        rc = start_signals(io, e);
+    if (rc == 0)
+        rc = io_sources_start(io, e);
+    if (rc == 0)
+        rc = io_http_start(io, e);
+    if (rc == 0)
+        rc = net_watch_start(&io->watch, &io->loop, queue_wake_fd(io->to_io), on_messages, io, e);
+    if (rc == 0)
+        rc = start_rpc(io, e);
+    return rc;
+}
+
+static void drain(struct io *io) {
+    struct to_io *m;
+    while (io->to_io != NULL && (m = queue_pop(io->to_io)) != NULL)
+        to_io_free(m);
+    struct to_rpc *n;
+    while (io->to_rpc != NULL && (n = queue_pop(io->to_rpc)) != NULL)
+        to_rpc_free(n);
+    io->to_io = queue_free(io->to_io);
+    io->to_rpc = queue_free(io->to_rpc);
+}
+
+// Everything that io holds, in the order in which it hangs together.
+static void io_free(struct io *io) {
+    stop_io(io);
+    uv_run(&io->loop, UV_RUN_DEFAULT); // closes run out
+    io->rpc = rpc_join(io->rpc);
+    drain(io);
+    io_objects_done(io);
+    signal_join_free(io->join);
+    workloads_free(io->workloads);
+    arena_done(&io->pods_arena);
+    net_tls_free(io->http_tls);
+    mem_free(io->demands);
+    mem_free(io->demand_names);
+    net_loop_drain_close(&io->loop);
+    mem_free(io);
+}
+
+int scaler_run(const struct scaler_config *config, struct err *e) {
+    log_setup(STDERR_FILENO, config->log.format, config->log.level, "gpuscale-scaler");
+    struct io *io = mem_zalloc(sizeof(*io));
+    if (io == NULL)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    int rc = uv_loop_init(&io->loop);
+    if (rc < 0) {
+        mem_free(io);
+        return err_set(e, ERR_IO, "event loop: %s", uv_strerror(rc));
+    }
+    io->config = config;
+    rc = start(io, e);
+    if (rc == 0) {
+        log_info("started", LOG_STR("version", GPUSCALE_VERSION), LOG_DUR("tick", config->tick_ns),
+                 LOG_I64("agents", config->agents.targets.n), LOG_I64("demand", config->demand.n));
+        uv_run(&io->loop, UV_RUN_DEFAULT);
+        log_info("stopped");
+    }
+    io_free(io);
+    return rc;
+}

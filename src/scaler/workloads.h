@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The workloads file: which pods a workload has, which are ready, and how many replicas are
+ * specified, where no Kubernetes API says so. Strictly bound; one version is one immutable object.
+ *
+ *     workloads:
+ *     - namespace: prod
+ *       target: deployment/llm            # KIND/NAME, any kind with a scale
+ *       scaledObjects: [llm]              # whose triggers mean this workload by default
+ *       labels: {app: llm}                # what `selector:` matches
+ *       replicas: 4                       # spec.replicas; left out: unknown
+ *       pods:
+ *       - {name: llm-0, state: ready, address: "10.0.0.7:8000", startedAt: 2026-11-23T12:00:00Z}
+ */
+#pragma once
+
+#include "conf/conf.h"
+#include "core/policy/trigger.h"
+#include "core/signal/workload.h"
+
+struct workload_pod {
+    const char *name;
+    enum pod_state state;
+    const char *address, *started_at; // as written; NULL: not given
+    // Made from them:
+    const char *ip;          // NULL: none
+    uint16_t port;           // 0: none given
+    int64_t started_real_ns; // since 1970; 0: not given
+};
+
+struct workload {
+    const char *namespace_;
+    const char *target; // "deployment/llm"
+    CONF_LIST_OF(const char *) scaled_objects;
+    CONF_MAP_OF(const char *) labels;
+    int64_t replicas; // spec.replicas; -1: unknown
+    CONF_LIST_OF(struct workload_pod) pods;
+    // Made from them:
+    const char *id; // "prod/deployment/llm"
+    int status;     // status.replicas: pods that are not terminating; -1: no pods are given
+};
+
+struct workloads {
+    struct arena arena;
+    CONF_LIST_OF(struct workload) list;
+    struct workloads_index *index; // workloads_find.c
+};
+
+// Reads one version. ERR_IO, ERR_PARSE, ERR_INVALID, ERR_LIMIT with the file's name and the place.
+int workloads_load(struct workloads **ret, const char *file, struct err *e);
+struct workloads *workloads_free(struct workloads *w);
+
+// The workload that a trigger means: `name` is a deployment's or statefulset's name or a selector
+// ("app=llm,tier=gpu"), or, for TARGET_SCALED_OBJECT, unused: the workload that lists the
+// ScaledObject. Only within the namespace. ERR_NOTFOUND or ERR_INVALID with a sentence that says
+// what was looked for and what to add.
+int workloads_find(const struct workloads *w, struct str namespace_, struct str scaled_object,
+                   enum trigger_target target, const char *name, const struct workload **ret,
+                   struct err *e);
