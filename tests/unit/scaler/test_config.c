@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The scaler's configuration: what a person can write wrong, and what is then said. */
+#include "scaler/config.h"
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "unit.h"
+
+static int parse(const char *text, struct scaler_config *c, struct arena *a, struct err *e) {
+    return conf_parse(&scaler_config_spec, str_from(text), "scaler.yaml", c, a, e);
+}
+
+static void defaults_are_the_documented_ports(void **state) {
+    CLEANUP_ARENA struct arena a;
+    arena_init(&a, LIMIT_CONFIG_ARENA_BYTES);
+    struct scaler_config c = {0};
+    struct err e = {0};
+    int rc = parse("workloads: w.yaml\n", &c, &a, &e);
+    assert_string_equal(e.msg, "");
+    assert_int_equal(rc, 0);
+    assert_string_equal(c.grpc.listen, ":9443");
+    assert_string_equal(c.http.listen, ":9444");
+    assert_string_equal(c.health.listen, ":8081");
+    assert_int_equal(c.tick_ns, 1000000000);
+    assert_int_equal(c.engines.interval_ns, 5000000000);
+    assert_int_equal(c.grpc.max_connection_age_ns, 600000000000);
+    assert_int_equal(c.demand.n, 0);
+    assert_int_equal(c.agents.targets.n, 0);
+    assert_null(c.grpc.tls.cert);
+    assert_false(config_tls_on(&c.agents.tls));
+}
+
+static void everything_is_bound(void **state) {
+    static const char text[] =
+        "grpc: {listen: '127.0.0.1:1', tls: {cert: c, key: k, ca: a}, maxConnectionAge: 1h}\n"
+        "http: {listen: '[::1]:2', tls: {cert: c2, key: k2}}\n"
+        "health: {listen: ':3'}\n"
+        "agents: {targets: ['a:1', 'b.c:2'], tls: {ca: x, serverName: agent}}\n"
+        "engines: {interval: 2s}\n"
+        "demand:\n"
+        "  gateway: {url: 'http://g/metrics', requestsTotal: 'r{s=\"llm\"}', waiting: w}\n"
+        "  other: {url: 'https://o:8/m', inflight: i}\n"
+        "workloads: w.yaml\n"
+        "tick: 500ms\n"
+        "log: {format: json, level: debug}\n";
+    CLEANUP_ARENA struct arena a;
+    arena_init(&a, LIMIT_CONFIG_ARENA_BYTES);
+    struct scaler_config c = {0};
+    struct err e = {0};
+    int rc = parse(text, &c, &a, &e);
+    assert_string_equal(e.msg, "");
+    assert_int_equal(rc, 0);
+    assert_string_equal(config_tls_files(&c.grpc.tls).ca, "a");
+    assert_string_equal(c.http.tls.key, "k2");
+    assert_int_equal(c.agents.targets.n, 2);
+    assert_string_equal(c.agents.targets.items[1], "b.c:2");
+    assert_string_equal(c.agents.tls.server_name, "agent");
+    assert_true(config_tls_on(&c.agents.tls));
+    assert_int_equal(c.demand.n, 2);
+    assert_string_equal(c.demand.items[0].name, "gateway");
+    assert_string_equal(c.demand.items[0].waiting, "w");
+    assert_null(c.demand.items[0].inflight);
+    assert_string_equal(c.demand.items[1].url, "https://o:8/m");
+    assert_int_equal(c.log.format, LOG_FORMAT_JSON);
+    assert_int_equal(c.log.level, LOG_LEVEL_DEBUG);
+}
+
+static void mistakes_are_told_with_the_place(void **state) {
+    static const struct {
+        const char *text, *says[3];
+    } cases[] = {
+        {"tick: 1s\n", {"workloads"}},
+        {"workloads: w\ngrcp: {}\n", {"scaler.yaml:2", "grcp", "grpc"}},
+        {"workloads: w\ngrpc: {listn: ':1'}\n", {"scaler.yaml:2", "listn", "listen"}},
+        {"workloads: w\ngrpc: {listen: nowhere}\n", {"scaler.yaml:2", "listen", "nowhere"}},
+        {"workloads: w\ngrpc: {tls: {cert: c}}\n", {"tls", "key"}},
+        {"workloads: w\nagents: {tls: {cert: c}}\n", {"agents.tls", "key"}},
+        {"workloads: w\nagents: {targets: a}\n", {"scaler.yaml:2", "targets"}},
+        {"workloads: w\ntick: 1ms\n", {"scaler.yaml:2", "tick", "1ms"}},
+        {"workloads: w\ntick: soon\n", {"tick", "soon", "duration"}},
+        {"workloads: w\nengines: {interval: 10ms}\n", {"interval"}},
+        {"workloads: w\ndemand: {g: {requestsTotal: r}}\n", {"url"}},
+        {"workloads: w\ndemand: {g: {url: 'http://x'}}\n", {"demand.g", "requestsTotal"}},
+        {"workloads: w\ndemand: {g: {url: 'ftp://x', waiting: w}}\n", {"url", "ftp://x"}},
+        {"workloads: w\ndemand: {g: {url: 'http://x', waiting: 'w{a=~\"b\"}'}}\n",
+         {"waiting", "=~"}},
+        {"workloads: w\nlog: {level: loud}\n", {"level", "loud"}},
+        {"workloads: w\nworkloads: v\n", {"scaler.yaml:2", "workloads"}},
+        {"workloads: [w]\n", {"workloads"}},
+        {"- a\n", {"scaler.yaml"}},
+        {"", {"scaler.yaml"}},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        CLEANUP_ARENA struct arena a;
+        arena_init(&a, LIMIT_CONFIG_ARENA_BYTES);
+        struct scaler_config c = {0};
+        struct err e = {0};
+        if (parse(cases[i].text, &c, &a, &e) == 0)
+            fail_msg("accepted: %s", cases[i].text);
+        for (int s = 0; s < 3 && cases[i].says[s] != NULL; s++)
+            if (strstr(e.msg, cases[i].says[s]) == NULL)
+                fail_msg("\"%s\" does not say \"%s\"", e.msg, cases[i].says[s]);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(defaults_are_the_documented_ports),
+        cmocka_unit_test(everything_is_bound),
+        cmocka_unit_test(mistakes_are_told_with_the_place),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
