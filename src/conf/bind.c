@@ -161,11 +161,11 @@ static int bind_many(const struct conf_binding *b, const struct conf_field *f,
     if (r < 0)
         return r;
     struct items out = {NULL, n->children};
-    if (out.n > 0) {
-        out.items = arena_array(b->a, out.n, f->item_size);
-        if (!out.items)
-            return err_set(e, ERR_NOMEM, "%s: out of memory", b->name);
-    }
+    // An empty list that is written is not NULL: `pods: []` says something, no pods key says
+    // nothing.
+    out.items = arena_array(b->a, out.n > 0 ? out.n : 1, f->item_size);
+    if (!out.items)
+        return err_set(e, ERR_NOMEM, "%s: out of memory", b->name);
     struct conf_field item = item_field(f);
     size_t value_at = map && f->kind != CONF_KIND_STRUCT ? sizeof(const char *) : 0;
     size_t i = 0;

@@ -58,7 +58,8 @@ enum conf_kind {
 
 enum conf_many {
     CONF_ONE,
-    CONF_LIST, // {T *items; size_t n;}
+    CONF_LIST, // {T *items; size_t n;}; items is NULL only when the key is not there ([] is not
+               // NULL)
     // {E *items; size_t n;} in the file's order; E begins with `const char *name`, the key. For a
     // struct the other members are the table's; for a scalar it follows the name (CONF_MAP_OF).
     CONF_MAP,
