@@ -2,6 +2,8 @@
 /* The array of sources, and "NAME:ARGUMENTS". */
 #include "gpu/source.h"
 
+#include <stdio.h>
+
 #include "base/buf.h"
 #include "base/mem.h"
 #include "gpu/replay.h"

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The node daemon: a sampler thread that reads the GPUs (and may hang with their driver), and the
+ * I/O thread, the caller's, that serves what was read: /metrics, Watch streams, health.
+ */
+#pragma once
+
+#include "agent/config.h"
+
+// Runs until SIGTERM or SIGINT. `config` is taken over; argc and argv are read again on SIGHUP and
+// when the configuration file changes. Returns the exit status: 0; 2 for a configuration that
+// cannot work (e says which), 1 for a failure while running.
+int agent_run(struct agent_config_file *config, int argc, char **argv, struct err *e);

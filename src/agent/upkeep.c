@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What the agent looks after while it runs: its configuration file, its certificates, a stall. */
+#include "agent/agent_internal.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+enum { TLS_EVERY = 5 }; // upkeeps, of 2 s each
+
+static void on_dcgm(void *ctx, enum agent_dcgm_answer answer) {
+    struct agent *a = ctx;
+    if (answer == AGENT_DCGM_FOUND)
+        log_info("a dcgm-exporter answers: DCGM series are left to it",
+                 LOG_STR("address", a->config->config.metrics.dcgm_exporter));
+    agent_page_options_update(a);
+}
+
+int agent_probe_restart(struct agent *a, struct err *e) {
+    const struct agent_config *c = &a->config->config;
+    a->probe = agent_dcgm_probe_stop(a->probe);
+    if (c->metrics.dcgm != AGENT_DCGM_AUTO)
+        return 0;
+    return agent_dcgm_probe_start(&a->probe, &a->loop, c->metrics.dcgm_exporter, on_dcgm, a, e);
+}
+
+static void apply(struct agent *a, struct agent_config_file *fresh) {
+    const char *restart = agent_config_needs_restart(&a->config->config, &fresh->config);
+    struct agent_owners owners;
+    struct err e = {0};
+    if (agent_config_owners(&fresh->config, &owners, &e)) {
+        log_error("configuration not reloaded", LOG_ERR(&e));
+        a->config_ok = false;
+        agent_config_free(fresh);
+        return;
+    }
+    if (restart)
+        log_warn("a changed key takes effect at the next start", LOG_STR("key", restart));
+    agent_owners_done(&a->owners);
+    a->owners = owners;
+    if (agent_state_set_owners(&a->state, &a->owners))
+        log_error("owners not assigned", LOG_STR("reason", "no memory"));
+    struct agent_config_file *old = a->config;
+    bool probe_changed = old->config.metrics.dcgm != fresh->config.metrics.dcgm ||
+                         strcmp(old->config.metrics.dcgm_exporter,
+                                fresh->config.metrics.dcgm_exporter) != 0;
+    a->config = fresh;
+    a->config_ok = true;
+    log_setup(2, fresh->config.log.format, fresh->config.log.level, "gpuscale-agent");
+    if (probe_changed && agent_probe_restart(a, &e))
+        log_error("dcgm-exporter is not looked for", LOG_ERR(&e));
+    agent_page_options_update(a);
+    agent_watch_tell(a->watch);
+    log_info("configuration reloaded", LOG_I64("pods", fresh->config.pods.n));
+    agent_config_free(old);
+}
+
+void agent_reload(struct agent *a) {
+    struct agent_config_file *fresh;
+    struct err e = {0};
+    if (agent_config_load(&fresh, a->argc, a->argv, &e)) {
+        a->config_ok = false;
+        log_error("configuration not reloaded, the one before stays", LOG_ERR(&e));
+        return;
+    }
+    apply(a, fresh);
+}
+
+static void reload_tls(struct net_tls *tls, const char *server) {
+    struct err e = {0};
+    if (!tls)
+        return;
+    int r = net_tls_reload_if_changed(tls, &e);
+    if (r > 0)
+        log_info("certificate reloaded", LOG_STR("server", server),
+                 LOG_I64("not_after_s", net_tls_not_after_s(tls)));
+    else if (r < 0)
+        log_error("certificate not reloaded, the one before stays", LOG_STR("server", server),
+                  LOG_ERR(&e));
+}
+
+void agent_watch_stall(struct agent *a, int64_t now_ns) {
+    int64_t stalled_ns = agent_state_stalled_ns(&a->state, now_ns);
+    if (stalled_ns >= 3 * a->state.interval_ns && !a->stall_told) {
+        a->stall_told = true;
+        log_warn("the GPU driver does not answer; readings age", LOG_DUR("stalled", stalled_ns));
+    } else if (stalled_ns == 0 && a->stall_told) {
+        a->stall_told = false;
+        log_info("the GPU driver answers again");
+    }
+}
+
+void agent_upkeep(void *ctx) {
+    struct agent *a = ctx;
+    if (a->config->path && conf_file_changed(a->config->path, &a->config_stamp))
+        agent_reload(a);
+    if (++a->upkeeps % TLS_EVERY == 0) {
+        reload_tls(a->metrics_tls, "metrics");
+        reload_tls(a->grpc_tls, "grpc");
+    }
+    agent_watch_stall(a, clock_mono_ns());
+}
