@@ -226,7 +226,7 @@ static const struct key keys[] = {
      .allowed = "the name of a demand source of the scaler's configuration (a letter, then up to "
                 "62 letters, digits, '-', '_' or '.')"},
     {"safety", NUMBER(safety, 0, 3, "a number of 0 to 3")},
-    {"rateWindow", DURATION(rate_window_ns, 10, 600, "a duration of 10s to 10m")},
+    {"rateWindow", DURATION(rate_window_ns, 1, 600, "a duration of 1s to 10m")},
     {"downWindow", DURATION(down_window_ns, 0, 3600, "a duration of 0s to 1h")},
     {"tolerance", NUMBER(tolerance, 0, 0.5, "a ratio of 0 to 0.5")},
     {"downMargin", NUMBER(down_margin, 0, 0.9, "a ratio of 0 to 0.9")},
