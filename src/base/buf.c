@@ -6,6 +6,7 @@
 #include "base/buf.h"
 
 #include <assert.h>
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -175,7 +176,9 @@ struct decimal {
 static struct decimal shortest(double v) {
     struct decimal d = {0};
     char text[40];
-    for (int precision = 14; precision <= 16; precision++) {
+    // 15 digits always survive a double, so fewer are found by cutting zeros; a subnormal has
+    // fewer.
+    for (int precision = v < DBL_MIN ? 0 : 14; precision <= 16; precision++) {
         snprintf(text, sizeof(text), "%.*e", precision, v);
         if (precision == 16 || strtod(text, NULL) == v)
             break;
