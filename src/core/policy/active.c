@@ -56,7 +56,11 @@ static enum tri busy(const struct trigger *t, const struct signal_workload *w, i
                      {SIGNAL_RUNNING, ENGINE_RUNNING},
                      {SIGNAL_REQUEST_RATE, ENGINE_REQUESTS_TOTAL}};
     uint32_t provides = signal_workload_engine_provides(w);
+    struct signal_pods pods;
     bool told = false; // by something
+    signal_workload_pods(w, &pods);
+    if (pods.ready == 0 && pods.terminating == 0 && pods.unborn > 0 && pods.unborn == pods.starting)
+        provides = 0; // no engine has ever been ready: nothing runs or waits there
     enum tri result = TRI_FALSE;
     for (size_t i = 0; i < COUNT_OF(collected); i++) {
         if (!(provides >> collected[i].value & 1))

@@ -188,6 +188,7 @@ static void recount(struct signal_workload *w, int64_t now_ns) {
             since = p->state_since_ns;
         if (p->state == POD_STARTING) {
             w->counts.starting++;
+            w->counts.unborn += !p->was_ready;
             if (p->state_since_ns > w->counts.youngest_start_ns)
                 w->counts.youngest_start_ns = p->state_since_ns;
         }

@@ -65,6 +65,7 @@ bool signal_workload_demand(struct signal_workload *w, const struct demand_sampl
 
 struct signal_pods {
     uint32_t ready, starting, terminating;
+    uint32_t unborn; // of the starting: never seen Ready, so nothing runs or waits in them
     int64_t youngest_start_ns; // of the starting pods, the latest start; SIGNAL_TIME_UNKNOWN: none
                                // starts
 };
