@@ -370,10 +370,13 @@ void decider_tick(struct decider *d, const struct signal_workload *w, const stru
     remember_burst(&k);
     if (first && ret->desired == in->spec && ret->want < 0)
         ret->reason = REASON_FIRST;
-    d->last = ret->desired;
-
     ret->activity = active_decide(k.t, w, in->now_ns, k.n, k.cold_start_ns);
     ret->active = active_is(ret->activity);
+    if (ret->active && ret->desired == 0) { // zero is for what is known to be idle
+        ret->desired = 1;
+        ret->reason = REASON_ACTIVE;
+    }
+    d->last = ret->desired;
     int32_t told = ret->observe ? k.n : ret->desired;
     ret->publish = decide_publish(told, in->spec, in->status);
     note(&k);

@@ -5,11 +5,11 @@
  */
 #include "core/policy/record.h"
 
+#include <inttypes.h>
 #include <math.h>
 
 #include "base/clock.h"
 #include "base/err.h"
-#include "base/units.h"
 
 // Appends; the first failure sticks.
 struct text {
@@ -32,9 +32,11 @@ static void say_amount(struct text *t, double v, const struct record_signal *s) 
 }
 
 static void say_duration(struct text *t, int64_t ns) {
-    char text[48];
-    units_format_duration((ns + NS_PER_S / 2) / NS_PER_S * NS_PER_S, text, sizeof(text));
-    SAY(t, "%s", text);
+    int64_t s = (ns + NS_PER_S / 2) / NS_PER_S;
+    if (s < 600)
+        SAY(t, "%" PRId64 " s", s);
+    else
+        SAY(t, "%" PRId64 " min", (s + 30) / 60);
 }
 
 static const char *replicas(int32_t n) {
@@ -176,6 +178,10 @@ static void say_outcome(struct text *t, const struct record *r) {
         break;
     case REASON_ZERO:
         SAY(t, "at zero, and no demand is known");
+        break;
+    case REASON_ACTIVE:
+        SAY(t, "not sized above zero, but not known to be idle either (%s): one",
+            active_reason_name(r->activity));
         break;
     }
 }

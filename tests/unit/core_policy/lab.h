@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * A workload in virtual time for the policy's tests: pods with steady loads, pages each 5 s, GPU
- * readings each second, a demand source each second, a tick each second. Everything on one clock that starts at an
- * arbitrary instant.
+ * readings each second, a demand source each second, a tick each second. Everything on one clock
+ * that starts at an arbitrary instant.
  */
 #pragma once
 
@@ -50,10 +50,10 @@ static inline int lab_bind(struct trigger **ret, const char *metadata, struct er
 struct lab_group {
     int count;
     enum pod_state state;
-    double rate;  // requests a second each
+    double rate; // requests a second each
     double queue, running, kv, gpu_pct;
-    bool lost;    // neither page nor reading arrives any more
-    bool never;   // nor did one ever
+    bool lost;  // neither page nor reading arrives any more
+    bool never; // nor did one ever
 };
 
 struct lab_demand {
