@@ -10,7 +10,7 @@
 #include "core/engine/demand.h"
 #include "source/scraper.h"
 
-enum { CONNECT_MS = 1000, TOTAL_MS = 3000 };
+enum { CONNECT_MS = 1000, TOTAL_MS = 3000, GAP_TEXT_MAX = 4096 };
 
 // How one source is read.
 struct reading_rule {
@@ -61,7 +61,7 @@ static void tell_gaps(struct demand *d, struct scraper_target *t,
     if (!scraper_target_gaps_changed(t, r->missing, r->bad) || !d->o.gaps)
         return;
     CLEANUP_BUF struct buf text;
-    buf_init(&text, 2 * ERR_MSG_MAX);
+    buf_init(&text, GAP_TEXT_MAX);
     describe(&text, scraper_target_what(t), r->missing, "no series matches: ");
     describe(&text, scraper_target_what(t), r->bad, "without a usable number: ");
     bool ended = buf_add_byte(&text, 0) == 0;

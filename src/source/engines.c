@@ -10,7 +10,7 @@
 #include "core/engine/page.h"
 #include "source/scraper.h"
 
-enum { READERS_KEPT = 16, CONNECT_MS = 2000, TOTAL_MS = 10000 };
+enum { READERS_KEPT = 16, CONNECT_MS = 2000, TOTAL_MS = 10000, GAP_TEXT_MAX = 4096 };
 
 struct kept_reader {
     const struct engine_preset *preset;
@@ -70,7 +70,7 @@ static void tell_gaps(struct engines *x, struct scraper_target *t,
     if (!scraper_target_gaps_changed(t, r->missing, r->bad) || !x->o.gaps)
         return;
     CLEANUP_BUF struct buf text;
-    buf_init(&text, ERR_MSG_MAX);
+    buf_init(&text, GAP_TEXT_MAX);
     describe(preset, r, &text);
     x->o.gaps(x->o.ctx, scraper_target_key(t), r->missing, r->bad, text.p ? text.p : "");
 }

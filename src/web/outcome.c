@@ -119,19 +119,15 @@ static void judge_status(struct fetch *f) {
 }
 
 static void judge_timeout(struct fetch *f) {
-    curl_off_t connected = 0, secured = 0, answered = 0;
+    curl_off_t sent = 0; // when the request went out: connected, and TLS done
     char limit[32];
-    curl_easy_getinfo(f->easy, CURLINFO_CONNECT_TIME_T, &connected);
-    curl_easy_getinfo(f->easy, CURLINFO_APPCONNECT_TIME_T, &secured);
-    curl_easy_getinfo(f->easy, CURLINFO_STARTTRANSFER_TIME_T, &answered);
-    bool ready = f->https ? secured > 0 : connected > 0;
-    units_format_duration((int64_t)(ready ? f->o.total_ms : f->o.connect_ms) * 1000000, limit,
+    curl_easy_getinfo(f->easy, CURLINFO_PRETRANSFER_TIME_T, &sent);
+    units_format_duration((int64_t)(sent > 0 ? f->o.total_ms : f->o.connect_ms) * 1000000, limit,
                           sizeof(limit));
-    if (connected == 0)
-        outcome_fail(f, FETCH_CONNECT, "not connected in %s", limit);
-    else if (!ready)
-        outcome_fail(f, FETCH_CONNECT, "connected, but no TLS handshake in %s", limit);
-    else if (answered == 0 || f->head_bytes == 0)
+    if (sent == 0)
+        outcome_fail(f, FETCH_CONNECT, "%s in %s",
+                     f->https ? "no connection with TLS" : "not connected", limit);
+    else if (f->head_bytes == 0)
         outcome_fail(f, FETCH_TIMEOUT, "connected, but no answer in %s", limit);
     else
         outcome_fail(f, FETCH_TIMEOUT, "the answer did not end in %s (%llu bytes had come)", limit,

@@ -11,6 +11,7 @@
 #include <openssl/ssl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/eventfd.h>
@@ -65,16 +66,18 @@ static inline bool fake_sends(struct fake_conn *c, const char *text) {
     return fake_send(c, text, strlen(text));
 }
 
-// The next request's head into c->request; false at the end of the connection.
+// The next request's head into c->request; false at the end of the connection (c->request is then
+// still the one before).
 static inline bool fake_request(struct fake_conn *c) {
+    char head[sizeof(c->request)] = "";
     size_t n = 0;
-    c->request[0] = 0;
-    while (!strstr(c->request, "\r\n\r\n")) {
-        ssize_t got = fake_read(c, c->request + n, 1);
-        if (got <= 0 || n + 2 > sizeof(c->request))
+    while (!strstr(head, "\r\n\r\n")) {
+        ssize_t got = fake_read(c, head + n, 1);
+        if (got <= 0 || n + 2 > sizeof(head))
             return false;
-        c->request[++n] = 0;
+        head[++n] = 0;
     }
+    memcpy(c->request, head, n + 1);
     atomic_fetch_add(&c->server->requests, 1);
     return true;
 }
@@ -134,6 +137,7 @@ static inline struct fake_http *fake_http_start(void (*serve)(struct fake_conn *
     struct fake_http *s = calloc(1, sizeof(*s));
     struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof(in);
+    signal(SIGPIPE, SIG_IGN); // SSL_write to a client that is gone
     s->serve = serve;
     s->ctx = ctx;
     s->tls = tls;
