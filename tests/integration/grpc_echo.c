@@ -3,6 +3,7 @@
  * A gRPC server and client for tests, not installed.
  *
  *   grpc_echo server [--listen A] [--cert F --key F] [--ca F] [--age MS] [--grace MS]
+ *   grpc_echo protobuf    (lines "TYPE HEX" in: unpacked, packed again, HEX out, or "error: ...")
  *   grpc_echo client --to A [--tls-name N --ca F [--cert F --key F]] [--method unary|stream]
  *             [--calls N] [--parallel N] [--count N] [--size N] [--delay MS] [--timeout MS]
  *             [--status N] [--text S]
@@ -21,8 +22,14 @@
 #include "base/str.h"
 #include "echo.desc.h"
 #include "echo.pb-c.h"
+#include "externalscaler.pb-c.h"
+#include "health.pb-c.h"
+#include "node.pb-c.h"
+#include "reflection.pb-c.h"
+#include "reflection_v1alpha.pb-c.h"
 #include "net/grpc_client.h"
 #include "net/grpc_server.h"
+#include "net/pb.h"
 
 typedef Gpuscale__Test__EchoRequest echo_request;
 typedef Gpuscale__Test__EchoResponse echo_response;
@@ -77,6 +84,8 @@ static void reply(struct grpc_call *call, const echo_request *q) {
     fill_response(&r, q, payload);
     char name[256];
     snprintf(name, sizeof(name), "%s", grpc_call_peer_name(call));
+    if (!name[0])
+        net_addr_format(grpc_call_peer(call), name, sizeof(name));
     r.peer = name;
     grpc_call_reply(call, &r.base);
 }
@@ -299,6 +308,68 @@ static void run_client(const char *to, struct net_tls *tls, const char *name) {
                    client.last);
 }
 
+/* Protobuf */
+
+static const ProtobufCMessageDescriptor *const types[] = {
+    &externalscaler__scaled_object_ref__descriptor,
+    &externalscaler__get_metrics_request__descriptor,
+    &externalscaler__get_metrics_response__descriptor,
+    &externalscaler__get_metric_spec_response__descriptor,
+    &externalscaler__is_active_response__descriptor,
+    &gpuscale__v1__watch_request__descriptor,
+    &gpuscale__v1__node_state__descriptor,
+    &grpc__health__v1__health_check_request__descriptor,
+    &grpc__health__v1__health_check_response__descriptor,
+    &grpc__reflection__v1__server_reflection_request__descriptor,
+    &grpc__reflection__v1__server_reflection_response__descriptor,
+    &grpc__reflection__v1alpha__server_reflection_request__descriptor,
+    &grpc__reflection__v1alpha__server_reflection_response__descriptor,
+    &gpuscale__test__echo_request__descriptor,
+    &gpuscale__test__echo_response__descriptor,
+};
+
+static int hex_digit(char c) {
+    return c <= '9' ? c - '0' : c - 'a' + 10;
+}
+
+static void repack(const char *type, char *hex) {
+    struct arena arena CLEANUP_ARENA;
+    struct err e = {0};
+    ProtobufCMessage *m;
+    size_t n = strlen(hex) / 2, i = 0;
+    uint8_t *bytes = (uint8_t *)hex; // in place
+    for (size_t k = 0; k < n; k++)
+        bytes[k] = (uint8_t)(hex_digit(hex[2 * k]) << 4 | hex_digit(hex[2 * k + 1]));
+    while (i < COUNT_OF(types) && strcmp(types[i]->name, type) != 0)
+        i++;
+    arena_init(&arena, SIZE_MAX / 2);
+    if (i == COUNT_OF(types)) {
+        printf("error: no type %s\n", type);
+    } else if (pb_unpack(&m, types[i], bytes, n, &arena, &e) < 0) {
+        printf("error: %s: %s\n", err_code_name(e.code), e.msg);
+    } else {
+        uint8_t *out = payload_of(protobuf_c_message_get_packed_size(m));
+        n = protobuf_c_message_pack(m, out);
+        for (size_t k = 0; k < n; k++)
+            printf("%02x", out[k]);
+        printf("\n");
+        mem_free(out);
+    }
+}
+
+static int run_protobuf(void) {
+    char *line = NULL, *hex;
+    size_t cap = 0;
+    for (ssize_t n; (n = getline(&line, &cap, stdin)) > 0;) {
+        line[n - 1] = '\0';
+        hex = strchr(line, ' ');
+        *hex++ = '\0';
+        repack(line, hex);
+    }
+    free(line);
+    return 0;
+}
+
 enum {
     OPT_LISTEN = 256,
     OPT_CERT,
@@ -348,6 +419,8 @@ int main(int argc, char **argv) {
     struct net_tls *tls = NULL;
     struct err e = {0};
     bool serve = argc > 1 && strcmp(argv[1], "server") == 0;
+    if (argc > 1 && strcmp(argv[1], "protobuf") == 0)
+        return run_protobuf();
     gpuscale__test__echo_request__init(&client.request);
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         unsigned n = optarg ? (unsigned)strtoul(optarg, NULL, 10) : 0;
