@@ -378,7 +378,9 @@ static uint8_t *frame(struct grpc_call *c, size_t n) {
 // Where a reply of n bytes goes, or NULL: then the call ended without room.
 static uint8_t *reply_room(struct grpc_call *c, size_t n) {
     assert(c->state == CALL_RUNNING);
-    uint8_t *p = frame(c, n);
+    // A client that asks and does not read holds no more than this.
+    bool full = c->conn->send_bytes > 0 && c->conn->send_bytes + n > LIMIT_GRPC_CONN_SEND_BYTES;
+    uint8_t *p = full ? NULL : frame(c, n);
     if (!p)
         refuse(c, GRPC_RESOURCE_EXHAUSTED, "no room for a reply of %zu bytes", n);
     return p;

@@ -281,7 +281,7 @@ int grpc_conn_callbacks(nghttp2_session_callbacks *cbs) {
 
 /* Bytes */
 
-// A session whose first output is our SETTINGS. Its user data is set by who uses it.
+// A session whose first output is our SETTINGS.
 static int session_new(struct grpc_host *h, struct grpc_conn *c, nghttp2_session **ret) {
     static const nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, LIMIT_GRPC_STREAMS},
@@ -300,8 +300,21 @@ static int session_new(struct grpc_host *h, struct grpc_conn *c, nghttp2_session
     return 0;
 }
 
-int grpc_conn_hello(struct grpc_host *h, nghttp2_session **ret) {
-    return session_new(h, NULL, ret);
+// Our first frame is the same on every connection: made once, so that an accepted connection
+// costs no nghttp2 session before its client has sent anything.
+int grpc_conn_hello(struct grpc_host *h) {
+    struct grpc_conn nobody = {.host = h};
+    nghttp2_session *session;
+    const uint8_t *p;
+    if (session_new(h, &nobody, &session) < 0)
+        return ERR_NOMEM;
+    h2_ssize n = h2_mem_send(session, &p);
+    if (n > 0 && (h->hello = mem_alloc((size_t)n))) {
+        memcpy(h->hello, p, (size_t)n);
+        h->hello_len = (size_t)n;
+    }
+    nghttp2_session_del(session);
+    return h->hello ? 0 : ERR_NOMEM;
 }
 
 int grpc_conn_new(struct grpc_conn **ret, struct grpc_host *h, void *shell,

@@ -112,5 +112,5 @@ void grpc_call_drain(struct grpc_call *c); // graceful end: a streaming call end
 
 // grpc_conn.c: nghttp2 callbacks are set up for a host
 int grpc_conn_callbacks(nghttp2_session_callbacks *cbs);
-int grpc_conn_hello(struct grpc_host *h, nghttp2_session **ret);
+int grpc_conn_hello(struct grpc_host *h);   // makes h->hello, once: 0 or ERR_NOMEM
 void grpc_conn_output(struct grpc_conn *c); // tells the shell, unless output follows by itself

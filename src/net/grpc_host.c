@@ -32,23 +32,6 @@ static int add_entry(struct grpc_host *h, const struct grpc_service *s, const st
     return 0;
 }
 
-// Our first frame is the same on every connection: made once, so that an accepted connection
-// costs no nghttp2 session (25 KB) before its client has sent anything.
-static int make_hello(struct grpc_host *h, struct err *e) {
-    nghttp2_session *session;
-    const uint8_t *p;
-    int err = grpc_conn_hello(h, &session);
-    if (err < 0)
-        return err_set(e, err, "nghttp2: no session");
-    h2_ssize n = h2_mem_send(session, &p);
-    if (n > 0 && (h->hello = mem_alloc((size_t)n))) {
-        memcpy(h->hello, p, (size_t)n);
-        h->hello_len = (size_t)n;
-    }
-    nghttp2_session_del(session);
-    return h->hello ? 0 : err_set(e, ERR_NOMEM, "nghttp2: no SETTINGS");
-}
-
 static int host_init(struct grpc_host *h, struct err *e) {
     const struct grpc_service *const *s = h->options.services;
     for (; *s; s++) {
@@ -61,7 +44,9 @@ static int host_init(struct grpc_host *h, struct err *e) {
     if (nghttp2_session_callbacks_new(&h->callbacks) != 0 || h2_options_new(&h->h2_options) < 0)
         return err_set(e, ERR_NOMEM, "no memory for nghttp2's options");
     grpc_conn_callbacks(h->callbacks);
-    return make_hello(h, e);
+    if (grpc_conn_hello(h) < 0)
+        return err_set(e, ERR_NOMEM, "no memory for nghttp2's SETTINGS");
+    return 0;
 }
 
 int grpc_host_new(struct grpc_host **ret, const struct grpc_host_options *options, struct err *e) {

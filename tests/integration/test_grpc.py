@@ -40,7 +40,9 @@ def certs(tmp_path_factory):
 
 
 def serve(*args):
-    return harness.Program("grpc_echo", "server", *args)
+    # Freed memory that AddressSanitizer keeps would count as the server's.
+    return harness.Program("grpc_echo", "server", *args,
+                           env={"ASAN_OPTIONS": "exitcode=99:quarantine_size_mb=16"})
 
 
 @pytest.fixture
@@ -255,7 +257,7 @@ def test_stream_that_is_never_read_is_bounded(server, pb):
     call = stub.stream(stub.request(size=100_000, fill=True))
     other = connect(server.target, pb)
     assert other.unary(other.request(text="x"), timeout=10).text == "x"
-    assert server.rss_bytes() < 64 << 20
+    assert server.rss_bytes() < 128 << 20
     code, details = status_of(lambda: [m for m in call])
     assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert "does not read" in details
@@ -848,7 +850,7 @@ def test_client_that_never_reads_is_bounded(server, echo):
     except OSError:
         pass # the server stopped reading
     assert echo.unary(echo.request(text="x"), timeout=10).text == "x"
-    assert server.rss_bytes() < 600 << 20
+    assert server.rss_bytes() < 300 << 20 # 4,000 answers are 400 MB
     raw.close()
     harness.wait_until(lambda: stats(server)["streams"] == 0, "its calls to be gone")
 
