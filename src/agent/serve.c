@@ -66,7 +66,6 @@ static void handle_metrics(struct http_request *request, void *ctx) {
     struct http_answer answer = {
         .status = 200,
         .content_type = "text/plain; version=0.0.4; charset=utf-8",
-        .extra_headers = "Vary: Accept-Encoding\r\n",
         .body = buf_str(&a->page.text),
     };
     struct str gzip;

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * xoshiro256** by Blackman and Vigna (prng.di.unimi.it, public domain), seeded by splitmix64; a
- * bounded draw by Lemire's multiplication (arXiv:1805.10941); the normal by Marsaglia's polar
- * method.
+ * bounded draw by Lemire's multiplication (arXiv:1805.10941).
  */
 #include "base/random.h"
 
 #include <errno.h>
-#include <math.h>
 #include <sys/random.h>
 
 #include "base/err.h"
@@ -50,20 +48,6 @@ uint64_t random_below(struct random *r, uint64_t n) {
 
 double random_unit(struct random *r) {
     return (double)(random_u64(r) >> 11) * 0x1p-53;
-}
-
-double random_normal(struct random *r) {
-    double u, v, q;
-    do {
-        u = 2 * random_unit(r) - 1;
-        v = 2 * random_unit(r) - 1;
-        q = u * u + v * v;
-    } while (q >= 1 || q == 0);
-    return u * sqrt(-2 * log(q) / q);
-}
-
-double random_exponential(struct random *r, double mean) {
-    return -mean * log1p(-random_unit(r));
 }
 
 int random_kernel(void *p, size_t n) {

@@ -198,7 +198,7 @@ static int parse_time(const struct parser *p, struct row *row, struct err *e) {
     double s;
     if (str_to_double(p->value, &s) || !(s >= 0 && s <= 1e9))
         return fail(p, e, "\"" STR_FMT "\" is not a time in seconds", STR_ARG(p->value));
-    row->t_ns = (int64_t)llround(s * 1e9);
+    row->t_ns = (int64_t)(s * 1e9 + 0.5);
     if (p->has_rows && row->t_ns < p->last_ns)
         return fail(p, e, "the time " STR_FMT " is before that of the row above",
                     STR_ARG(p->value));

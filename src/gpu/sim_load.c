@@ -3,7 +3,6 @@
 #include "gpu/sim_load.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>

@@ -2,7 +2,6 @@
 /* See sim_model.h: power from activity, temperature by a first-order lag, energy by integration. */
 #include "gpu/sim_model.h"
 
-#include <math.h>
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -41,6 +40,11 @@ void sim_model_info(uint64_t seed, uint32_t index, struct gpu_info *ret) {
     snprintf(ret->driver_version, sizeof ret->driver_version, "550.144.03");
 }
 
+// To whole numbers, for values >= 0. libm would be half a megabyte of memory for this.
+static double whole(double v) {
+    return (double)(int64_t)(v + 0.5);
+}
+
 static double clamp(double v, double lo, double hi) {
     return v < lo ? lo : v > hi ? hi : v;
 }
@@ -75,23 +79,24 @@ static void advance(struct sim_gpu *g, double watts, int64_t now_ns) {
     double dt_s = (double)(now_ns - g->last_ns) / (double)NS_PER_S;
     g->last_ns = now_ns;
     g->energy_j += watts * dt_s;
-    g->temperature_c += (settled_c - g->temperature_c) * (1 - exp(-dt_s / heat_tau_s));
+    double x = dt_s / heat_tau_s; // implicit Euler: settles for any step
+    g->temperature_c += (settled_c - g->temperature_c) * x / (1 + x);
 }
 
 static void read_memory(double used, struct gpu_reading *r) {
-    used = floor(used / MIB) * MIB;
+    used = (double)(int64_t)(used / MIB) * MIB;
     gpu_reading_set(r, GPU_MEMORY_USED_BYTES, used);
     gpu_reading_set(r, GPU_MEMORY_RESERVED_BYTES, reserved_bytes);
     gpu_reading_set(r, GPU_MEMORY_FREE_BYTES, total_bytes - reserved_bytes - used);
 }
 
 static double ppm(double ratio) {
-    return round(ratio * 1e6) / 1e6;
+    return whole(ratio * 1e6) / 1e6;
 }
 
 static void read_activity(const struct sim_activity *c, struct gpu_reading *r) {
-    gpu_reading_set(r, GPU_UTILIZATION_PCT, round(100 * c->busy));
-    gpu_reading_set(r, GPU_MEMORY_COPY_PCT, round(100 * c->dram));
+    gpu_reading_set(r, GPU_UTILIZATION_PCT, whole(100 * c->busy));
+    gpu_reading_set(r, GPU_MEMORY_COPY_PCT, whole(100 * c->dram));
     gpu_reading_set(r, GPU_ENCODER_PCT, 0);
     gpu_reading_set(r, GPU_DECODER_PCT, 0);
     gpu_reading_set(r, GPU_GR_ENGINE_ACTIVE_RATIO, ppm(c->busy));
@@ -99,8 +104,8 @@ static void read_activity(const struct sim_activity *c, struct gpu_reading *r) {
     gpu_reading_set(r, GPU_SM_OCCUPANCY_RATIO, ppm(0.28 * c->sm));
     gpu_reading_set(r, GPU_TENSOR_ACTIVE_RATIO, ppm(c->tensor));
     gpu_reading_set(r, GPU_DRAM_ACTIVE_RATIO, ppm(c->dram));
-    gpu_reading_set(r, GPU_PCIE_TX_BYTES_PER_S, round(9e3 + 4.2e6 * c->busy));
-    gpu_reading_set(r, GPU_PCIE_RX_BYTES_PER_S, round(12e3 + 14e6 * c->busy));
+    gpu_reading_set(r, GPU_PCIE_TX_BYTES_PER_S, whole(9e3 + 4.2e6 * c->busy));
+    gpu_reading_set(r, GPU_PCIE_RX_BYTES_PER_S, whole(12e3 + 14e6 * c->busy));
     gpu_reading_set(r, GPU_PROCESSES, c->busy > 0 || c->memory_used_bytes > idle_used_bytes);
 }
 
@@ -112,11 +117,11 @@ void sim_model_step(struct sim_gpu *g, const struct sim_activity *a, int64_t now
     ret->valid = 0;
     read_activity(&c, ret);
     read_memory(c.memory_used_bytes, ret);
-    gpu_reading_set(ret, GPU_POWER_W, round(watts * 1000) / 1000);
+    gpu_reading_set(ret, GPU_POWER_W, whole(watts * 1000) / 1000);
     gpu_reading_set(ret, GPU_POWER_LIMIT_W, limit_w);
-    gpu_reading_set(ret, GPU_ENERGY_J, round(g->energy_j * 1000) / 1000);
-    gpu_reading_set(ret, GPU_TEMPERATURE_C, round(g->temperature_c));
-    gpu_reading_set(ret, GPU_MEMORY_TEMPERATURE_C, round(g->temperature_c + 9));
+    gpu_reading_set(ret, GPU_ENERGY_J, whole(g->energy_j * 1000) / 1000);
+    gpu_reading_set(ret, GPU_TEMPERATURE_C, whole(g->temperature_c));
+    gpu_reading_set(ret, GPU_MEMORY_TEMPERATURE_C, whole(g->temperature_c + 9));
     bool capped = watts >= limit_w;
     gpu_reading_set(ret, GPU_SM_CLOCK_MHZ, c.busy <= 0 ? sm_idle_mhz : capped ? 1755 : sm_max_mhz);
     gpu_reading_set(ret, GPU_MEMORY_CLOCK_MHZ, memory_mhz);

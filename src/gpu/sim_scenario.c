@@ -2,8 +2,6 @@
 /* See sim_scenario.h. Noise is a hash of (seed, GPU, time slot), so that nothing is remembered. */
 #include "gpu/sim_scenario.h"
 
-#include <math.h>
-
 #include "base/clock.h"
 #include "base/random.h"
 #include "core/signal/reading.h"
