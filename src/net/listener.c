@@ -27,6 +27,7 @@ struct net_listener {
     int fd, spare;
     unsigned connections;
     uint64_t refused;
+    bool *closed; // told by net_listener_close() to the accept loop above it on the stack
 };
 
 static void listener_on_readable(void *ctx);
@@ -58,30 +59,42 @@ static bool listener_shed(struct net_listener *l) {
     return fd >= 0;
 }
 
+// Accepts one connection; false when nothing more is to be had now, or the listener is gone.
+static bool listener_accept(struct net_listener *l) {
+    int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0 && l->connections >= l->options.max_connections) {
+        close(fd);
+        l->refused++;
+        return true;
+    }
+    if (fd >= 0) {
+        bool closed = false;
+        l->closed = &closed;
+        l->connections++;
+        l->options.accepted(l->options.ctx, fd);
+        if (!closed)
+            l->closed = NULL;
+        return !closed;
+    }
+    if (errno == EMFILE || errno == ENFILE) {
+        if (listener_shed(l))
+            return true;
+        listener_rest(l);
+        return false;
+    }
+    if (errno == ENOBUFS || errno == ENOMEM) {
+        listener_rest(l);
+        return false;
+    }
+    // That one connection is gone already: others may wait.
+    return errno == ECONNABORTED || errno == EINTR;
+}
+
 static void listener_on_readable(void *ctx) {
     struct net_listener *l = ctx;
-    for (int i = 0; i < LIMIT_TCP_ACCEPTS_PER_TURN; i++) {
-        int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0 && l->connections >= l->options.max_connections) {
-            close(fd);
-            l->refused++;
-        } else if (fd >= 0) {
-            l->connections++;
-            l->options.accepted(l->options.ctx, fd);
-            if (!l->watch)
-                return;
-        } else if (errno == EMFILE || errno == ENFILE) {
-            if (!listener_shed(l)) {
-                listener_rest(l);
-                return;
-            }
-        } else if (errno == ENOBUFS || errno == ENOMEM) {
-            listener_rest(l);
+    for (int i = 0; i < LIMIT_TCP_ACCEPTS_PER_TURN; i++)
+        if (!listener_accept(l))
             return;
-        } else if (errno != ECONNABORTED && errno != EINTR) {
-            return; // nothing more waits, or an error of that one connection
-        }
-    }
 }
 
 // True when a socket file stands there and nobody listens on it.
@@ -171,6 +184,8 @@ int net_listener_open(struct net_listener **ret, uv_loop_t *loop,
 struct net_listener *net_listener_close(struct net_listener *l) {
     if (!l)
         return NULL;
+    if (l->closed)
+        *l->closed = true;
     net_timer_stop(&l->retry);
     net_watch_stop(&l->watch);
     if (l->addr.sa.sa_family == AF_UNIX)
