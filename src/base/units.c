@@ -233,6 +233,7 @@ void units_format_bytes(uint64_t bytes, char *dst, unsigned cap) {
         v /= 1024;
         i++;
     }
-    bool whole = fabs(v - round(v)) < 0.05;
+    double part = v - (double)(uint64_t)v;
+    bool whole = part < 0.05 || part > 0.95;
     snprintf(dst, cap, "%.*f %s", whole ? 0 : 1, v, names[i]);
 }
