@@ -17,6 +17,9 @@ static const uint8_t char_class[256] = {
     ['0' ... '9'] = C_NAME | C_LABEL, [':'] = C_START | C_NAME,
 };
 
+// Kept out of the functions that every line runs through (and their big locals with them).
+#define COLD __attribute__((noinline))
+
 static inline bool is(char c, int class) {
     return char_class[(uint8_t)c] & class;
 }
@@ -38,24 +41,25 @@ bool prom_label_name_valid(struct str s) {
     return all_are(s, C_LABEL_START, C_LABEL);
 }
 
-// First byte from p on that is not of a metric name. (A label name ends there too or at a ':',
-// which cannot follow it.)
-static inline const char *skip_name(const char *p, const char *end) {
+// First byte from p on that is not of a metric name (`last` is ':') or a label name ('9').
+static inline const char *skip_name(const char *p, const char *end, char last) {
 #ifdef __SSE2__
+    const __m128i last_digit = _mm_set1_epi8((char)(last - '0')); // ':' follows '9'
     for (; end - p >= 16; p += 16) {
         __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
         __m128i letter = _mm_sub_epi8(_mm_or_si128(v, _mm_set1_epi8(0x20)), _mm_set1_epi8('a'));
-        __m128i digit = _mm_sub_epi8(v, _mm_set1_epi8('0')); // ':' follows '9'
+        __m128i digit = _mm_sub_epi8(v, _mm_set1_epi8('0'));
         __m128i ok = _mm_or_si128(
             _mm_or_si128(_mm_cmpeq_epi8(_mm_min_epu8(letter, _mm_set1_epi8(25)), letter),
-                         _mm_cmpeq_epi8(_mm_min_epu8(digit, _mm_set1_epi8(10)), digit)),
+                         _mm_cmpeq_epi8(_mm_min_epu8(digit, last_digit), digit)),
             _mm_cmpeq_epi8(v, _mm_set1_epi8('_')));
         unsigned bad = (unsigned)_mm_movemask_epi8(ok) ^ 0xffffu;
         if (bad)
             return p + __builtin_ctz(bad);
     }
 #endif
-    while (is(*p, C_NAME))
+    int class = last == ':' ? C_NAME : C_LABEL;
+    while (is(*p, class))
         p++;
     return p;
 }
@@ -78,6 +82,26 @@ static inline const char *skip_plain_text(const char *p, const char *end) {
     return p;
 }
 
+// Whether the n bytes at p are those at `previous`, which stand before p.
+static inline bool same_bytes(const char *p, const char *previous, size_t n, const char *end) {
+#ifdef __SSE2__
+    if ((size_t)(end - p) < n + 16)
+        return false;
+    for (size_t i = 0; i < n; i += 16) {
+        __m128i a = _mm_loadu_si128((const __m128i *)(const void *)(p + i));
+        __m128i b = _mm_loadu_si128((const __m128i *)(const void *)(previous + i));
+        unsigned differ = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(a, b)) ^ 0xffffu;
+        if (n - i < 16)
+            differ &= (1u << (n - i)) - 1;
+        if (differ)
+            return false;
+    }
+    return true;
+#else
+    return (size_t)(end - p) > n && memcmp(p, previous, n) == 0;
+#endif
+}
+
 static inline const char *skip_blanks(const char *p) {
     while (prom_is_blank(*p))
         p++;
@@ -88,21 +112,21 @@ static inline const char *line_end(const struct prom_line *ln, const char *p) {
     return memchr(p, '\n', (size_t)(ln->end - p));
 }
 
-static const char *fail_nomem(struct prom_line *ln) {
+static COLD const char *fail_nomem(struct prom_line *ln) {
     prom_fail(ln->pp, PROM_FAULT_NOMEM, ERR_NOMEM, "line %llu: no memory",
               (unsigned long long)ln->pp->lines + 1);
     return NULL;
 }
 
-static const char *expect(struct prom_line *ln, const char *at, const char *what) {
+static COLD const char *expect(struct prom_line *ln, const char *at, const char *what) {
     prom_fail_syntax(ln, at, what);
     return NULL;
 }
 
 // The rest of a quoted string that has an escape at p; `from` is its first byte. The text is
 // copied to scratch, which gets the room of the whole line at once so that no view moves.
-static const char *unescape(struct prom_line *ln, const char *from, const char *p,
-                            struct str *ret) {
+static COLD const char *unescape(struct prom_line *ln, const char *from, const char *p,
+                                 struct str *ret) {
     struct buf *b = &ln->pp->scratch;
     if (!ln->scratch_ready) {
         buf_clear(b);
@@ -140,90 +164,124 @@ static inline const char *read_quoted(struct prom_line *ln, const char *p, struc
 
 // A label name may stand once in a series. `seen` has a bit for each name so far, by a cheap hash:
 // only when it is taken are the names compared.
-static bool label_repeated(const struct prom_label *labels, size_t n, uint64_t *seen) {
-    struct str name = labels[n].name;
-    uint64_t bit =
-        UINT64_C(1) << ((name.n * 7 + (uint8_t)name.p[0] * 3u + (uint8_t)name.p[name.n - 1]) & 63);
+static inline bool label_repeated(const struct prom_label *labels, const struct prom_label *l,
+                                  uint64_t *seen) {
+    const char *p = l->name.p;
+    size_t n = l->name.n;
+    uint64_t bit = UINT64_C(1) << ((n * 7 + (uint8_t)p[0] * 3u + (uint8_t)p[n - 1]) & 63);
     if (*seen & bit)
-        for (size_t i = 0; i < n; i++)
-            if (str_eq(labels[i].name, name))
+        for (; labels < l; labels++)
+            if (str_eq(labels->name, l->name))
                 return true;
     *seen |= bit;
     return false;
 }
 
-static const char *fail_labels(struct prom_line *ln) {
+// The label at p when it is, byte for byte, the one that the line before had in this place (still
+// in *l): past it, NULL when it is another one. What is the same needs no second check, and the
+// next label's place is known without looking for this one's end.
+static inline const char *repeat_label(struct prom_line *ln, const char *p, struct prom_label *l) {
+    size_t value_at = l->name.n + 2;
+    if (l->value.p != l->name.p + value_at) // blanks, quoted name or escapes
+        return NULL;
+    size_t n = value_at + l->value.n + 1;
+    if (!same_bytes(p, l->name.p, n, ln->end))
+        return NULL;
+    l->name.p = p;
+    l->value.p = p + value_at;
+    return p + n;
+}
+
+static COLD const char *fail_labels(struct prom_line *ln) {
     prom_fail(ln->pp, PROM_FAULT_LIMIT, ERR_LIMIT,
               "line %llu: more than %d labels (LIMIT_METRICS_LABELS)",
               (unsigned long long)ln->pp->lines + 1, LIMIT_METRICS_LABELS);
     return NULL;
 }
 
-// From '=' on: the value of label number ln->s.n_labels, whose name is set and stood at `at`.
+static const char *read_label_name(struct prom_line *ln, const char *p, struct prom_label *l) {
+    const char *at = p;
+    if (*p == '"')
+        return read_quoted(ln, p, &l->name);
+    if (!is(*p, C_LABEL_START))
+        return expect(ln, p, "a label name or '}'");
+    p = skip_name(p, ln->end, '9');
+    l->name.p = at; // by member: a copy of the pair would wait for both stores
+    l->name.n = (size_t)(p - at);
+    return p;
+}
+
+// From '=' on; l->name is set and stood at `at`.
 static inline const char *read_label_value(struct prom_line *ln, const char *p, const char *at,
-                                           uint64_t *seen) {
-    size_t n = ln->s.n_labels;
-    struct prom_label *labels = ln->pp->labels;
-    p = skip_blanks(p);
+                                           struct prom_label *l, uint64_t *seen) {
     if (*p != '=')
         return expect(ln, p, "'=' after the label name");
     p = skip_blanks(p + 1);
     if (*p != '"')
         return expect(ln, p, "'\"' before the label value");
-    p = read_quoted(ln, p, &labels[n].value);
+    p = read_quoted(ln, p, &l->value);
     if (!p)
         return NULL;
-    if (labels[n].name.n == 0 || str_eq(labels[n].name, STR("__name__")))
+    if (l->name.n == 0 || str_eq(l->name, STR("__name__")))
         return expect(ln, at, "a label name that is neither empty nor __name__");
-    if (label_repeated(labels, n, seen))
+    if (label_repeated(ln->pp->labels, l, seen))
         return expect(ln, at, "a label name that is not in the series already");
-    ln->s.n_labels++;
     return p;
 }
 
-// p is past '{'; returns past '}'. In quotes a name without '=' is the metric's.
+// A quoted name without '=' is the metric's.
+static bool take_metric_name(struct prom_line *ln, const char *at, struct str name) {
+    if (ln->s.name.p)
+        expect(ln, at, "'=' after the label name (the metric name stands already)");
+    else if (name.n == 0)
+        expect(ln, at, "a metric name that is not empty");
+    else
+        ln->s.name = name;
+    return ln->pp->rc == 0;
+}
+
+// One label, or the metric's name in quotes, at p, into *l. Past it, *ret_label: it was a label.
+static inline const char *read_label(struct prom_line *ln, const char *p, struct prom_label *l,
+                                     uint64_t *seen, bool *ret_label) {
+    const char *at = p;
+    *ret_label = false;
+    p = read_label_name(ln, p, l);
+    if (!p)
+        return NULL;
+    p = skip_blanks(p);
+    if (*at == '"' && (*p == ',' || *p == '}'))
+        return take_metric_name(ln, at, l->name) ? p : NULL;
+    *ret_label = true;
+    return read_label_value(ln, p, at, l, seen);
+}
+
+// p is past '{'; returns past '}'.
 static const char *read_labels(struct prom_line *ln, const char *p) {
+    struct prom_label *l = ln->pp->labels;
+    const struct prom_label *previous_end = l + ln->previous_labels;
     uint64_t seen = 0;
+    ln->previous_labels = 0; // they are written over
     for (;;) {
         p = skip_blanks(p);
         if (*p == '}')
-            return p + 1;
-        const char *at = p;
-        struct str name;
-        if (*p == '"') {
-            p = read_quoted(ln, p, &name);
-            if (!p)
-                return NULL;
-            p = skip_blanks(p);
-        } else if (is(*p, C_LABEL_START)) {
-            p = skip_name(p, ln->end);
-            name = (struct str){at, (size_t)(p - at)};
-            if (p[-1] == ':' || memchr(at, ':', name.n))
-                return expect(ln, memchr(at, ':', name.n), "a label name (without ':')");
-        } else {
-            return expect(ln, p, "a label name or '}'");
-        }
-        if (*at == '"' && (*p == ',' || *p == '}')) {
-            if (ln->s.name.p || name.n == 0)
-                return expect(ln, at,
-                              ln->s.name.p ? "'=' after the label name (the metric name "
-                                             "stands already)"
-                                           : "a metric name that is not empty");
-            ln->s.name = name;
-        } else {
-            if (ln->s.n_labels == PROM_LABELS_MAX)
-                return fail_labels(ln);
-            ln->pp->labels[ln->s.n_labels].name = name;
-            p = read_label_value(ln, p, at, &seen);
-            if (!p)
-                return NULL;
-            p = skip_blanks(p);
-        }
+            break;
+        if (l == ln->pp->labels + PROM_LABELS_MAX)
+            return fail_labels(ln);
+        bool label = true;
+        const char *next = l < previous_end ? repeat_label(ln, p, l) : NULL;
+        if (!next || label_repeated(ln->pp->labels, l, &seen))
+            next = read_label(ln, p, l, &seen, &label);
+        if (!next)
+            return NULL;
+        l += label;
+        p = skip_blanks(next);
         if (*p == ',')
             p++;
         else if (*p != '}')
             return expect(ln, p, "',' or '}'");
     }
+    ln->s.n_labels = (size_t)(l - ln->pp->labels);
+    return p + 1;
 }
 
 static bool is_suffix_of_type(struct str suffix, enum prom_type type) {
@@ -292,7 +350,7 @@ static const char *read_value(struct prom_line *ln, const char *p) {
 
 // OpenMetrics: "# {labels} value [seconds]" behind the value. Checked, then forgotten. `p` is
 // behind the '#'.
-static const char *read_exemplar(struct prom_line *ln, const char *p) {
+static COLD const char *read_exemplar(struct prom_line *ln, const char *p) {
     struct prom_sample keep = ln->s;
     struct prom_label labels[PROM_LABELS_MAX];
     double ignored;
@@ -319,21 +377,39 @@ static const char *read_exemplar(struct prom_line *ln, const char *p) {
     return skip_blanks(p);
 }
 
-const char *prom_series_read(struct prom_line *ln, const char *p) {
-    struct prom_sample *s = &ln->s;
+// The metric name at p into ln->s.name.
+static inline const char *read_name(struct prom_line *ln, const char *p) {
+    struct str *name = &ln->s.name;
     const char *at = p;
-    s->name = (struct str){NULL, 0};
-    s->n_labels = 0;
-    if (*p != '{') {
-        if (!is(*p, C_START))
-            return expect(ln, p, "a metric name");
-        p = skip_name(p, ln->end);
-        s->name = (struct str){at, (size_t)(p - at)};
+    if (ln->has_previous && same_bytes(p, name->p, name->n, ln->end) && !is(p[name->n], C_NAME)) {
+        name->p = p;
+        return p + name->n;
+    }
+    if (!is(*p, C_START))
+        return expect(ln, p, "a metric name");
+    p = skip_name(p, ln->end, ':');
+    name->p = at;
+    name->n = (size_t)(p - at);
+    ln->has_previous = false;
+    return p;
+}
+
+const char *prom_series_read(struct prom_line *ln, const char *p) {
+    const char *at = p;
+    ln->s.n_labels = 0;
+    ln->plain_name = *p != '{';
+    if (!ln->plain_name) {
+        ln->s.name = (struct str){NULL, 0};
+        ln->has_previous = false;
+    } else {
+        p = read_name(ln, p);
+        if (!p)
+            return NULL;
         p = skip_blanks(p);
     }
     if (*p == '{') {
         p = read_labels(ln, p + 1);
-        if (p && !s->name.p)
+        if (p && !ln->s.name.p)
             return expect(ln, at, "a metric name before or in the braces");
     } else if (*p != '\n' && !prom_is_blank(p[-1])) {
         return expect(ln, p, "'{' or a blank after the metric name");
@@ -341,11 +417,21 @@ const char *prom_series_read(struct prom_line *ln, const char *p) {
     return p;
 }
 
+static COLD void fail_callback(struct prom_parser *pp, int code) {
+    struct err said = pp->error;
+    prom_fail(pp, PROM_FAULT_CALLBACK, code, "line %llu: %s", (unsigned long long)pp->lines + 1,
+              said.msg[0] ? said.msg : "refused by its reader");
+}
+
 static const char *emit(struct prom_line *ln, const char *next) {
     struct prom_parser *pp = ln->pp;
     struct prom_sample *s = &ln->s;
-    if (!str_eq(s->name, buf_str(&pp->last_name)) && decide_name(pp, s->name) < 0)
+    // The line before had the same name: what was decided holds, unless a TYPE line came between.
+    bool decided = ln->has_previous && pp->last_name.len;
+    if (!decided && !str_eq(s->name, buf_str(&pp->last_name)) && decide_name(pp, s->name) < 0)
         return fail_nomem(ln);
+    ln->has_previous = ln->plain_name;
+    ln->previous_labels = s->n_labels;
     if (++pp->samples > LIMIT_METRICS_SERIES) {
         prom_fail(pp, PROM_FAULT_LIMIT, ERR_LIMIT, "more than %d samples (LIMIT_METRICS_SERIES)",
                   LIMIT_METRICS_SERIES);
@@ -357,11 +443,9 @@ static const char *emit(struct prom_line *ln, const char *next) {
     s->type = pp->last_type;
     s->selected = pp->last_selected;
     s->line = pp->lines + 1;
-    struct err e = {0};
-    int r = pp->fn(pp->ctx, s, &e);
+    int r = pp->fn(pp->ctx, s, &pp->error);
     if (r != 0) {
-        prom_fail(pp, PROM_FAULT_CALLBACK, r, "line %llu: %s", (unsigned long long)s->line,
-                  e.msg[0] ? e.msg : "refused by its reader");
+        fail_callback(pp, r);
         return NULL;
     }
     return next;
@@ -395,7 +479,7 @@ static const char *read_family_name(struct prom_line *ln, const char *p, struct 
         return read_quoted(ln, p, ret);
     if (!is(*p, C_START))
         return expect(ln, p, "a metric name");
-    p = skip_name(p, ln->end);
+    p = skip_name(p, ln->end, ':');
     *ret = (struct str){at, (size_t)(p - at)};
     return p;
 }

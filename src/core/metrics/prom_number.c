@@ -134,9 +134,13 @@ const char *prom_number_scan(const char *p, double *ret) {
     int e = 0;
     if (*p == '.') {
         const char *fraction = ++p;
-        for (; is_digit(*p); p++)
-            m = m * 10 + (uint64_t)(*p - '0');
-        e = (int)(fraction - p);
+        if (*p == '0' && n > 0 && !is_digit(p[1])) {
+            p++; // "12.0", as Python writes it
+        } else {
+            for (; is_digit(*p); p++)
+                m = m * 10 + (uint64_t)(*p - '0');
+            e = (int)(fraction - p);
+        }
         n += p - fraction;
     }
     if (n == 0)

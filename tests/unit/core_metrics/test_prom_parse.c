@@ -94,6 +94,24 @@ static const struct page_case good[] = {
     {"names in quotes stand inside the braces",
      "# TYPE \"my.metric\" gauge\n{\"my.metric\",\"a.b\"=\"c\",d=\"e\"} 1\n{\"x\"} 2\n",
      "gauge my.metric[a.b=c][d=e] 1\nuntyped x 2\n", NULL},
+    {"a line like the one before, but for a label more, less, or other",
+     "abcdefghijklmnop{a=\"1\",b=\"2\"} 1\nabcdefghijklmnop{a=\"1\"} 2\n"
+     "abcdefghijklmnop{a=\"1\",b=\"2\",c=\"3\"} 3\nabcdefghijklmnop{b=\"2\"} 4\n"
+     "abcdefghijklmnop{a=\"1\",b=\"23\"} 5\nabcdefghijklmnop{a=\"1\",bb=\"2\"} 6\n"
+     "abcdefghijklmnop 7\nabcdefghijklmnopq{a=\"1\"} 8\nabcdefghijklmno{a=\"1\"} 9\n"
+     "abcdefghijklmno{a=\"1\"}\t10\n# a comment that is long enough to be read past\n",
+     "untyped abcdefghijklmnop[a=1][b=2] 1\nuntyped abcdefghijklmnop[a=1] 2\n"
+     "untyped abcdefghijklmnop[a=1][b=2][c=3] 3\nuntyped abcdefghijklmnop[b=2] 4\n"
+     "untyped abcdefghijklmnop[a=1][b=23] 5\nuntyped abcdefghijklmnop[a=1][bb=2] 6\n"
+     "untyped abcdefghijklmnop 7\nuntyped abcdefghijklmnopq[a=1] 8\n"
+     "untyped abcdefghijklmno[a=1] 9\nuntyped abcdefghijklmno[a=1] 10\n",
+     NULL},
+    {"escapes, quoted names and blanks in the line before",
+     "m{a=\"x\\n\",\"b.c\"=\"d\",e = \"f\"} 1\nm{a=\"x\\n\",\"b.c\"=\"d\",e = \"f\"} 2\n"
+     "{\"n.o\",a=\"x\"} 3\nn{a=\"x\"} 4\n# a comment that is long enough to be read past\n",
+     "untyped m[a=x\n][b.c=d][e=f] 1\nuntyped m[a=x\n][b.c=d][e=f] 2\nuntyped n.o[a=x] 3\n"
+     "untyped n[a=x] 4\n",
+     NULL},
     {"a colon alone is a metric name", ": 1\n:a: 2\n", "untyped : 1\nuntyped :a: 2\n", NULL},
     {"numbers as Go reads them", "a 1.\nb .5\nc +3\nd -0\ne 1E3\nf 00012\n",
      "untyped a 1\nuntyped b 0.5\nuntyped c 3\nuntyped d -0\nuntyped e 1000\nuntyped f 12\n", NULL},
@@ -143,7 +161,7 @@ static const struct page_case bad[] = {
     {"braces are closed", "m{a=\"b\"\n", NULL,
      "line 1, column 8: expected ',' or '}', got the end of the line"},
     {"a label name has no colon", "m{a:b=\"c\"} 1\n", NULL,
-     "line 1, column 4: expected a label name (without ':'), got ':'"},
+     "line 1, column 4: expected '=' after the label name, got ':'"},
     {"a label name is not a digit's", "m{1=\"c\"} 1\n", NULL,
      "line 1, column 3: expected a label name or '}', got '1'"},
     {"a label stands once", "m{a=\"1\",b=\"2\",a=\"1\"} 1\n", NULL,
@@ -178,6 +196,13 @@ static const struct page_case bad[] = {
      "line 1, column 7: expected '{' of an exemplar, got 'x'"},
     {"an exemplar without value", "m 1 # {a=\"b\"}\n", NULL,
      "line 1, column 14: expected the exemplar's value, got the end of the line"},
+    {"a label twice, each as in the line before",
+     "m{a=\"1\",b=\"2\"} 1\nm{a=\"1\",a=\"1\"} 1\n# a comment that is long enough to be read "
+     "past\n",
+     NULL, "line 2, column 9: expected a label name that is not in the series already, got 'a'"},
+    {"a quoted name of the line before is no plain name",
+     "{\"n.o\"} 1\nn.o 2\n# a comment that is long enough to be read past\n", NULL,
+     "line 2, column 2: expected '{' or a blank after the metric name, got '.'"},
     {"HTML", "<!DOCTYPE html>\n<html>\n", NULL,
      "line 1: this is HTML or XML, not metrics: wrong port or path, or a proxy's error page"},
     {"JSON, a list", "[]\n", NULL,
