@@ -5,6 +5,8 @@
  */
 #include "scaler/rpc.h"
 
+#include <semaphore.h>
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "net/loop.h"
@@ -149,19 +151,6 @@ static void observe(void *ctx, const char *method, int status, int64_t took_ns) 
     rpc_stats_observe(&r->stats, method, status, took_ns);
 }
 
-static void *thread_main(void *ctx) {
-    struct rpc *r = ctx;
-    (void)pthread_setname_np(pthread_self(), "rpc");
-    uv_run(&r->loop, UV_RUN_DEFAULT);
-    struct to_io *m = mem_zalloc(sizeof(*m));
-    if (m != NULL)
-        m->kind = TO_IO_STOPPED;
-    // The io thread drains its queue until it sees this; without memory it ends by its deadline.
-    if (m != NULL && !queue_push(r->to_io, m))
-        to_io_free(m);
-    return NULL;
-}
-
 static int open_server(struct rpc *r, const struct rpc_options *o, struct err *e) {
     int rc;
     if (o->tls.cert != NULL) {
@@ -195,45 +184,93 @@ static int open_server(struct rpc *r, const struct rpc_options *o, struct err *e
     return rc;
 }
 
-static void rpc_free(struct rpc *r) {
+// Until everything on the loop has ended.
+static void run_loop(struct rpc *r) {
+    uv_run(&r->loop, UV_RUN_DEFAULT);
     rpc_table_done(&r->table);
-    net_tls_free(r->tls);
+    r->tls = net_tls_free(r->tls);
     net_loop_drain_close(&r->loop);
-    mem_free(r);
+}
+
+// A loop and what is on it belong to one thread, from the first call to the last.
+static int open_loop(struct rpc *r, const struct rpc_options *options, struct err *e) {
+    int rc = uv_loop_init(&r->loop);
+    if (rc < 0)
+        return err_set(e, ERR_IO, "event loop: %s", uv_strerror(rc));
+    rc = open_server(r, options, e);
+    if (rc == 0)
+        return 0;
+    if (r->server != NULL)
+        grpc_server_close(r->server, 0, on_stopped, r);
+    else
+        on_stopped(r);
+    run_loop(r);
+    return rc;
+}
+
+static void say_stopped(struct rpc *r) {
+    struct to_io *m = mem_zalloc(sizeof(*m));
+    if (m == NULL)
+        return; // the io thread ends by its deadline
+    m->kind = TO_IO_STOPPED;
+    if (!queue_push(r->to_io, m))
+        to_io_free(m);
+}
+
+struct start {
+    struct rpc *rpc;
+    const struct rpc_options *options;
+    struct err err;
+    int rc;
+    sem_t done;
+};
+
+static void *thread_main(void *ctx) {
+    struct start *start = ctx;
+    struct rpc *r = start->rpc;
+    (void)pthread_setname_np(pthread_self(), "rpc");
+    int rc = open_loop(r, start->options, &start->err);
+    start->rc = rc;
+    sem_post(&start->done); // `start` is the other thread's again
+    if (rc == 0) {
+        run_loop(r);
+        say_stopped(r);
+    }
+    return NULL;
 }
 
 int rpc_start(struct rpc **ret, const struct rpc_options *options, struct err *e) {
     struct rpc *r = mem_zalloc(sizeof(*r));
     if (r == NULL)
         return err_set(e, ERR_NOMEM, "out of memory");
-    int rc = uv_loop_init(&r->loop);
-    if (rc < 0) {
-        mem_free(r);
-        return err_set(e, ERR_IO, "event loop: %s", uv_strerror(rc));
-    }
     r->to_io = options->to_io;
     r->to_rpc = options->to_rpc;
     r->binder = options->binder;
     rpc_stats_init(&r->stats);
     r->swept_ns = r->tls_checked_ns = clock_mono_ns();
-    rc = open_server(r, options, e);
-    int failed = rc < 0 ? 0 : pthread_create(&r->thread, NULL, thread_main, r);
-    if (failed != 0)
-        rc = err_errno(e, failed, "cannot start the rpc thread");
-    if (rc < 0) {
-        if (r->server != NULL)
-            grpc_server_close(r->server, 0, on_stopped, r);
-        else
-            on_stopped(r);
-        uv_run(&r->loop, UV_RUN_DEFAULT);
-        rpc_free(r);
-        return rc;
+    struct start start = {.rpc = r, .options = options};
+    (void)sem_init(&start.done, 0, 0);
+    int failed = pthread_create(&r->thread, NULL, thread_main, &start);
+    if (failed != 0) {
+        mem_free(r);
+        return err_errno(e, failed, "cannot start the rpc thread");
+    }
+    while (sem_wait(&start.done) < 0) { // interrupted by a signal
+    }
+    (void)sem_destroy(&start.done);
+    if (start.rc < 0) {
+        pthread_join(r->thread, NULL);
+        mem_free(r);
+        if (e != NULL)
+            *e = start.err;
+        return start.rc;
     }
     *ret = r;
     return 0;
 }
 
 void rpc_address(const struct rpc *r, char *dst, size_t cap) {
+    // Written before rpc_start() returned, never after.
     if (str_copy(dst, cap, str_from(r->address)) < 0)
         dst[0] = '\0';
 }
@@ -241,7 +278,7 @@ void rpc_address(const struct rpc *r, char *dst, size_t cap) {
 struct rpc *rpc_join(struct rpc *r) {
     if (r != NULL) {
         pthread_join(r->thread, NULL);
-        rpc_free(r);
+        mem_free(r);
     }
     return NULL;
 }

@@ -3,6 +3,7 @@
 gateway's, served from memory; a workloads file that is re-written; and KEDA's calls made with
 python's grpc."""
 
+import concurrent.futures
 import http.server
 import json
 import os
@@ -12,14 +13,14 @@ import time
 
 import grpc
 
-from harness import Program, http_get, make_stubs, wait_until
+from harness import Program, http_get, make_stubs, metric_values, wait_until
 
 SERVICE = "/externalscaler.ExternalScaler/"
 METRIC = "desired-replicas"
 # Metadata of an LLM's trigger that reacts within seconds.
-LLM = {"engine": "vllm", "capacity": "2", "rateWindow": "4s", "downWindow": "1s"}
+LLM = {"engine": "vllm", "capacity": "2", "rateWindow": "4s", "downWindow": "1s", "maxAge": "5s"}
 # An engine that does one request at a time: the classic pair.
-CLASSIC = {"queue": "10", "gpuUtilization": "55", "downWindow": "1s"}
+CLASSIC = {"queue": "10", "gpuUtilization": "55", "downWindow": "1s", "maxAge": "5s"}
 
 
 class Counter:
@@ -118,6 +119,72 @@ class Gateway(Page):
         self.arrived = Counter(rate)
         super().__init__(lambda: "# TYPE gateway_requests_total counter\n"
                                  f'gateway_requests_total{{service="llm"}} {self.arrived.value()}\n')
+
+
+class CustomPod(Page):
+    """A pod of an engine that does one request at a time."""
+
+    def __init__(self, queue=0, rate=0.0, running=1):
+        self.finished = Counter(rate)
+        self.queue, self.running = queue, running
+        super().__init__(self.text)
+
+    def text(self):
+        return (f"# TYPE inference_queue_length gauge\ninference_queue_length {self.queue}\n"
+                f"# TYPE inference_requests_running gauge\ninference_requests_running {self.running}\n"
+                f"# TYPE inference_requests_total counter\ninference_requests_total {self.finished.value()}\n")
+
+
+class FakeAgent:
+    """An agent whose readings a test sets: `gpus` maps a pod's name to its GPU's utilization (None:
+    unknown). `fault`: None, "old" (only ageing values), "silent" (nothing at all)."""
+
+    INTERVAL_S = 0.2
+
+    def __init__(self, folder, gpus, namespace="default"):
+        make_stubs(folder, "node")
+        import node_pb2
+        self.pb, self.gpus, self.namespace = node_pb2, dict(gpus), namespace
+        self.fault, self.old_since = None, 0.0
+        self.boot_id = "%016x" % int.from_bytes(os.urandom(8), "little")
+        self.closing = threading.Event()
+        self.server = grpc.server(concurrent.futures.ThreadPoolExecutor(8))
+        handler = grpc.unary_stream_rpc_method_handler(
+            self.watch, request_deserializer=node_pb2.WatchRequest.FromString,
+            response_serializer=lambda m: m.SerializeToString())
+        self.server.add_generic_rpc_handlers(
+            [grpc.method_handlers_generic_handler("gpuscale.v1.Node", {"Watch": handler})])
+        self.addr = "127.0.0.1:%d" % self.server.add_insecure_port("127.0.0.1:0")
+        self.server.start()
+
+    def state(self, seq):
+        s = self.pb.NodeState(boot_id=self.boot_id, seq=seq, interval_ms=int(self.INTERVAL_S * 1000),
+                              node="node-a", agent_version="test", full=True)
+        for i, (name, busy) in enumerate(self.gpus.items(), 1):
+            g = s.gpus.add(id=i, valid=0 if busy is None else 1, owners_known=True)
+            g.info.uuid, g.info.index, g.info.model = f"GPU-{i:032x}", i - 1, "Test GPU"
+            g.owners.add(namespace=self.namespace, pod=name, container="main")
+            if busy is not None:
+                g.values.append(busy)
+            s.age_id.append(i)
+            s.age_ms.append(int((time.monotonic() - self.old_since) * 1000)
+                            if self.fault == "old" else 5)
+        return s
+
+    def watch(self, request, context):
+        seq = 0
+        while context.is_active() and not self.closing.is_set():
+            if self.fault != "silent":
+                seq += 1
+                yield self.state(seq)
+            self.closing.wait(self.INTERVAL_S)
+
+    def only_old(self):
+        self.old_since, self.fault = time.monotonic(), "old"
+
+    def close(self):
+        self.closing.set()
+        self.server.stop(0).wait(5)
 
 
 def pod(name, addr="", state="ready"):
@@ -261,7 +328,10 @@ class Scaler:
         return self
 
     def __exit__(self, kind, value, trace):
-        return self.program.__exit__(kind, value, trace)
+        if kind is None:
+            self.program.stop()  # a crash at the end fails the test
+        else:
+            self.program.__exit__(kind, value, trace)
 
 
 def gateway_demand(gateway):
@@ -279,5 +349,5 @@ def eventually(what, condition, deadline_s=30):
     return wait_until(tried, what, deadline_s, 0.05)
 
 
-__all__ = ["CLASSIC", "Counter", "Gateway", "Keda", "LLM", "METRIC", "Page", "Program", "Pushed",
-           "SERVICE", "Scaler", "VllmPod", "eventually", "gateway_demand", "pod", "workload"]
+__all__ = ["CLASSIC", "Counter", "CustomPod", "FakeAgent", "Gateway", "Keda", "LLM", "METRIC", "Page", "Program", "Pushed",
+           "SERVICE", "Scaler", "VllmPod", "eventually", "gateway_demand", "http_get", "metric_values", "pod", "workload"]
