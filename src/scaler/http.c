@@ -45,7 +45,12 @@ static void handle_readyz(struct http_request *r, void *ctx) {
         http_request_answer_text(r, 503, STR_FMT, STR_ARG(buf_str(&missing)));
 }
 
+// "/" is a prefix of every path: what no other route takes ends here.
 static void handle_index(struct http_request *r, void *ctx) {
+    if (!str_eqc(http_request_path(r), "/")) {
+        http_request_answer_text(r, 404, "nothing here; / lists what there is\n");
+        return;
+    }
     http_request_answer_text(r, 200,
                              "gpuscale scaler " GPUSCALE_VERSION "\n\n"
                              "/metrics            Prometheus\n"
