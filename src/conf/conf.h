@@ -145,10 +145,12 @@ struct conf_spec {
     .item_size = sizeof(((s *)0)->m.items[0])
 #define CONF_MAP_STRING(s, m) CONF_PAIRS_(CONF_KIND_STRING, s, m, const char *)
 #define CONF_MAP_NUMBER(s, m) CONF_PAIRS_(CONF_KIND_NUMBER, s, m, double)
+// The member is CONF_LIST_OF(struct x), where x begins with `const char *name`.
 #define CONF_MAP_STRUCT(s, m, table_)                                                              \
     .kind = CONF_KIND_STRUCT, .many = CONF_MAP, .table = (table_),                                 \
     .item_size = sizeof(((s *)0)->m.items[0]),                                                     \
-    .offset = offsetof(s, m) + CONF_SAME_(s, m.items[0].name, const char *)
+    .offset = offsetof(s, m) + CONF_SAME_(s, m.items[0].name, const char *) +                      \
+              0 * sizeof(char[offsetof(typeof(((s *)0)->m.items[0]), name) == 0 ? 1 : -1])
 
 // Binds text (YAML; JSON where `name` ends with .json) over the defaults into *ret. `name` stands
 // in messages. Flags and .flag are not looked at.

@@ -70,6 +70,11 @@ static const char *flag_help(const struct conf_flag *flag, struct arena *a) {
         conf_expected(f, expected, sizeof(expected));
     const char *many = f->many == CONF_LIST ? "may be repeated" : "";
     const char *def = f->def ? f->def : f->required ? "required" : "";
+    const char *dot = strrchr(flag->path, '.');
+    if (!f->def && f->required && dot)
+        def = arena_printf(a, "required where %.*s is given", (int)(dot - flag->path), flag->path);
+    if (!def)
+        return NULL;
     const char *parts[] = {expected, many, def};
     struct buf b;
     buf_init(&b, TEXT_MAX);
