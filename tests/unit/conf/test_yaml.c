@@ -73,7 +73,7 @@ static const struct {
     {STR("a:\n  <<: {b: 1}"), "f.yaml", ERR_PARSE,
      "f.yaml:2:3: merge keys (<<) are not used here: write the values out"},
     {STR("? [a]\n: b"), "f.yaml", ERR_PARSE, "f.yaml:1:3: a key must be a name"},
-    {STR("? {a: b}\n: b"), "f.yaml", ERR_PARSE, "f.yaml:1:4: a key must be a name"},
+    {STR("? {a: b}\n: b"), "f.yaml", ERR_PARSE, "f.yaml:1:3: a key must be a name"},
     {STR("\"\": b"), "f.yaml", ERR_PARSE, "f.yaml:1:1: a key must be a name"},
 };
 
