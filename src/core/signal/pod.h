@@ -37,6 +37,7 @@ struct signal_workload {
     struct signal_engine engine;
     uint32_t demand_provides;
     int64_t history_ns;
+    bool told;        // pods were set before
     struct pod *pods; // all, by name
     struct VEC(struct pod *) ready;
     struct VEC(struct pod *) left; // not ready any more, arrivals still in the window

@@ -57,13 +57,15 @@ bool signal_window_add(struct signal_window *w, double value, double level, int6
     int64_t newest = signal_window_newest(w);
     if (w->n && at_ns <= newest)
         return false;
-    if (w->n && at_ns - newest > max_gap_ns)
-        signal_window_clear(w);
+    if (w->n && at_ns - newest > max_gap_ns) {
+        w->n = 0;
+        w->anchored &= w->anchor_ns > newest; // it began to serve again after the hole began
+    }
 
     double total = w->n ? point(w, w->n - 1u)->total + increase(w, value, level) : 0;
     w->raw = value;
     w->level = level;
-    if (w->n >= 2 && at_ns - point(w, w->n - 2u)->at_ns < history_ns / 40)
+    if (w->n >= 2 && newest - point(w, w->n - 2u)->at_ns < history_ns / 40)
         w->n--; // the newest is too close to the one before: this one replaces it
     while (w->n >= 2 && point(w, 1)->at_ns <= at_ns - history_ns)
         drop_oldest(w);
@@ -72,6 +74,17 @@ bool signal_window_add(struct signal_window *w, double value, double level, int6
     w->points[(w->head + w->n++) % SIGNAL_WINDOW_POINTS] = (struct signal_window_point){at_ns,
                                                                                         total};
     return true;
+}
+
+// The cumulative increase at at_ns, linear between points; before the first point, that point's.
+static double total_at(const struct signal_window *w, int64_t at_ns) {
+    int i = last_not_after(w, at_ns);
+    const struct signal_window_point *a = point(w, i < 0 ? 0 : (unsigned)i);
+    if (i < 0 || i + 1 == w->n)
+        return a->total;
+    const struct signal_window_point *b = point(w, (unsigned)i + 1);
+    return a->total +
+           (b->total - a->total) * (double)(at_ns - a->at_ns) / (double)(b->at_ns - a->at_ns);
 }
 
 static double per_s(double amount, int64_t ns) {
@@ -83,17 +96,16 @@ enum signal_rate signal_window_rate(const struct signal_window *w, int64_t windo
     if (w->n < 2)
         return SIGNAL_RATE_NONE;
     const struct signal_window_point *newest = point(w, w->n - 1u);
+    const struct signal_window_point *oldest = point(w, 0);
     int64_t from_ns = newest->at_ns - window_ns;
-    int i = last_not_after(w, from_ns);
-    const struct signal_window_point *base = point(w, i < 0 ? 0 : (unsigned)i);
-    double amount = newest->total - base->total;
-    int64_t span_ns = newest->at_ns - base->at_ns;
+    double amount = newest->total - total_at(w, from_ns);
+    int64_t span_ns = newest->at_ns - oldest->at_ns;
 
-    if (i >= 0) {
-        *ret_per_s = per_s(amount, span_ns);
+    if (oldest->at_ns <= from_ns) {
+        *ret_per_s = per_s(amount, window_ns);
         return SIGNAL_RATE_FULL;
     }
-    if (w->anchored && w->anchor_ns >= from_ns && base->at_ns - w->anchor_ns <= window_ns / 4) {
+    if (w->anchored && w->anchor_ns >= from_ns && oldest->at_ns - w->anchor_ns <= window_ns / 4) {
         int64_t over_ns = served_ns < window_ns ? served_ns : window_ns;
         *ret_per_s = per_s(amount, over_ns > window_ns / 4 ? over_ns : window_ns / 4);
         return SIGNAL_RATE_FULL;
@@ -109,7 +121,6 @@ enum signal_rate signal_window_rate(const struct signal_window *w, int64_t windo
 double signal_window_since(const struct signal_window *w, int64_t from_ns) {
     if (w->n < 2)
         return 0;
-    int i = last_not_after(w, from_ns);
-    double amount = point(w, w->n - 1u)->total - point(w, i < 0 ? 0 : (unsigned)i)->total;
+    double amount = point(w, w->n - 1u)->total - total_at(w, from_ns);
     return amount > 0 ? amount : 0;
 }

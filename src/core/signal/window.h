@@ -20,7 +20,7 @@ struct signal_window_point {
 };
 
 struct signal_window {
-    int64_t anchor_ns; // with `anchored`: before it, the pod counted nothing
+    int64_t anchor_ns; // with `anchored`: for a while before it, the pod counted nothing
     bool anchored;
     uint8_t head, n;   // ring of points, head the oldest
     double raw, level; // as last shown
@@ -34,7 +34,7 @@ enum signal_rate {
 };
 
 void signal_window_clear(struct signal_window *w);
-// The pod began to serve at `at_ns`: before that it counted nothing.
+// The pod began to serve at `at_ns`, or again: for a while before, it counted nothing.
 void signal_window_anchor(struct signal_window *w, int64_t at_ns);
 
 // The counter shows `value` at `at_ns`. `level` is added to what is differenced: the requests in

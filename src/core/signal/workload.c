@@ -140,6 +140,11 @@ static void learn_start(struct signal_workload *w, const struct pod *p, int64_t 
         w->starts_ns[w->starts_n++ % WORKLOAD_STARTS_KEPT] = now_ns - p->started_ns;
 }
 
+static void anchor(struct pod *p, int64_t at_ns) {
+    signal_window_anchor(&p->arrivals, at_ns);
+    signal_window_anchor(&p->tokens, at_ns);
+}
+
 static void pod_tell(struct signal_workload *w, struct pod *p, const struct signal_pod *told,
                      int64_t now_ns) {
     bool fresh = p->state_since_ns == SIGNAL_TIME_UNKNOWN;
@@ -151,14 +156,14 @@ static void pod_tell(struct signal_workload *w, struct pod *p, const struct sign
         p->seen_starting = told->state == POD_STARTING;
         p->started_ns = told->started_ns != SIGNAL_TIME_UNKNOWN ? told->started_ns : now_ns;
     }
-    bool enters_ready = told->state == POD_READY && (fresh || p->state != POD_READY);
-    if (enters_ready) {
+    if (told->state == POD_READY && (fresh || p->state != POD_READY)) {
         learn_start(w, p, now_ns);
-        if (p->seen_starting && !p->was_ready)
-            signal_window_anchor(&p->arrivals, now_ns), signal_window_anchor(&p->tokens, now_ns);
-        else if (fresh && told->started_ns != SIGNAL_TIME_UNKNOWN)
-            signal_window_anchor(&p->arrivals, told->started_ns),
-                signal_window_anchor(&p->tokens, told->started_ns);
+        // Not ready, or not there, in the set before: it served nothing until now. In the first
+        // set: nothing before its start, where that is known.
+        if (!fresh || w->told)
+            anchor(p, now_ns);
+        else if (told->started_ns != SIGNAL_TIME_UNKNOWN)
+            anchor(p, told->started_ns);
         p->was_ready = true;
     }
     if (fresh || reborn || p->state != told->state)
@@ -212,8 +217,12 @@ int signal_workload_set_pods(struct signal_workload *w, const struct signal_pod 
         p->listed = false;
     for (size_t i = 0; i < n; i++)
         pod_tell(w, pod_find(w, pods[i].name), &pods[i], now_ns);
+    for (struct pod *p = w->pods; p; p = p->hh.next)
+        if (!p->listed)
+            p->state = POD_TERMINATING; // should it come back, it becomes ready anew
     purge(w, now_ns);
     recount(w, now_ns);
+    w->told = true;
     return 0;
 }
 
