@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A program that the demo spawned: its log goes to a file and is read for the ports it listens on;
+ * it is ended by pid, and gets SIGTERM should the demo itself be killed (setpriv --pdeathsig).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <uv.h>
+
+#include "base/err.h"
+
+enum { CHILD_ADDRS_MAX = 4, CHILD_ADDR_LEN = 128 };
+
+struct child;
+
+struct child_callbacks {
+    void (*listening)(void *ctx, const char *server, const char *addr); // one a port
+    void (*exited)(void *ctx, int status, int signal);                  // once, last
+    void *ctx;
+};
+
+// argv[0] is the program's path; `log_path` is truncated.
+int child_spawn(struct child **ret, uv_loop_t *loop, const char *const *argv, const char *log_path,
+                const struct child_callbacks *callbacks, struct err *e);
+void child_terminate(struct child *c); // SIGTERM; `exited` follows
+void child_kill(struct child *c);      // SIGKILL; `exited` follows
+int child_pid(const struct child *c);
