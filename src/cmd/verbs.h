@@ -7,3 +7,4 @@
 
 int verb_scaler(int argc, char **argv);
 int verb_explain(int argc, char **argv);
+int verb_demo(int argc, char **argv);

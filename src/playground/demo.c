@@ -62,7 +62,7 @@ static const char *const rule[][2] = {
     {"engine", "vllm"},
     {"capacity", "2"},     // requests a second that one replica serves within its SLO
     {"demand", "gateway"}, // seen while no pod exists
-    {"kvCache", "85"},     // guard: more replicas when the KV caches are this full, in %
+    {"kvCache", "0.85"},   // guard: more replicas when the KV caches are this full
     {"rateWindow", "10s"}, // a minute's demo: shorter windows than the defaults 60 s and 300 s
     {"downWindow", "10s"},
     {NULL, NULL},
