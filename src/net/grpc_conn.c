@@ -243,6 +243,8 @@ static int on_frame_recv(nghttp2_session *s, const nghttp2_frame *f, void *user)
 
 static int on_frame_send(nghttp2_session *s, const nghttp2_frame *f, void *user) {
     struct grpc_conn *c = user;
+    if (!c)
+        return 0; // the session that only makes the host's first bytes
     h2_budget_earn(&c->budget, &f->hd);
     if (f->hd.type == NGHTTP2_HEADERS && (f->hd.flags & NGHTTP2_FLAG_END_STREAM)) {
         struct grpc_call *call = call_of(s, f->hd.stream_id);

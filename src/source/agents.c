@@ -248,13 +248,13 @@ struct agents *agents_free(struct agents *a) {
 
 // HOST:PORT, a literal address or a name; "unix:/path" too.
 static int target_parse(struct agent_target *t, const char *text, struct err *e) {
-    int r = net_addr_parse(str_from(text), &t->addr, e);
+    // A name is no error here, and splitting tells what is wrong with the rest.
+    int r = net_addr_parse(str_from(text), &t->addr, NULL);
     t->literal = r == 0;
     str_copy(t->host, sizeof(t->host), STR("localhost"));
     if (t->literal && t->addr.sa.sa_family == AF_UNIX)
         return 0;
-    if (r == 0 || r == ERR_NOTFOUND)
-        r = net_addr_split(str_from(text), t->host, &t->port, e);
+    r = net_addr_split(str_from(text), t->host, &t->port, e);
     if (r < 0)
         return r;
     if (!t->host[0])

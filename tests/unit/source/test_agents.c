@@ -1,0 +1,757 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Agents' streams over loopback, against gRPC servers that play agents: good, silent, lying, gone.
+ */
+#include <arpa/inet.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "net/grpc_server.h"
+#include "net/loop.h"
+#include "source/agents.h"
+#include "source/node_message.h"
+#include "web/pki.h"
+#include "web/turn.h"
+
+enum { TOLD = 16 };
+
+// An agent: a server whose Watch calls the test answers.
+struct fake {
+    struct grpc_server *server;
+    struct grpc_service service;
+    struct grpc_method methods[2];
+    const struct grpc_service *services[2];
+    struct grpc_call *call; // the last one; NULL when it ended
+    int watches;
+    uint64_t seq;
+    const char *boot_id, *uuid;
+    double value;
+    bool silent; // accepts Watch and says nothing
+    bool closed;
+};
+
+struct world {
+    uv_loop_t loop;
+    struct agents *agents;
+    struct {
+        char uuid[32];
+        int calls;
+        double value;
+        int64_t at_ns;
+        bool removed;
+    } gpus[TOLD];
+    int n_gpus, n_nodes, n_resolve, resolve_failed;
+    struct {
+        char address[64];
+        enum agents_node_state state;
+        char why[ERR_MSG_MAX]; // the last one told
+        int told;
+    } nodes[TOLD];
+    // The injected resolver.
+    struct sockaddr_storage answer[4];
+    size_t n_answer;
+    bool answer_fails;
+    int lookups;
+};
+
+static void on_gpu(void *ctx, const struct agents_gpu *g, unsigned changed, void **user) {
+    struct world *w = ctx;
+    int i = 0;
+    while (i < w->n_gpus && strcmp(w->gpus[i].uuid, g->uuid) != 0)
+        i++;
+    assert_true(i < TOLD);
+    if (i == w->n_gpus)
+        w->n_gpus++;
+    snprintf(w->gpus[i].uuid, sizeof(w->gpus[i].uuid), "%s", g->uuid);
+    w->gpus[i].calls++;
+    w->gpus[i].value = -1;
+    gpu_reading_get(g->reading, GPU_UTILIZATION_PCT, &w->gpus[i].value);
+    w->gpus[i].at_ns = g->reading_at_ns;
+    w->gpus[i].removed = false;
+}
+static void on_gpu_removed(void *ctx, const char *node, const char *uuid, void *user) {
+    struct world *w = ctx;
+    for (int i = 0; i < w->n_gpus; i++) {
+        if (!strcmp(w->gpus[i].uuid, uuid))
+            w->gpus[i].removed = true;
+    }
+}
+static void on_node(void *ctx, const struct agents_node *n, const struct err *why) {
+    struct world *w = ctx;
+    int i = 0;
+    while (i < w->n_nodes && strcmp(w->nodes[i].address, n->address) != 0)
+        i++;
+    assert_true(i < TOLD);
+    if (i == w->n_nodes)
+        w->n_nodes++;
+    snprintf(w->nodes[i].address, sizeof(w->nodes[i].address), "%s", n->address);
+    if (why)
+        snprintf(w->nodes[i].why, sizeof(w->nodes[i].why), "%s", why->msg);
+    w->nodes[i].state = n->state;
+    w->nodes[i].told++;
+    print_message("# %s %s %s\n", n->address, agents_node_state_name(n->state),
+                  why ? why->msg : "");
+}
+static void on_resolve(void *ctx, const char *target, const struct err *why) {
+    struct world *w = ctx;
+    w->n_resolve++;
+    w->resolve_failed += why != NULL;
+}
+static const struct agents_ops ops = {
+    .gpu = on_gpu, .gpu_removed = on_gpu_removed, .node = on_node, .resolve = on_resolve};
+
+// A resolver whose answers the test sets; answers come from the loop, as they must.
+struct lookup {
+    struct net_timer *timer;
+    struct world *w;
+    void (*done)(void *, const struct sockaddr_storage *, size_t, const struct err *);
+    void *arg;
+};
+static void lookup_done(void *ctx) {
+    struct lookup *l = ctx;
+    struct err why = {0};
+    net_timer_stop(&l->timer);
+    if (l->w->answer_fails) {
+        err_set(&why, ERR_UNAVAILABLE, "no DNS");
+        l->done(l->arg, NULL, 0, &why);
+    } else {
+        l->done(l->arg, l->w->answer, l->w->n_answer, NULL);
+    }
+    free(l);
+}
+static int lookup_start(void *ctx, uv_loop_t *loop, const char *host,
+                        void (*done)(void *, const struct sockaddr_storage *, size_t,
+                                     const struct err *),
+                        void *arg, void **ret, struct err *e) {
+    struct world *w = ctx;
+    assert_string_equal(host, "agents.test");
+    struct lookup *l = calloc(1, sizeof(*l));
+    *l = (struct lookup){.w = w, .done = done, .arg = arg};
+    w->lookups++;
+    *ret = l;
+    return net_timer_start(&l->timer, loop, 0, 0, lookup_done, l, e);
+}
+static void lookup_cancel(void *ctx, void *request) {
+    struct lookup *l = request;
+    net_timer_stop(&l->timer);
+    free(l);
+}
+
+static void answer_add(struct world *w, const char *address) {
+    struct sockaddr_in *in = (struct sockaddr_in *)&w->answer[w->n_answer++];
+    *in = (struct sockaddr_in){.sin_family = AF_INET};
+    assert_int_equal(inet_pton(AF_INET, address, &in->sin_addr), 1);
+}
+
+static void world_open(struct world *w, struct agents_options *o) {
+    struct agents_resolver resolver = {lookup_start, lookup_cancel, w};
+    static struct agents_resolver kept;
+    struct err e = {0};
+    kept = resolver;
+    o->loop = &w->loop;
+    o->ops = &ops;
+    o->ctx = w;
+    o->client = "test";
+    o->seed = 1;
+    o->resolver = &kept;
+    o->backoff_min_ns = 20 * NS_PER_MS;
+    o->backoff_max_ns = 100 * NS_PER_MS;
+    o->resolve_interval_ns = 100 * NS_PER_MS;
+    int r = agents_new(&w->agents, o, &e);
+    assert_string_equal(e.msg, "");
+    assert_int_equal(r, 0);
+}
+
+static int set_up(void **state) {
+    struct world *w = calloc(1, sizeof(*w));
+    uv_loop_init(&w->loop);
+    *state = w;
+    return 0;
+}
+
+static int tear_down(void **state) {
+    struct world *w = *state;
+    agents_free(w->agents);
+    turn_out(&w->loop);
+    net_loop_drain_close(&w->loop);
+    free(w);
+    return 0;
+}
+
+static void on_call_end(struct grpc_call *c, void *ctx) {
+    struct fake *f = ctx;
+    if (f->call == c)
+        f->call = NULL;
+}
+
+static void say(struct fake *f, const struct message *x) {
+    if (f->call)
+        assert_int_equal(grpc_call_send(f->call, &x->m.base), 0);
+}
+
+static void say_full(struct fake *f) {
+    struct message *x = message(true, f->seq = 1);
+    x->m.boot_id = (char *)(uintptr_t)f->boot_id;
+    x->m.has_interval_ms = true;
+    x->m.interval_ms = 100;
+    add_gpu(x, 1, f->uuid, f->value, "pod");
+    add_age(x, 1, 0);
+    say(f, x);
+}
+
+static void on_watch(struct grpc_call *c, const ProtobufCMessage *request, void *ctx) {
+    struct fake *f = ctx;
+    const Gpuscale__V1__WatchRequest *r = (const Gpuscale__V1__WatchRequest *)request;
+    assert_string_equal(r->client, "test");
+    f->call = c;
+    f->watches++;
+    grpc_call_on_end(c, on_call_end, f);
+    if (!f->silent)
+        say_full(f);
+}
+
+// Heartbeats must come by themselves: each 20 ms, from the loop.
+struct beat {
+    struct net_timer *timer;
+    struct fake *f;
+    bool paused;
+};
+static void beat(void *ctx) {
+    struct beat *b = ctx;
+    if (b->paused || !b->f->call || b->f->silent)
+        return;
+    struct message *x = message(false, ++b->f->seq);
+    x->m.boot_id = (char *)(uintptr_t)b->f->boot_id;
+    add_age(x, 1, 0);
+    say(b->f, x);
+}
+
+static struct fake *fake_open(struct world *w, const char *listen, const char *boot_id,
+                              const char *uuid, double value, struct net_tls *tls) {
+    struct fake *f = calloc(1, sizeof(*f));
+    f->boot_id = boot_id;
+    f->uuid = uuid;
+    f->value = value;
+    f->methods[0] = (struct grpc_method){.name = "Watch",
+                                         .request = &gpuscale__v1__watch_request__descriptor,
+                                         .streams = true,
+                                         .handle = on_watch};
+    f->service = (struct grpc_service){
+        .name = "gpuscale.v1.Node", .methods = f->methods, .n_methods = 1, .ctx = f};
+    f->services[0] = &f->service;
+    struct grpc_server_options o = {
+        .listen = listen, .tls = tls, .max_connections = 64, .services = f->services};
+    struct err e = {0};
+    int r = grpc_server_open(&f->server, &w->loop, &o, &e);
+    assert_string_equal(e.msg, "");
+    assert_int_equal(r, 0);
+    return f;
+}
+
+static uint16_t port_of(const struct fake *f) {
+    return ntohs(grpc_server_addr(f->server)->in.sin_port);
+}
+static void server_closed(void *ctx) {
+    ((struct fake *)ctx)->closed = true;
+}
+static bool is_closed(void *ctx) {
+    return ((struct fake *)ctx)->closed;
+}
+static void fake_close(struct world *w, struct fake *f) {
+    grpc_server_close(f->server, 0, server_closed, f);
+    TURN_UNTIL(&w->loop, is_closed, f);
+    free(f);
+}
+
+static void set_targets(struct world *w, const char *const *targets, size_t n) {
+    struct err e = {0};
+    int r = agents_set_targets(w->agents, targets, n, &e);
+    assert_string_equal(e.msg, "");
+    assert_int_equal(r, 0);
+}
+static void set_target(struct world *w, const struct fake *f) {
+    char target[64];
+    const char *targets[] = {target};
+    snprintf(target, sizeof(target), "127.0.0.1:%u", port_of(f));
+    set_targets(w, targets, 1);
+}
+
+// Conditions.
+static bool one_connected(void *ctx) {
+    struct world *w = ctx;
+    return agents_stats(w->agents).connected == 1 && w->n_gpus > 0;
+}
+static bool two_connected(void *ctx) {
+    return agents_stats(((struct world *)ctx)->agents).connected == 2;
+}
+static bool none_connected(void *ctx) {
+    return agents_stats(((struct world *)ctx)->agents).connected == 0;
+}
+static bool first_removed(void *ctx) {
+    return ((struct world *)ctx)->gpus[0].removed;
+}
+static bool two_watches(void *ctx) {
+    return ((struct fake *)ctx)->watches >= 2;
+}
+static bool one_watch(void *ctx) {
+    return ((struct fake *)ctx)->watches >= 1;
+}
+
+static void a_reading_comes_with_the_time_it_was_made(void **state) {
+    struct world *w = *state;
+    struct agents_options o = {0};
+    world_open(w, &o);
+    struct fake *f = fake_open(w, "127.0.0.1:0", "boot-1", "A", 40, NULL);
+    set_target(w, f);
+    int64_t before = clock_mono_ns();
+    TURN_UNTIL(&w->loop, one_connected, w);
+    assert_string_equal(w->gpus[0].uuid, "A");
+    assert_float_equal(w->gpus[0].value, 40, 0);
+    assert_true(w->gpus[0].at_ns >= before && w->gpus[0].at_ns <= clock_mono_ns());
+    assert_int_equal(w->nodes[0].state, AGENTS_CONNECTED);
+    assert_int_equal(agents_stats(w->agents).gpus, 1);
+    fake_close(w, f);
+}
+
+static void an_agent_that_disappears_leaves_its_last_reading_and_is_found_again(void **state) {
+    struct world *w = *state;
+    struct agents_options o = {0};
+    world_open(w, &o);
+    struct fake *f = fake_open(w, "127.0.0.1:0", "boot-1", "A", 40, NULL);
+    set_target(w, f);
+    TURN_UNTIL(&w->loop, one_connected, w);
+    int64_t at = w->gpus[0].at_ns;
+    char listen[64];
+    snprintf(listen, sizeof(listen), "127.0.0.1:%u", port_of(f));
+    fake_close(w, f);
+    TURN_UNTIL(&w->loop, none_connected, w);
+    assert_int_equal(w->nodes[0].state, AGENTS_LOST_STREAM);
+    assert_false(w->gpus[0].removed);
+    assert_true(w->gpus[0].at_ns == at);
+    assert_int_equal(agents_stats(w->agents).losses, 1);
+    // Its next run has another GPU: the first one's is gone only now.
+    f = fake_open(w, listen, "boot-2", "B", 50, NULL);
+    TURN_UNTIL(&w->loop, one_connected, w);
+    TURN_UNTIL(&w->loop, first_removed, w);
+    assert_int_equal(agents_stats(w->agents).restarts, 1);
+    assert_int_equal(agents_stats(w->agents).gpus, 1);
+    fake_close(w, f);
+}
+
+static bool tried_often(void *ctx) {
+    struct agents_node *n = ctx;
+    return n->failed >= 5;
+}
+static void copy_node(void *ctx, const struct agents_node *n) {
+    *(struct agents_node *)ctx = *n;
+}
+struct trying {
+    struct world *w;
+    struct agents_node node;
+};
+static bool has_tried_often(void *ctx) {
+    struct trying *t = ctx;
+    agents_each_node(t->w->agents, copy_node, &t->node);
+    return tried_often(&t->node);
+}
+static void an_agent_that_is_not_there_is_told_once_and_tried_on(void **state) {
+    struct world *w = *state;
+    struct agents_options o = {0};
+    world_open(w, &o);
+    struct fake *f = fake_open(w, "127.0.0.1:0", "boot-1", "A", 40, NULL);
+    char target[64];
+    const char *targets[] = {target};
+    snprintf(target, sizeof(target), "127.0.0.1:%u", port_of(f));
+    fake_close(w, f);
+    set_targets(w, targets, 1);
+    struct trying t = {.w = w};
+    TURN_UNTIL(&w->loop, has_tried_often, &t);
+    assert_int_equal(w->n_nodes, 1);
+    assert_int_equal(w->nodes[0].told, 1);
+    assert_int_equal(w->nodes[0].state, AGENTS_LOST_STREAM);
+    assert_non_null(strstr(w->nodes[0].why, "refused"));
+}
+
+static void an_agent_that_stalls_is_asked_again(void **state) {
+    struct world *w = *state;
+    struct agents_options o = {0};
+    world_open(w, &o);
+    struct fake *f = fake_open(w, "127.0.0.1:0", "boot-1", "A", 40, NULL);
+    set_target(w, f);
+    TURN_UNTIL(&w->loop, one_connected, w);
+    TURN_UNTIL(&w->loop, two_watches, f); // no heartbeat ever came
+    assert_true(agents_stats(w->agents).heartbeats_missed >= 1);
+    assert_non_null(strstr(w->nodes[0].why, "nothing was heard for"));
+    fake_close(w, f);
+}
+
+static bool beaten(void *ctx) {
+    return ((struct fake *)ctx)->seq > 40;
+}
+static void an_agent_that_beats_is_left_in_peace(void **state) {
+    struct world *w = *state;
+    struct agents_options o = {0};
+    struct err e = {0};
+    world_open(w, &o);
+    struct fake *f = fake_open(w, "127.0.0.1:0", "boot-1", "A", 40, NULL);
+    struct beat b = {.f = f};
+    assert_int_equal(net_timer_start(&b.timer, &w->loop, 0, 20 * NS_PER_MS, beat, &b, &e), 0);
+    set_target(w, f);
+    TURN_UNTIL(&w->loop, beaten, f);
+    assert_int_equal(f->watches, 1);
+    assert_int_equal(agents_stats(w->agents).losses, 0);
+    net_timer_stop(&b.timer);
+    fake_close(w, f);
+}
+
+static void a_hole_in_the_sequence_asks_for_the_full_state(void **state) {
+    struct world *w = *state;
+    struct agents_options o = {0};
+    world_open(w, &o);
+    struct fake *f = fake_open(w, "127.0.0.1:0", "boot-1", "A", 40, NULL);
+    set_target(w, f);
+    TURN_UNTIL(&w->loop, one_connected, w);
+    f->value = 70;
+    struct message *x = message(false, 3);
+    x->m.boot_id = (char *)(uintptr_t) "boot-1";
+    say(f, x);
+    TURN_UNTIL(&w->loop, two_watches, f);
+    TURN_UNTIL(&w->loop, one_connected, w);
+    assert_int_equal(agents_stats(w->agents).sequence_holes, 1);
+    assert_float_equal(w->gpus[0].value, 70, 0);
+    fake_close(w, f);
+}
+
+static void a_hostile_message_ends_the_stream_and_changes_nothing(void **state) {
+    struct world *w = *state;
+    struct agents_options o = {0};
+    world_open(w, &o);
+    struct fake *f = fake_open(w, "127.0.0.1:0", "boot-1", "A", 40, NULL);
+    set_target(w, f);
+    TURN_UNTIL(&w->loop, one_connected, w);
+    int calls = w->gpus[0].calls;
+    f->silent = true;
+    struct message *x = message(false, 2);
+    x->m.boot_id = (char *)(uintptr_t) "boot-1";
+    add_gpu(x, 1, NULL, 99, "pod");
+    add_gpu(x, 1, NULL, 98, "pod");
+    say(f, x);
+    TURN_UNTIL(&w->loop, none_connected, w);
+    assert_int_equal(agents_stats(w->agents).bad_messages, 1);
+    assert_int_equal(w->gpus[0].calls, calls);
+    assert_non_null(strstr(w->nodes[0].why, "a GPU id comes twice"));
+    fake_close(w, f);
+}
+
+static bool many_watches(void *ctx) {
+    return ((struct fake *)ctx)->watches >= 4;
+}
+static void a_first_message_that_is_not_full_is_refused_with_back_off(void **state) {
+    struct world *w = *state;
+    struct agents_options o = {0};
+    world_open(w, &o);
+    struct fake *f = fake_open(w, "127.0.0.1:0", "", "A", 40, NULL);
+    set_target(w, f);
+    TURN_UNTIL(&w->loop, many_watches, f);
+    assert_true(agents_stats(w->agents).bad_messages >= 3);
+    assert_int_equal(agents_stats(w->agents).connects, 0);
+    assert_int_equal(w->n_gpus, 0);
+    assert_int_equal(w->nodes[0].told, 1);
+    fake_close(w, f);
+}
+
+static bool resolved_two(void *ctx) {
+    return agents_stats(((struct world *)ctx)->agents).addresses == 2;
+}
+static bool node_gone(void *ctx) {
+    struct world *w = ctx;
+    for (int i = 0; i < w->n_nodes; i++) {
+        if (w->nodes[i].state == AGENTS_GONE)
+            return true;
+    }
+    return false;
+}
+static void a_name_gives_a_stream_an_address_and_follows_its_changes(void **state) {
+    struct world *w = *state;
+    struct agents_options o = {.forget_ns = 300 * NS_PER_MS};
+    struct err e = {0};
+    world_open(w, &o);
+    struct fake *a = fake_open(w, "127.0.0.1:0", "boot-1", "A", 40, NULL);
+    char listen[64], target[64];
+    const char *targets[] = {target};
+    snprintf(listen, sizeof(listen), "127.0.0.2:%u", port_of(a));
+    snprintf(target, sizeof(target), "agents.test:%u", port_of(a));
+    struct fake *b = fake_open(w, listen, "boot-2", "B", 50, NULL);
+    struct beat ba = {.f = a}, bb = {.f = b};
+    assert_int_equal(net_timer_start(&ba.timer, &w->loop, 0, 20 * NS_PER_MS, beat, &ba, &e), 0);
+    assert_int_equal(net_timer_start(&bb.timer, &w->loop, 0, 20 * NS_PER_MS, beat, &bb, &e), 0);
+    answer_add(w, "127.0.0.2");
+    set_targets(w, targets, 1);
+    TURN_UNTIL(&w->loop, one_connected, w);
+    assert_string_equal(w->gpus[0].uuid, "B");
+    answer_add(w, "127.0.0.1"); // a node more; and one answer names an address twice
+    answer_add(w, "127.0.0.1");
+    TURN_UNTIL(&w->loop, two_connected, w);
+    assert_int_equal(agents_stats(w->agents).addresses, 2);
+    // DNS fails: what was found stays, and it is told once.
+    w->answer_fails = true;
+    int lookups = w->lookups;
+    while (w->lookups < lookups + 2)
+        uv_run(&w->loop, UV_RUN_ONCE);
+    assert_int_equal(agents_stats(w->agents).connected, 2);
+    assert_int_equal(w->resolve_failed, 1);
+    // A node less: its stream ends at once, its readings stay until they are forgotten.
+    w->answer_fails = false;
+    w->n_answer = 0;
+    answer_add(w, "127.0.0.1");
+    TURN_UNTIL(&w->loop, node_gone, w);
+    assert_int_equal(w->n_resolve, 2);
+    TURN_UNTIL(&w->loop, one_connected, w);
+    TURN_UNTIL(&w->loop, first_removed, w);
+    assert_int_equal(agents_stats(w->agents).addresses, 1);
+    assert_int_equal(agents_stats(w->agents).gpus, 1);
+    net_timer_stop(&ba.timer);
+    net_timer_stop(&bb.timer);
+    fake_close(w, a);
+    fake_close(w, b);
+}
+
+static bool stood_back(void *ctx) {
+    struct world *w = ctx;
+    for (int i = 0; i < w->n_nodes; i++) {
+        if (w->nodes[i].state == AGENTS_DUPLICATE)
+            return agents_stats(w->agents).connected == 1;
+    }
+    return false;
+}
+static bool three_watches(void *ctx) {
+    return ((struct fake *)ctx)->watches >= 3;
+}
+static void one_agent_behind_two_addresses_is_heard_once(void **state) {
+    struct world *w = *state;
+    struct agents_options o = {0};
+    struct err e = {0};
+    world_open(w, &o);
+    struct fake *f = fake_open(w, "0.0.0.0:0", "boot-1", "A", 40, NULL);
+    char target[64];
+    const char *targets[] = {target};
+    snprintf(target, sizeof(target), "agents.test:%u", port_of(f));
+    answer_add(w, "127.0.0.1");
+    answer_add(w, "127.0.0.2");
+    // The heartbeat goes to the stream that was opened first: it is the one that stays.
+    set_targets(w, targets, 1);
+    TURN_UNTIL(&w->loop, stood_back, w);
+    assert_true(resolved_two(w));
+    assert_int_equal(agents_stats(w->agents).gpus, 1);
+    assert_int_equal(w->gpus[0].calls, 1);
+    // The heard stream falls silent: both addresses are tried again, one is heard again.
+    TURN_UNTIL(&w->loop, three_watches, f);
+    TURN_UNTIL(&w->loop, one_connected, w);
+    assert_int_equal(agents_stats(w->agents).gpus, 1);
+    (void)e;
+    fake_close(w, f);
+}
+
+static void the_next_run_of_an_agent_on_another_port_takes_its_gpus_over(void **state) {
+    struct world *w = *state;
+    struct agents_options o = {0};
+    struct err e = {0};
+    world_open(w, &o);
+    struct fake *a = fake_open(w, "127.0.0.1:0", "boot-1", "A", 40, NULL);
+    struct fake *b = fake_open(w, "127.0.0.1:0", "boot-2", "A", 90, NULL);
+    struct beat ba = {.f = a}, bb = {.f = b};
+    assert_int_equal(net_timer_start(&ba.timer, &w->loop, 0, 20 * NS_PER_MS, beat, &ba, &e), 0);
+    assert_int_equal(net_timer_start(&bb.timer, &w->loop, 0, 20 * NS_PER_MS, beat, &bb, &e), 0);
+    char ta[64], tb[64];
+    const char *targets[] = {ta, tb};
+    snprintf(ta, sizeof(ta), "127.0.0.1:%u", port_of(a));
+    snprintf(tb, sizeof(tb), "127.0.0.1:%u", port_of(b));
+    set_targets(w, targets, 1);
+    TURN_UNTIL(&w->loop, one_connected, w);
+    assert_float_equal(w->gpus[0].value, 40, 0);
+    set_targets(w, targets, 2);
+    TURN_UNTIL(&w->loop, two_connected, w);
+    assert_float_equal(w->gpus[0].value, 90, 0);
+    assert_int_equal(agents_stats(w->agents).gpus, 1);
+    assert_true(agents_stats(w->agents).duplicates >= 1);
+    // The new one is taken away: the old one, which still lives, is asked for its full state.
+    set_targets(w, targets, 1);
+    int watches = a->watches;
+    assert_false(w->gpus[0].removed);
+    while (a->watches == watches)
+        uv_run(&w->loop, UV_RUN_ONCE);
+    TURN_UNTIL(&w->loop, one_connected, w);
+    assert_float_equal(w->gpus[0].value, 40, 0);
+    net_timer_stop(&ba.timer);
+    net_timer_stop(&bb.timer);
+    fake_close(w, a);
+    fake_close(w, b);
+}
+
+static void a_target_that_is_taken_away_takes_its_gpus_with_it(void **state) {
+    struct world *w = *state;
+    struct agents_options o = {0};
+    world_open(w, &o);
+    struct fake *f = fake_open(w, "127.0.0.1:0", "boot-1", "A", 40, NULL);
+    set_target(w, f);
+    TURN_UNTIL(&w->loop, one_connected, w);
+    set_targets(w, NULL, 0);
+    assert_true(w->gpus[0].removed);
+    assert_int_equal(w->nodes[0].state, AGENTS_GONE);
+    assert_int_equal(agents_stats(w->agents).addresses, 0);
+    assert_int_equal(agents_stats(w->agents).gpus, 0);
+    fake_close(w, f);
+}
+
+static void targets_that_cannot_be_are_refused_and_the_old_list_stays(void **state) {
+    static const char *const bad[] = {"",       "host", ":9443",  "127.0.0.1:0",
+                                      "host:x", "[::1", "h:70000"};
+    struct world *w = *state;
+    struct agents_options o = {0};
+    world_open(w, &o);
+    struct fake *f = fake_open(w, "127.0.0.1:0", "boot-1", "A", 40, NULL);
+    set_target(w, f);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        const char *targets[] = {"127.0.0.1:1", bad[i]};
+        struct err e = {0};
+        assert_true(agents_set_targets(w->agents, targets, 2, &e) < 0);
+        print_message("# %s\n", e.msg);
+        assert_int_not_equal(strlen(e.msg), 0);
+        assert_int_equal(agents_stats(w->agents).targets, 1);
+        assert_int_equal(agents_stats(w->agents).addresses, 1);
+    }
+    TURN_UNTIL(&w->loop, one_connected, w);
+    fake_close(w, f);
+}
+
+static void freeing_while_everything_runs_leaves_nothing(void **state) {
+    struct world *w = *state;
+    struct agents_options o = {0};
+    world_open(w, &o);
+    struct fake *f = fake_open(w, "127.0.0.1:0", "boot-1", "A", 40, NULL);
+    char target[64];
+    const char *targets[] = {target, "agents.test:1", "127.0.0.1:1"};
+    snprintf(target, sizeof(target), "127.0.0.1:%u", port_of(f));
+    set_targets(w, targets, 3);
+    TURN_UNTIL(&w->loop, one_watch, f);
+    int nodes = w->n_nodes;
+    w->agents = agents_free(w->agents);
+    assert_int_equal(w->n_nodes, nodes); // told nothing more
+    fake_close(w, f);
+}
+
+static void every_failed_allocation_is_survived(void **state) {
+    struct world *w = *state;
+    struct agents_options o = {0};
+    world_open(w, &o);
+    const char *targets[] = {"127.0.0.1:1", "agents.test:1"};
+    for (long i = 1;; i++) {
+        struct err e = {0};
+        mem_fail_from(i);
+        int r = agents_set_targets(w->agents, targets, 2, &e);
+        mem_fail_never();
+        if (r == 0)
+            break;
+        assert_int_equal(r, ERR_NOMEM);
+        assert_int_equal(agents_stats(w->agents).targets, 0);
+        assert_true(i < 100);
+    }
+}
+
+// Mutual TLS between the two sides, from files made here.
+struct tls_files {
+    char dir[256], ca[300], cert[300], key[300], other[300];
+};
+static void tls_files_make(struct tls_files *f) {
+    pki_dir(f->dir, sizeof(f->dir));
+    snprintf(f->ca, sizeof(f->ca), "%s/ca.pem", f->dir);
+    snprintf(f->other, sizeof(f->other), "%s/other.pem", f->dir);
+    snprintf(f->cert, sizeof(f->cert), "%s/cert.pem", f->dir);
+    snprintf(f->key, sizeof(f->key), "%s/key.pem", f->dir);
+    struct pki_cert ca = pki_make("authority", NULL, NULL, 30);
+    struct pki_cert other = pki_make("stranger", NULL, NULL, 30);
+    struct pki_cert leaf = pki_make("agent", &ca, "DNS:agent.test", 30);
+    pki_write(f->ca, ca.x, NULL);
+    pki_write(f->other, other.x, NULL);
+    pki_write(f->cert, leaf.x, NULL);
+    pki_write(f->key, NULL, leaf.key);
+    pki_free(&ca);
+    pki_free(&other);
+    pki_free(&leaf);
+}
+static void tls_files_remove(const struct tls_files *f) {
+    pki_dir_remove(f->dir,
+                   (const char *const[]){"ca.pem", "other.pem", "cert.pem", "key.pem", NULL});
+}
+static bool told_lost(void *ctx) {
+    struct world *w = ctx;
+    return w->n_nodes > 0 && w->nodes[0].state == AGENTS_LOST_STREAM;
+}
+
+static void streams_run_over_mutual_tls(void **state) {
+    struct world *w = *state;
+    struct tls_files files;
+    struct err e = {0};
+    tls_files_make(&files);
+    struct net_tls_files mine = {files.cert, files.key, files.ca};
+    struct net_tls *server_tls;
+    assert_int_equal(net_tls_new(&server_tls, NET_TLS_SERVER, NET_TLS_ALPN_H2, &mine, &e), 0);
+    struct fake *f = fake_open(w, "127.0.0.1:0", "boot-1", "A", 40, server_tls);
+    struct agents_options o = {.tls = &mine, .server_name = "agent.test"};
+    world_open(w, &o);
+    set_target(w, f);
+    TURN_UNTIL(&w->loop, one_connected, w);
+    assert_float_equal(w->gpus[0].value, 40, 0);
+    fake_close(w, f);
+    net_tls_free(server_tls);
+    tls_files_remove(&files);
+}
+
+static void an_agent_of_another_authority_or_name_is_not_heard(void **state) {
+    struct world *w = *state;
+    struct tls_files files;
+    struct err e = {0};
+    tls_files_make(&files);
+    struct net_tls_files server = {files.cert, files.key, NULL};
+    struct net_tls *server_tls;
+    assert_int_equal(net_tls_new(&server_tls, NET_TLS_SERVER, NET_TLS_ALPN_H2, &server, &e), 0);
+    struct fake *f = fake_open(w, "127.0.0.1:0", "boot-1", "A", 40, server_tls);
+    for (int i = 0; i < 2; i++) {
+        struct net_tls_files mine = {NULL, NULL, i == 0 ? files.other : files.ca};
+        struct agents_options o = {.tls = &mine,
+                                   .server_name = i == 0 ? "agent.test" : "else.test"};
+        w->n_nodes = 0;
+        memset(w->nodes, 0, sizeof(w->nodes));
+        world_open(w, &o);
+        set_target(w, f);
+        TURN_UNTIL(&w->loop, told_lost, w);
+        assert_int_equal(f->watches, 0);
+        w->agents = agents_free(w->agents);
+    }
+    fake_close(w, f);
+    net_tls_free(server_tls);
+    tls_files_remove(&files);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+#define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+        T(a_reading_comes_with_the_time_it_was_made),
+        T(an_agent_that_disappears_leaves_its_last_reading_and_is_found_again),
+        T(an_agent_that_is_not_there_is_told_once_and_tried_on),
+        T(an_agent_that_stalls_is_asked_again),
+        T(an_agent_that_beats_is_left_in_peace),
+        T(a_hole_in_the_sequence_asks_for_the_full_state),
+        T(a_hostile_message_ends_the_stream_and_changes_nothing),
+        T(a_first_message_that_is_not_full_is_refused_with_back_off),
+        T(a_name_gives_a_stream_an_address_and_follows_its_changes),
+        T(one_agent_behind_two_addresses_is_heard_once),
+        T(the_next_run_of_an_agent_on_another_port_takes_its_gpus_over),
+        T(a_target_that_is_taken_away_takes_its_gpus_with_it),
+        T(targets_that_cannot_be_are_refused_and_the_old_list_stays),
+        T(freeing_while_everything_runs_leaves_nothing),
+        T(every_failed_allocation_is_survived),
+        T(streams_run_over_mutual_tls),
+        T(an_agent_of_another_authority_or_name_is_not_heard),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
