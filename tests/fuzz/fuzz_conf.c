@@ -10,6 +10,13 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+// libfyaml 0.7.12 forgets the buffer of a long quoted string that ends in an error (one for each
+// refused file); ours are still counted.
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void) {
+    return "leak:libfyaml.so\n";
+}
+
 struct inner {
     const char *name, *text;
     int64_t wait_ns;
