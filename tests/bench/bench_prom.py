@@ -74,7 +74,7 @@ def go_binary():
     if not go:
         print("no Go: Prometheus' textparse is not measured")
         return None
-    source = HERE / "textparse"
+    source = ROOT / "tests" / "e2e" / "textparse"
     key = hashlib.sha256(b"".join((source / f).read_bytes() for f in ("go.mod", "go.sum", "main.go")))
     cache = pathlib.Path(os.environ.get("GPUSCALE_CACHE") or
                          pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "gpuscale")

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# run.sh BUILD: KEDA's own client against the built programs. The Go test binary is built once into a cache
-# outside the tree (GPUSCALE_CACHE, default ~/.cache/gpuscale), keyed by the sources and go.sum.
+# run.sh BUILD: KEDA's own client, and Prometheus' own text parser, against what was built. The Go test binaries are
+# built once into a cache outside the tree (GPUSCALE_CACHE, default ~/.cache/gpuscale), keyed by the sources and go.sum.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 build=$(cd "$1" && pwd)
@@ -20,13 +20,21 @@ case $version in
     ;;
 esac
 
-key=$(cat "$here"/keda/go.mod "$here"/keda/go.sum "$here"/keda/*_test.go | sha256sum | cut -c1-16)
-test=$cache/keda-$key.test
-if [ ! -x "$test" ]; then
-    mkdir -p "$cache"
-    echo "building KEDA's client (some 2,200 packages; minutes when nothing is cached)"
-    (cd "$here/keda" && go test -c -o "$test.tmp" .)
-    mv "$test.tmp" "$test"
-fi
-cd "$here/keda"
-GPUSCALE_BUILD=$build exec "$test" -test.v -test.timeout 20m -test.count 1
+# Builds the test binary of the module $1 where it is not cached; $2 says what takes so long.
+built() {
+    key=$(cat "$here/$1"/go.mod "$here/$1"/go.sum "$here/$1"/*.go | sha256sum | cut -c1-16)
+    test=$cache/$1-$key.test
+    if [ ! -x "$test" ]; then
+        mkdir -p "$cache"
+        echo "building $2"
+        (cd "$here/$1" && go test -c -o "$test.tmp" .)
+        mv "$test.tmp" "$test"
+    fi
+}
+
+status=0
+built textparse "Prometheus' text parser"
+(cd "$here/textparse" && GPUSCALE_BUILD=$build "$test" -test.v -test.timeout 5m -test.count 1) || status=1
+built keda "KEDA's client (some 2,200 packages; minutes when nothing is cached)"
+(cd "$here/keda" && GPUSCALE_BUILD=$build "$test" -test.v -test.timeout 20m -test.count 1) || status=1
+exit $status

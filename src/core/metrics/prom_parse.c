@@ -75,15 +75,17 @@ static int failed(const struct prom_parser *p, struct err *e) {
     return p->rc;
 }
 
-// What a page is whose first line begins so and goes wrong at `got`; NULL: nothing known.
-static const char *foreign_page(char first, char got) {
-    if (first == '{' && got != ':' && got != '\n')
-        return NULL; // {"name",label="value"} gone wrong, rather
-    switch (first) {
+// What a page is whose first line begins with the byte at p and goes wrong at `at`; NULL: nothing
+// known.
+static const char *foreign_page(const char *p, const char *at) {
+    switch (*p) {
     case '<':
         return "HTML or XML, not metrics: wrong port or path, or a proxy's error page";
+    case '{': // {"name",label="value"} is a series
+        if (*at != ':' && !(*at == '\n' && at == p + 1))
+            return NULL;
+        __attribute__((fallthrough));
     case '[':
-    case '{':
         return "JSON, not metrics: wrong path (trtllm-serve has its metrics at "
                "/prometheus/metrics)";
     case '"':
@@ -98,7 +100,7 @@ void prom_fail_syntax(struct prom_line *ln, const char *at, const char *expected
     const char *p = ln->start;
     while (prom_is_blank(*p))
         p++;
-    const char *foreign = foreign_page(*p, *at);
+    const char *foreign = foreign_page(p, at);
     if (foreign && ln->pp->fn && ln->pp->samples == 0) {
         prom_fail(ln->pp, PROM_FAULT_NOT_TEXT, ERR_PARSE, "line %llu: this is %s",
                   (unsigned long long)ln->pp->lines + 1, foreign);

@@ -1,4 +1,4 @@
-module gpuscale/bench/textparse
+module gpuscale/e2e/textparse
 
 go 1.26.7
 
