@@ -58,7 +58,7 @@ static void handle_metrics(struct http_request *request, void *ctx) {
         int r = agent_page_render(&a->page, &a->state, &a->page_options, &stats, now_ns);
         if (r) {
             log_error("page of metrics not made", LOG_STR("reason", err_code_name(r)));
-            http_request_answer_text(request, 500, "the page could not be made: %s\n",
+            http_request_answer_text(request, 500, "the page could not be made: %s",
                                      err_code_name(r));
             return;
         }
@@ -77,19 +77,19 @@ static void handle_metrics(struct http_request *request, void *ctx) {
 }
 
 static void handle_healthz(struct http_request *request, void *ctx) {
-    http_request_answer_text(request, 200, "ok\n");
+    http_request_answer_text(request, 200, "ok");
 }
 
 static void handle_readyz(struct http_request *request, void *ctx) {
     const struct agent *a = ctx;
     if (a->stopping)
-        http_request_answer_text(request, 503, "shutting down\n");
+        http_request_answer_text(request, 503, "shutting down");
     else if (!a->source_open)
-        http_request_answer_text(request, 503, "the GPU source is not open yet\n");
+        http_request_answer_text(request, 503, "the GPU source is not open yet");
     else if (!a->state.sampled)
-        http_request_answer_text(request, 503, "the GPUs were not read yet\n");
+        http_request_answer_text(request, 503, "the GPUs were not read yet");
     else
-        http_request_answer_text(request, 200, "ok\n");
+        http_request_answer_text(request, 200, "ok");
 }
 
 static const struct http_route metrics_routes[] = {
