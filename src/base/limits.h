@@ -73,7 +73,7 @@ enum {
     LIMIT_GRPC_CONN_REQUEST_BYTES = 32 << 20,
     LIMIT_GRPC_SERVER_REQUEST_BYTES = 256 << 20,
     LIMIT_GRPC_CONN_RESPONSE_BYTES = 32 << 20, // unfinished messages that a client gathers
-    LIMIT_GRPC_CONN_SEND_BYTES = 64 << 20, // unsent message bytes of one connection's streams
+    LIMIT_GRPC_CONN_SEND_BYTES = 64 << 20,     // unsent message bytes of one connection's streams
     LIMIT_GRPC_STATUS_MESSAGE_BYTES = 1024,
     LIMIT_GRPC_PATH_BYTES = 256, // "/package.Service/Method"
     LIMIT_GRPC_STREAMS = 4096,   // concurrent, a connection
@@ -87,7 +87,7 @@ enum {
     LIMIT_GRPC_KEEPALIVE_MS = 60000,          // nothing read or written for so long: a PING,
     LIMIT_GRPC_KEEPALIVE_TIMEOUT_MS = 20000,  // and cuts the connection when nothing comes
     LIMIT_GRPC_OUTPUT_HIGH_BYTES = 256 << 10, // unwritten bytes of a connection: reading pauses
-    LIMIT_GRPC_DRAIN_MS = 30000,        // from the last GOAWAY to the end of the last call
+    LIMIT_GRPC_DRAIN_MS = 30000,              // from the last GOAWAY to the end of the last call
     // Frames that cost work and carry none (PING, SETTINGS, RST_STREAM, ...), a connection: a
     // bucket of so many, refilled a second by so many; useful frames refill it too.
     LIMIT_GRPC_CONTROL_BURST = 1000,
@@ -113,15 +113,15 @@ enum {
     LIMIT_LOG_VALUE_BYTES = 1024,
 
     // Scaler
-    LIMIT_CONFIG_ARENA_BYTES = 32 << 20, // what a program's configuration is bound into
-    LIMIT_SCALED_OBJECTS = 20000,       // triggers answered by one scaler
-    LIMIT_INVALID_OBJECTS = 1024,       // triggers whose metadata does not bind, remembered
+    LIMIT_CONFIG_ARENA_BYTES = 32 << 20,   // what a program's configuration is bound into
+    LIMIT_SCALED_OBJECTS = 20000,          // triggers answered by one scaler
+    LIMIT_INVALID_OBJECTS = 1024,          // triggers whose metadata does not bind, remembered
     LIMIT_METADATA_TOTAL_BYTES = 64 << 20, // metadata of all triggers
     LIMIT_OBJECT_IDLE_MS = 15 * 60 * 1000, // not called, no streams: forgotten
-    LIMIT_DECISION_AGE_MS = 30000,      // older decisions are not served (save at zero)
-    LIMIT_ENGINE_TARGETS = 65536,       // pods whose pages one scaler reads
-    LIMIT_HISTORY_BYTES = 48 << 20,     // decision records of all objects, about
-    LIMIT_FIRST_DECISION_MS = 250,      // a first call waits so long for the io thread
+    LIMIT_DECISION_AGE_MS = 30000,         // older decisions are not served (save at zero)
+    LIMIT_ENGINE_TARGETS = 65536,          // pods whose pages one scaler reads
+    LIMIT_HISTORY_BYTES = 48 << 20,        // decision records of all objects, about
+    LIMIT_FIRST_DECISION_MS = 250,         // a first call waits so long for the io thread
 
     // Threads
     LIMIT_QUEUE_ITEMS = 65536,

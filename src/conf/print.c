@@ -183,13 +183,21 @@ static bool is_unset(const struct conf_field *f, const char *at) {
     return s == NULL;
 }
 
-// A struct that lacks what it requires was not written: it is shown as a comment.
+// A struct that lacks what it requires, or holds nothing, was not written: it is shown as a
+// comment.
 static bool is_absent(const struct conf_field *table, const char *base) {
+    bool empty = true;
     for (const struct conf_field *f = table; f->key; f++) {
-        if (f->required && f->kind != CONF_KIND_STRUCT && is_unset(f, base + f->offset))
+        const char *at = base + f->offset;
+        if (f->many == CONF_ONE && f->kind == CONF_KIND_STRUCT) {
+            empty = empty && is_absent(f->table, at);
+            continue;
+        }
+        if (f->required && is_unset(f, at))
             return true;
+        empty = empty && f->many == CONF_ONE && is_unset(f, at);
     }
-    return false;
+    return empty;
 }
 
 static void add_struct(struct buf *b, const struct conf_field *table, const char *base, int depth,

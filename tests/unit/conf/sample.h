@@ -11,10 +11,14 @@ enum sample_level { SAMPLE_DEBUG, SAMPLE_INFO, SAMPLE_WARN };
 struct sample_tls {
     const char *cert, *key;
 };
+struct sample_proxy {
+    const char *url, *user;
+};
 struct sample_grpc {
     const char *listen;
     int64_t max_age_ns;
     struct sample_tls tls;
+    struct sample_proxy proxy;
 };
 struct sample_pod {
     const char *gpu, *namespace;
@@ -54,12 +58,17 @@ static const struct conf_field sample_tls_fields[] = {
      .help = "Certificate chain, PEM."},
     {"key", CONF_STRING(struct sample_tls, key), .required = true, .help = "Its key."},
     {0}};
+static const struct conf_field sample_proxy_fields[] = {
+    {"url", CONF_STRING(struct sample_proxy, url), .arg = "URL", .help = "Which proxy."},
+    {"user", CONF_STRING(struct sample_proxy, user)},
+    {0}};
 static const struct conf_field sample_grpc_fields[] = {
     {"listen", CONF_STRING(struct sample_grpc, listen), .def = ":9443", .flag = "grpc-listen",
      .arg = "HOST:PORT", .help = "Where KEDA asks."},
     {"maxConnectionAge", CONF_DURATION(struct sample_grpc, max_age_ns), .def = "5m",
      .help = "Age at which a connection is asked to go."},
     {"tls", CONF_STRUCT(struct sample_grpc, tls, sample_tls_fields), .help = "TLS."},
+    {"proxy", CONF_STRUCT(struct sample_grpc, proxy, sample_proxy_fields)},
     {0}};
 static const struct conf_field sample_pod_fields[] = {
     {"gpu", CONF_STRING(struct sample_pod, gpu), .required = true, .numbers_too = true,

@@ -78,6 +78,10 @@ static void print_config_is_a_template(void **state) {
                                 "#     cert:\n"
                                 "#     # Its key.\n"
                                 "#     key:\n"
+                                "#   proxy:\n"
+                                "#     # Which proxy.\n"
+                                "#     url: URL\n"
+                                "#     user:\n"
                                 "# Agents.\n"
                                 "targets: []\n"
                                 "buckets: []\n"
@@ -160,6 +164,8 @@ static void what_is_printed_reads_back_to_the_same(void **state) {
             s.grpc.tls.cert = random_text(&r, &a, 5);
             s.grpc.tls.key = random_text(&r, &a, 5);
         }
+        if (random_below(&r, 2))
+            s.grpc.proxy.user = random_text(&r, &a, 5);
         s.targets.n = random_below(&r, 4);
         s.targets.items = arena_array(&a, 4, sizeof(*s.targets.items));
         for (size_t i = 0; i < s.targets.n; i++)
