@@ -13,8 +13,8 @@ struct prom_line {
     const char *start; // of the line
     const char *end;   // of the bytes, at or behind the line's newline
     bool scratch_ready;
-    // The sample line before this one among these bytes left its name in s.name (where it was not in
-    // quotes) and so many labels in pp->labels: most lines repeat them.
+    // The sample line before this one among these bytes left its name in s.name (where it was not
+    // in quotes) and so many labels in pp->labels: most lines repeat them.
     bool has_previous, plain_name;
     size_t previous_labels;
     struct prom_sample s;
