@@ -199,35 +199,31 @@ static void weigh_signals(struct tick *k) {
             break;
         }
     }
-    k->ceiling = max32(k->ceiling, k->floor);
+    k->ceiling = max32(k->ceiling, max32(k->floor, k->raise));
 }
 
-// This tick's want. False: what is known does not say a number, the last decision stands.
+// This tick's want: the last decision, moved into what is provably needed and provably enough.
+// False: between those two nothing is known, the last decision stands and no want is noted.
 static bool want(struct tick *k) {
     struct record *r = k->r;
-    if (k->raise > k->n) {
-        r->reason = REASON_RAISE;
-        r->want = k->raise;
-        return true;
-    }
-    if (k->ceiling < k->n) {
-        if (k->guard == TRI_UNKNOWN) {
-            r->reason = REASON_GUARD_UNKNOWN;
-            return false;
-        }
-        r->reason = k->guard == TRI_TRUE ? REASON_GUARD : REASON_SIZE;
-        r->want = k->guard == TRI_TRUE ? max32(k->d->last, k->floor) : k->ceiling;
-        return true;
-    }
-    if (!k->exact) {
+    int32_t last = k->d->last;
+    int32_t lowest = max32(k->raise, k->floor);
+    // A pod without a value counts as one replica's capacity, which bounds what it holds only while
+    // the service is not overloaded: it may lower below n, not take back a raise above it.
+    bool enough = k->exact || (!k->blind && k->ceiling < k->n);
+    bool proven = k->exact || last < lowest || (enough && last > k->ceiling);
+    if (!proven) {
         r->reason = r->ready == 0 ? REASON_NO_POD_READY : REASON_UNKNOWN;
         return false;
     }
-    r->reason = REASON_SIZE;
-    r->want = max32(k->d->last, k->floor);
-    if (r->want > k->ceiling)
-        r->want = k->ceiling;
-    return true;
+    r->want = last < lowest ? lowest : last > k->ceiling ? k->ceiling : last;
+    r->reason = r->want > k->n ? REASON_RAISE : REASON_SIZE;
+    if (r->want >= last || k->guard == TRI_FALSE)
+        return true;
+    // Lowering is withheld while a guard is breached, or may be: a lost page must not lower.
+    r->reason = k->guard == TRI_TRUE ? REASON_GUARD : REASON_GUARD_UNKNOWN;
+    r->want = k->guard == TRI_TRUE ? last : -1;
+    return k->guard == TRI_TRUE;
 }
 
 // Takes the want into the window and gives the largest that it holds.
@@ -306,7 +302,7 @@ static void note(struct tick *k) {
 // caller is told. While no pod is ready there is nothing to see, and that is no failure.
 static void hold(struct tick *k) {
     struct record *r = k->r;
-    r->desired = max32(k->d->last, k->floor);
+    r->desired = k->d->last;
     if (!k->blind)
         return;
     if (k->n == 0) {

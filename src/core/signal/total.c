@@ -155,7 +155,7 @@ void signal_total(const struct signal_workload *w, const struct signal_total_que
         struct part part = of_pod(w, w->ready.items[i], q);
         take(ret, &part, w->ready.items[i]->name);
     }
-    if (q->signal == SIGNAL_REQUEST_RATE || q->signal == SIGNAL_TOKEN_RATE) {
+    if (ret->pods && (q->signal == SIGNAL_REQUEST_RATE || q->signal == SIGNAL_TOKEN_RATE)) {
         double left = of_left(w, q);
         ret->lower += left;
         ret->upper += left;
