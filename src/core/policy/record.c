@@ -15,6 +15,7 @@ const char *decision_reason_name(enum decision_reason r) {
         [REASON_GUARD] = "guard",       [REASON_GUARD_UNKNOWN] = "guardUnknown",
         [REASON_UNKNOWN] = "unknown",   [REASON_NO_POD_READY] = "noPodReady",
         [REASON_BURST] = "burstMemory", [REASON_ZERO] = "zero",
+        [REASON_ACTIVE] = "active",
     };
     return names[r];
 }
