@@ -45,7 +45,7 @@ static void add_json(struct buf *b, const struct filter *f, const struct object 
     (void)buf_add_byte(b, '}');
 }
 
-// "2026-11-23T12:00:00.000Z  4 -> 6  why": from the decision before, or from what was specified.
+// "2026-11-23T12:00:00.000Z  4 -> 6  why": from the decision before (-1: there was none).
 static void add_line(struct buf *b, const struct record *r, int32_t from, const char *when) {
     if (from < 0 || from == r->desired)
         (void)buf_addf(b, "  %-24s  %8d  ", when, r->desired);
@@ -66,7 +66,7 @@ static void add_text(struct buf *b, const struct filter *f, const struct object 
         const struct record *r = history_at(&o->history, i);
         char when[TIME_MAX];
         clock_format_utc(r->real_ns, when, sizeof(when));
-        add_line(b, r, i > 0 ? history_at(&o->history, i - 1)->desired : r->spec, when);
+        add_line(b, r, r->last, when);
     }
     if (o->decided)
         add_line(b, &o->last, -1, "now");
@@ -87,7 +87,7 @@ static void answer_text(struct http_request *r, const struct io *io, const struc
         if (found++ >= API_LIMIT_MAX)
             continue;
         if (buf_reserve(&out, TEXT_ITEM_MAX) == NULL) {
-            http_request_answer_text(r, 500, "the answer is over its limit: name one\n");
+            http_request_answer_text(r, 500, "the answer is over its limit: name one");
             return;
         }
         add_text(&out, f, o);
@@ -95,7 +95,7 @@ static void answer_text(struct http_request *r, const struct io *io, const struc
     if (found > API_LIMIT_MAX)
         (void)buf_addf(&out, "(%zu more: name one)\n", found - API_LIMIT_MAX);
     if (found == 0 && f->name[0] != '\0') {
-        http_request_answer_text(r, 404, "no such ScaledObject: %s/%s\n", f->namespace_, f->name);
+        http_request_answer_text(r, 404, "no such ScaledObject: %s/%s", f->namespace_, f->name);
         return;
     }
     if (found == 0)
@@ -129,7 +129,7 @@ void api_decisions(struct http_request *r, void *ctx) {
         return;
     if (last[0] != '\0' &&
         (str_to_u64(str_from(last), &n) < 0 || n < 1 || n > LIMIT_RECORDS_PER_WORKLOAD)) {
-        http_request_answer_text(r, 400, "limit=%s: a number of 1 to %d is expected\n", last,
+        http_request_answer_text(r, 400, "limit=%s: a number of 1 to %d is expected", last,
                                  LIMIT_RECORDS_PER_WORKLOAD);
         return;
     }

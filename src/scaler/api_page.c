@@ -17,7 +17,7 @@ static bool read_count(struct http_request *r, const char *name, size_t def, siz
         *ret = (size_t)n;
         return true;
     }
-    http_request_answer_text(r, 400, "%s=%s: a number up to %zu is expected\n", name, text, max);
+    http_request_answer_text(r, 400, "%s=%s: a number up to %zu is expected", name, text, max);
     return false;
 }
 
@@ -27,7 +27,7 @@ bool api_param(struct http_request *r, const char *name, char *dst, size_t cap) 
         dst[0] = '\0';
     if (rc == 0 || rc == ERR_NOTFOUND)
         return true;
-    http_request_answer_text(r, 400, "parameter %s is malformed or too long\n", name);
+    http_request_answer_text(r, 400, "parameter %s is malformed or too long", name);
     return false;
 }
 

@@ -14,6 +14,15 @@ uint32_t engine_preset_provides(const struct engine_preset *p) {
     return provides;
 }
 
+static uint32_t linear_signals(const struct engine_preset *p) {
+    uint32_t bits = 0;
+    if (p->linear & ENGINE_LINEAR_GPU_UTILIZATION)
+        bits |= 1u << SIGNAL_GPU_UTILIZATION;
+    if (p->linear & ENGINE_LINEAR_SM_ACTIVITY)
+        bits |= 1u << SIGNAL_SM_ACTIVITY;
+    return bits;
+}
+
 void binder_init(struct binder *b, const char *const *demand_names) {
     assert(engine_presets_n <= BINDER_PRESETS_MAX);
     b->demand = demand_names;
@@ -22,6 +31,7 @@ void binder_init(struct binder *b, const char *const *demand_names) {
         b->presets[i] = (struct trigger_preset){
             .name = engine_presets[i].name,
             .continuous_batching = engine_presets[i].continuous_batching,
+            .linear = linear_signals(&engine_presets[i]),
             .provides = engine_preset_provides(&engine_presets[i]),
         };
 }

@@ -52,7 +52,7 @@ static int make_url(const struct explain_options *o, char url[URL_MAX], struct e
     return n < URL_MAX ? 0 : err_set(e, ERR_LIMIT, "the server's URL is too long");
 }
 
-static int judge(const struct request *r, struct err *e) {
+static int judge(const struct request *r, const char *object, struct err *e) {
     const char *why = r->result.err.msg;
     switch (r->result.failure) {
     case FETCH_OK:
@@ -70,7 +70,7 @@ static int judge(const struct request *r, struct err *e) {
                        "--server-name the name in it",
                        why);
     case FETCH_STATUS:
-        if (r->result.status == 404)
+        if (r->result.status == 404 && object != NULL)
             return err_set(e, ERR_NOTFOUND,
                            "the scaler knows no such ScaledObject: it learns of one when KEDA "
                            "first asks (`gpuscale explain` without a name lists all)");
@@ -107,7 +107,7 @@ static int fetch_one(uv_loop_t *loop, const char *url, const struct explain_opti
     while (rc == 0 && !r->done && uv_run(loop, UV_RUN_ONCE) != 0) {
     }
     if (rc == 0)
-        rc = judge(r, e);
+        rc = judge(r, o->object, e);
     fetch_pool_free(pool);
     fetch_tls_free(tls);
     return rc;

@@ -16,7 +16,7 @@ static void handle_metrics(struct http_request *r, void *ctx) {
     CLEANUP_BUF struct buf page;
     buf_init(&page, METRICS_PAGE_MAX);
     if (metrics_page_render(ctx, &page) < 0) {
-        http_request_answer_text(r, 500, "the page is over its limit or memory is short\n");
+        http_request_answer_text(r, 500, "the page is over its limit or memory is short");
         return;
     }
     http_request_answer(
@@ -29,10 +29,10 @@ static void handle_healthz(struct http_request *r, void *ctx) {
     const struct io *io = ctx;
     int64_t silent_ns = clock_mono_ns() - io->rpc_heard_ns;
     if (silent_ns > RPC_SILENT_S * NS_PER_S)
-        http_request_answer_text(r, 503, "the rpc thread has been silent for %d s\n",
+        http_request_answer_text(r, 503, "the rpc thread has been silent for %d s",
                                  (int)(silent_ns / NS_PER_S));
     else
-        http_request_answer_text(r, 200, "ok\n");
+        http_request_answer_text(r, 200, "ok");
 }
 
 static void handle_readyz(struct http_request *r, void *ctx) {
@@ -40,9 +40,9 @@ static void handle_readyz(struct http_request *r, void *ctx) {
     CLEANUP_BUF struct buf missing;
     buf_init(&missing, MISSING_MAX);
     if (io_ready(io, clock_mono_ns(), &missing))
-        http_request_answer_text(r, 200, "ok\n");
+        http_request_answer_text(r, 200, "ok");
     else
-        http_request_answer_text(r, 503, STR_FMT, STR_ARG(buf_str(&missing)));
+        http_request_answer_text(r, 503, STR_FMT, STR_ARG(str_trim(buf_str(&missing))));
 }
 
 // "/" is a prefix of every path: what no other route takes ends here.
@@ -60,7 +60,7 @@ static void handle_index(struct http_request *r, void *ctx) {
                              "sentences)\n"
                              "/api/v1/gpus        GPUs by node and pod\n"
                              "/api/v1/sources     agents, engine pages, demand sources\n\n"
-                             "Lists take ?limit= and ?offset=.\n");
+                             "Lists take ?limit= and ?offset=.");
 }
 
 static const struct http_route http_routes[] = {

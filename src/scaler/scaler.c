@@ -6,6 +6,7 @@
 #include "scaler/scaler.h"
 
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -157,7 +158,21 @@ static int name_demand(struct io *io, struct err *e) {
     return 0;
 }
 
+// As many connections as the limits allow need more descriptors than the usual soft limit of 1024.
+static void raise_descriptor_limit(void) {
+    struct rlimit r;
+    const rlim_t served = LIMIT_GRPC_CONNECTIONS + 2 * LIMIT_HTTP_CONNECTIONS;
+    const rlim_t wanted = served + LIMIT_NODES;
+    if (getrlimit(RLIMIT_NOFILE, &r) < 0 || r.rlim_cur >= wanted)
+        return;
+    r.rlim_cur = r.rlim_max < wanted ? r.rlim_max : wanted;
+    if (setrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < served)
+        log_warn("few descriptors (ulimit -n): connections beyond them are refused",
+                 LOG_I64("descriptors", r.rlim_cur), LOG_I64("wanted", served));
+}
+
 static int start(struct io *io, struct err *e) {
+    raise_descriptor_limit();
     io->started_ns = io->rpc_heard_ns = clock_mono_ns();
     vec_init(&io->outbox, LIMIT_SCALED_OBJECTS * 2);
     arena_init(&io->pods_arena, IO_PODS_ARENA_BYTES);

@@ -346,6 +346,8 @@ def eventually(what, condition, deadline_s=30):
             return condition()
         except grpc.RpcError as e:
             raise ValueError(f"{e.code().name}: {e.details()}") from e
+        except (TypeError, IndexError) as e:  # not there yet
+            raise ValueError(repr(e)) from e
     return wait_until(tried, what, deadline_s, 0.05)
 
 

@@ -207,7 +207,7 @@ def test_push_wakes_from_zero_once_and_quickly(tmp_path, keda, pages):
         # At one replica and more nothing is repeated: a `true` would postpone the cooldown.
         s.set_workloads([workload(replicas=1, pods=[pod("llm-0", state="starting")])])
         eventually("1 replica is seen",
-                   lambda: s.api("/api/v1/decisions?namespace=default&name=llm")["items"][0]["now"]["spec"] == 1)
+                   lambda: s.api("/api/v1/decisions?namespace=default&name=llm")["items"][0]["now"]["specReplicas"] == 1)
         count = len(pushed.messages)
         time.sleep(7)
         assert len(pushed.messages) == count
