@@ -9,6 +9,7 @@ import json
 import math
 import os
 import random
+import shutil
 import subprocess
 
 import pytest
@@ -17,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import harness
 
 PROM_DUMP = harness.BUILD / "tests" / "integration" / "prom_dump"
+PROM_PAGE = harness.BUILD / "tests" / "integration" / "prom_page"
 SEED = int(os.environ.get("GPUSCALE_SEED", "20261124"))
 
 
@@ -133,6 +135,31 @@ def test_the_pieces_of_a_page_do_not_matter():
         whole = repr(ours(page))
         for step in (1, 2, 3, 7, 64, 1000):
             assert repr(ours(page, step)) == whole, f"page {i} of seed {SEED + 1}, pieces of {step}:\n{page}"
+
+
+def written(texts):
+    return subprocess.run([str(PROM_PAGE), *texts], check=True, capture_output=True, timeout=60).stdout
+
+
+def test_what_the_encoder_writes_all_three_parsers_read_the_same():
+    print(f"seed {SEED}")
+    r = random.Random(SEED + 2)
+    texts = ["".join(r.choice('ab ,={}#"\\\n\t\u00e9\U0001f600') for _ in range(r.randrange(0, 20))) for _ in range(200)]
+    page = written(texts).decode()
+    compare(page, "the encoder's page")
+    values = [s for s in ours(page) if s[1] == "page_values"]
+    known = [(i, t) for i, t in enumerate(texts, 1) if i % 9 != 8]  # each ninth value is NaN: not written
+    assert [(int(l["n"]), l["text"]) for _, _, l, _, _ in values] == known
+    assert "page_unknown" not in page
+    promtool = shutil.which("promtool")
+    assert promtool, "promtool is in Debian's prometheus (make deps-test)"
+    done = subprocess.run([promtool, "check", "metrics"], input=page.encode(), capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b""), done.stderr.decode()
+
+
+def test_bytes_that_are_no_text_are_written_as_replacement_characters():
+    page = written([b"a\xffb", b"\xc3", b"\xed\xa0\x80"]).decode()
+    assert [s[2]["text"] for s in ours(page) if s[1] == "page_values"] == ["a\ufffdb", "\ufffd", "\ufffd" * 3]
 
 
 @pytest.mark.parametrize("page, fault", [

@@ -5,11 +5,12 @@
  * first fault ends the page (strict: half a page would be read as missing series); the error says
  * line, column and what was expected there. No clock, no I/O.
  *
- * Read as Prometheus' own parser reads it: blanks and tabs between tokens, a comma after the last
- * label, `name{...}` and the quoted `{"name",...}`, numbers as Go's ParseFloat without hex and '_'.
- * Stricter: no NUL anywhere, a label name at most once in a series, limits (base/limits.h
- * LIMIT_METRICS_*). Looser: OpenMetrics' exemplars are checked and dropped; # UNIT and # EOF are
- * comments. Types are taken from the page's TYPE lines, which are often wrong: informative only.
+ * Read as Prometheus' own parser reads it (tests/e2e/textparse compares the two): blanks and tabs
+ * between tokens, a comma after the last label, `name{...}` and the quoted `{"name",...}`, numbers
+ * as Go's ParseFloat without hex and '_'. Stricter: commas between labels, no escapes but \n \" \\,
+ * no newline in a label value, no NUL, UTF-8 in comments too, a label once in a series, limits
+ * (base/limits.h LIMIT_METRICS_*). Looser: OpenMetrics' exemplars are checked and dropped; # UNIT
+ * and # EOF are comments. Types are the page's TYPE lines, which are often wrong: informative only.
  */
 #pragma once
 

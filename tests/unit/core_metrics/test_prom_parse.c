@@ -91,6 +91,10 @@ static const struct page_case good[] = {
      "# TYPE h histogram\nh_bucket{le=\"1\",a=\"b\"} 7 # {trace_id=\"a\\\"b\"} 0.67 "
      "1600000000.5\nh_count 8 9 # {} 1\n",
      "histogram h_bucket[le=1][a=b] 7\nhistogram h_count 8 @9\n", NULL},
+    {"an exemplar's labels are not the next line's",
+     "m{a=\"1\",b=\"2\"} 1 # {a=\"9\"} 1\nm{a=\"1\",b=\"2\"} 2 # {a=\"9\"} 1\nm{a=\"9\"} 3\n"
+     "# a comment that is long enough to be read past\n",
+     "untyped m[a=1][b=2] 1\nuntyped m[a=1][b=2] 2\nuntyped m[a=9] 3\n", NULL},
     {"names in quotes stand inside the braces",
      "# TYPE \"my.metric\" gauge\n{\"my.metric\",\"a.b\"=\"c\",d=\"e\"} 1\n{\"x\"} 2\n",
      "gauge my.metric[a.b=c][d=e] 1\nuntyped x 2\n", NULL},
