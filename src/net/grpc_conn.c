@@ -144,8 +144,7 @@ void grpc_conn_shutdown(struct grpc_conn *c) {
     } else if (c->state == CONN_GREETING || c->state == CONN_OPEN) {
         c->state = CONN_NOTICED;
         c->state_ns = grpc_host_now(c->host);
-        nghttp2_submit_shutdown_notice(c->session);
-        nghttp2_submit_ping(c->session, NGHTTP2_FLAG_NONE, drain_ping);
+        nghttp2_submit_shutdown_notice(c->session); // the PING follows it: see on_frame_send()
     }
     schedule(c);
     grpc_conn_output(c);
@@ -250,6 +249,9 @@ static int on_frame_send(nghttp2_session *s, const nghttp2_frame *f, void *user)
         struct grpc_call *call = call_of(s, f->hd.stream_id);
         if (call && !call->half_closed) // status before the client's half-close: it may stop
             nghttp2_submit_rst_stream(s, NGHTTP2_FLAG_NONE, f->hd.stream_id, NGHTTP2_NO_ERROR);
+    } else if (f->hd.type == NGHTTP2_GOAWAY && c->state == CONN_NOTICED) {
+        // Answered only after the client has read the GOAWAY: what it opened before has come then.
+        nghttp2_submit_ping(s, NGHTTP2_FLAG_NONE, drain_ping);
     } else if (f->hd.type == NGHTTP2_GOAWAY && f->goaway.error_code != NGHTTP2_NO_ERROR) {
         over(c, ERR_PROTO, "HTTP/2 %s (" STR_FMT ")", nghttp2_http2_strerror(f->goaway.error_code),
              (int)f->goaway.opaque_data_len, (const char *)f->goaway.opaque_data);
@@ -288,7 +290,6 @@ static int session_new(struct grpc_host *h, struct grpc_conn *c, nghttp2_session
     static const nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, LIMIT_GRPC_STREAMS},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, LIMIT_GRPC_HEADER_BYTES},
-        {H2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
     };
     nghttp2_session *s;
     nghttp2_mem mem = *h2_mem();

@@ -23,8 +23,3 @@ typedef nghttp2_data_provider h2_data_provider;
 #define h2_submit_request nghttp2_submit_request
 #define h2_submit_response nghttp2_submit_response
 #endif
-
-// SETTINGS_NO_RFC7540_PRIORITIES (RFC 9218): nghttp2 then keeps no priority tree.
-#ifndef H2_SETTINGS_NO_RFC7540_PRIORITIES
-#define H2_SETTINGS_NO_RFC7540_PRIORITIES 0x09
-#endif
