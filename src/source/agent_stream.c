@@ -184,6 +184,12 @@ static void on_message(void *ctx, const ProtobufCMessage *message) {
 static void on_finished(void *ctx, int status, const char *message) {
     struct agent_stream *s = ctx;
     struct err why;
+    // The agent ends old connections (and itself) with OK: no loss, unless it cannot be had again.
+    if (status == GRPC_OK && s->phase == STREAM_LIVE &&
+        clock_mono_ns() - s->live_since_ns >= STEADY_NS) {
+        stream_restart(s);
+        return;
+    }
     if (status == GRPC_UNAVAILABLE && *message)
         err_set(&why, ERR_UNAVAILABLE, "%s", message);
     else

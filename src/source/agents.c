@@ -11,8 +11,6 @@
 
 #define RESOLVE_SOONEST_NS (5 * NS_PER_S) // after the last lookup, whatever is lost
 #define RESOLVE_LATEST_NS (120 * NS_PER_S)
-#define TLS_CHECK_NS (10 * NS_PER_S)
-#define RENEW_WITHIN_NS (600 * NS_PER_S) // streams made with replaced certificates
 
 struct agent_target {
     UT_hash_handle hh;
@@ -160,9 +158,13 @@ static void check_tls(void *ctx) {
         return;
     int64_t now = clock_mono_ns();
     for (struct agent_stream *s = a->streams; r > 0 && s; s = s->hh.next)
-        s->renew_at_ns = now + (int64_t)((double)RENEW_WITHIN_NS * random_unit(&a->random));
+        s->renew_at_ns = now + (int64_t)((double)a->o.tls_renew_ns * random_unit(&a->random));
     if (a->o.ops->tls_event)
         a->o.ops->tls_event(a->o.ctx, r < 0 ? &e : NULL);
+}
+
+static int64_t or_else(int64_t given, int64_t otherwise) {
+    return given ? given : otherwise;
 }
 
 static int options_copy(struct agents *a, const struct agents_options *options) {
@@ -170,14 +172,12 @@ static int options_copy(struct agents *a, const struct agents_options *options) 
     a->o.client = options->client ? mem_strdup(options->client) : NULL;
     a->o.server_name = options->server_name ? mem_strdup(options->server_name) : NULL;
     a->o.tls = NULL;
-    if (a->o.resolve_interval_ns == 0)
-        a->o.resolve_interval_ns = 30 * NS_PER_S;
-    if (a->o.forget_ns == 0)
-        a->o.forget_ns = 600 * NS_PER_S;
-    if (a->o.backoff_min_ns == 0)
-        a->o.backoff_min_ns = 250 * NS_PER_MS;
-    if (a->o.backoff_max_ns == 0)
-        a->o.backoff_max_ns = 15 * NS_PER_S;
+    a->o.resolve_interval_ns = or_else(options->resolve_interval_ns, 30 * NS_PER_S);
+    a->o.forget_ns = or_else(options->forget_ns, 600 * NS_PER_S);
+    a->o.backoff_min_ns = or_else(options->backoff_min_ns, 250 * NS_PER_MS);
+    a->o.backoff_max_ns = or_else(options->backoff_max_ns, 15 * NS_PER_S);
+    a->o.tls_check_ns = or_else(options->tls_check_ns, 10 * NS_PER_S);
+    a->o.tls_renew_ns = or_else(options->tls_renew_ns, 600 * NS_PER_S);
     if (!a->o.resolver)
         a->o.resolver = &agent_names_resolver;
     bool copied = (a->o.client || !options->client) && (a->o.server_name || !options->server_name);
@@ -199,7 +199,8 @@ int agents_new(struct agents **ret, const struct agents_options *options, struct
     if (r == 0 && options->tls)
         r = net_tls_new(&a->tls, NET_TLS_CLIENT, NET_TLS_ALPN_H2, options->tls, e);
     if (r == 0 && a->tls)
-        r = net_timer_start(&a->tls_timer, a->o.loop, TLS_CHECK_NS, TLS_CHECK_NS, check_tls, a, e);
+        r = net_timer_start(&a->tls_timer, a->o.loop, a->o.tls_check_ns, a->o.tls_check_ns,
+                            check_tls, a, e);
     if (r == 0)
         r = net_timer_start(&a->sweep_timer, a->o.loop, NS_PER_S, NS_PER_S, sweep, a, e);
     if (r < 0) {

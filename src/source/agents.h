@@ -102,6 +102,9 @@ struct agents_options {
     int64_t resolve_interval_ns; // 0: 30 s
     int64_t forget_ns;           // 0: 10 min
     int64_t backoff_min_ns, backoff_max_ns; // 0: 250 ms, 15 s; jittered
+    // The TLS files are looked at each tls_check_ns (0: 10 s); after a change the streams are made
+    // anew, spread over tls_renew_ns (0: 10 min).
+    int64_t tls_check_ns, tls_renew_ns;
     uint64_t seed;                          // of the jitter
     const struct agents_resolver *resolver; // NULL: uv_getaddrinfo
 };

@@ -39,7 +39,7 @@ struct world {
         int64_t at_ns;
         bool removed;
     } gpus[TOLD];
-    int n_gpus, n_nodes, n_resolve, resolve_failed;
+    int n_gpus, n_nodes, n_resolve, resolve_failed, n_tls, tls_failed;
     struct {
         char address[64];
         enum agents_node_state state;
@@ -96,8 +96,16 @@ static void on_resolve(void *ctx, const char *target, const struct err *why) {
     w->n_resolve++;
     w->resolve_failed += why != NULL;
 }
-static const struct agents_ops ops = {
-    .gpu = on_gpu, .gpu_removed = on_gpu_removed, .node = on_node, .resolve = on_resolve};
+static void on_tls(void *ctx, const struct err *why) {
+    struct world *w = ctx;
+    w->n_tls++;
+    w->tls_failed += why != NULL;
+}
+static const struct agents_ops ops = {.gpu = on_gpu,
+                                      .gpu_removed = on_gpu_removed,
+                                      .node = on_node,
+                                      .resolve = on_resolve,
+                                      .tls_event = on_tls};
 
 // A resolver whose answers the test sets; answers come from the loop, as they must.
 struct lookup {
@@ -732,6 +740,47 @@ static void an_agent_of_another_authority_or_name_is_not_heard(void **state) {
     tls_files_remove(&files);
 }
 
+static bool tls_reloaded(void *ctx) {
+    struct world *w = ctx;
+    return w->n_tls > w->tls_failed;
+}
+static bool tls_failed(void *ctx) {
+    return ((struct world *)ctx)->tls_failed > 0;
+}
+static void replaced_certificates_are_taken_up_and_streams_made_anew(void **state) {
+    struct world *w = *state;
+    struct tls_files files;
+    struct err e = {0};
+    tls_files_make(&files);
+    struct net_tls_files server = {files.cert, files.key, NULL}, mine = {NULL, NULL, files.ca};
+    struct net_tls *server_tls;
+    assert_int_equal(net_tls_new(&server_tls, NET_TLS_SERVER, NET_TLS_ALPN_H2, &server, &e), 0);
+    struct fake *f = fake_open(w, "127.0.0.1:0", "boot-1", "A", 40, server_tls);
+    struct beat b = {.f = f};
+    assert_int_equal(net_timer_start(&b.timer, &w->loop, 0, 20 * NS_PER_MS, beat, &b, &e), 0);
+    struct agents_options o = {.tls = &mine,
+                               .server_name = "agent.test",
+                               .tls_check_ns = 50 * NS_PER_MS,
+                               .tls_renew_ns = 1};
+    world_open(w, &o);
+    set_target(w, f);
+    TURN_UNTIL(&w->loop, one_connected, w);
+    // Nonsense first: told, and the stream goes on. Then a CA that did not sign the agent.
+    FILE *half = fopen(files.ca, "w");
+    assert_true(fputs("-----BEGIN CERTIFICATE-----\n", half) > 0);
+    assert_int_equal(fclose(half), 0);
+    TURN_UNTIL(&w->loop, tls_failed, w);
+    assert_int_equal(agents_stats(w->agents).connected, 1);
+    assert_int_equal(rename(files.other, files.ca), 0);
+    TURN_UNTIL(&w->loop, tls_reloaded, w);
+    TURN_UNTIL(&w->loop, told_lost, w);
+    assert_non_null(strstr(w->nodes[0].why, "certificate"));
+    net_timer_stop(&b.timer);
+    fake_close(w, f);
+    net_tls_free(server_tls);
+    tls_files_remove(&files);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -752,6 +801,7 @@ int main(void) {
         T(every_failed_allocation_is_survived),
         T(streams_run_over_mutual_tls),
         T(an_agent_of_another_authority_or_name_is_not_heard),
+        T(replaced_certificates_are_taken_up_and_streams_made_anew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
