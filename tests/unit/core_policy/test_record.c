@@ -82,8 +82,8 @@ static void the_json_has_the_numbers_and_null_for_unknown(void **state) {
         "\"sequence\":60,\"state\":\"ok\",\"reason\":\"unknown\"",
         "\"specReplicas\":2,\"statusReplicas\":2,\"ready\":2,\"starting\":0,\"terminating\":0",
         "\"want\":null,",
-        "\"missing\":[],\"notices\":[],\"signals\":[{\"signal\":\"requestRate\",\"role\":"
-        "\"capacity\",\"target\":2,\"lower\":1,\"upper\":3,",
+        ("\"missing\":[],\"notices\":[],\"signals\":[{\"signal\":\"requestRate\",\"role\":"
+         "\"capacity\",\"target\":2,\"lower\":1,\"upper\":3,"),
         "{\"signal\":\"queue\",\"role\":\"guard\",\"target\":10,\"lower\":0,\"upper\":null,",
         "\"breached\":\"unknown\"",
         "\"sentence\":\"2 replicas: ",

@@ -158,7 +158,7 @@ static void random_histories_agree_with_a_plain_sum(void **state) {
             times[n++] = at;
             double rate;
             enum signal_rate known = signal_window_rate(&w, 60 * S, INT64_MAX, &rate);
-            if (known != SIGNAL_RATE_FULL || at < 62 * S)
+            if (known != SIGNAL_RATE_FULL || times[0] > at - 60 * S)
                 continue;
             // The base is a kept point at most a merge apart from the true one.
             int i = n - 1;
