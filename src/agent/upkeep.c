@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What the agent looks after while it runs: its configuration file, its certificates, a stall. */
 #include "agent/agent_internal.h"
+#include "agent/trim.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -53,17 +54,6 @@ static void apply(struct agent *a, struct agent_config_file *fresh) {
     agent_config_free(old);
 }
 
-void agent_reload(struct agent *a) {
-    struct agent_config_file *fresh;
-    struct err e = {0};
-    if (agent_config_load(&fresh, a->argc, a->argv, &e)) {
-        a->config_ok = false;
-        log_error("configuration not reloaded, the one before stays", LOG_ERR(&e));
-        return;
-    }
-    apply(a, fresh);
-}
-
 static void reload_tls(struct net_tls *tls, const char *server) {
     struct err e = {0};
     if (!tls)
@@ -75,6 +65,19 @@ static void reload_tls(struct net_tls *tls, const char *server) {
     else if (r < 0)
         log_error("certificate not reloaded, the one before stays", LOG_STR("server", server),
                   LOG_ERR(&e));
+}
+
+void agent_reload(struct agent *a) {
+    struct agent_config_file *fresh;
+    struct err e = {0};
+    reload_tls(a->metrics_tls, "metrics");
+    reload_tls(a->grpc_tls, "grpc");
+    if (agent_config_load(&fresh, a->argc, a->argv, &e)) {
+        a->config_ok = false;
+        log_error("configuration not reloaded, the one before stays", LOG_ERR(&e));
+        return;
+    }
+    apply(a, fresh);
 }
 
 void agent_watch_stall(struct agent *a, int64_t now_ns) {
@@ -92,7 +95,9 @@ void agent_upkeep(void *ctx) {
     struct agent *a = ctx;
     if (a->config->path && conf_file_changed(a->config->path, &a->config_stamp))
         agent_reload(a);
-    if (++a->upkeeps % TLS_EVERY == 0) {
+    if (++a->upkeeps == 1)
+        agent_trim_startup_memory();
+    if (a->upkeeps % TLS_EVERY == 0) {
         reload_tls(a->metrics_tls, "metrics");
         reload_tls(a->grpc_tls, "grpc");
     }

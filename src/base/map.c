@@ -7,6 +7,8 @@
 
 #include <stdatomic.h>
 #include <threads.h>
+// Inline: the library would be one more that the agent loads, for one function.
+#define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #include "base/clock.h"
