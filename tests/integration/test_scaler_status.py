@@ -160,7 +160,7 @@ def test_probes_say_ok_or_what_is_missing_and_nothing_else(tmp_path, keda, pages
         health = s.program
         agent.fault = None
         eventually("ready", s.ready)
-        assert health.events("ready")
+        eventually("said", lambda: health.events("ready"))
         for path in ("/metrics", "/api/v1/objects", "/"):
             assert http_get(f"http://{s.health}{path}")[0] == 404
 
