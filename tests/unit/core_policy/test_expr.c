@@ -2,6 +2,7 @@
 /* Kleene's tables, the grammar, and errors that say where. */
 #include "unit.h"
 
+#include "base/buf.h"
 #include "base/mem.h"
 #include "base/random.h"
 #include "core/policy/expr.h"
@@ -105,23 +106,25 @@ static void errors_say_where_and_what(void **state) {
 
 static void size_and_depth_have_limits(void **state) {
     (void)state;
-    char text[8192] = "";
+    CLEANUP_BUF struct buf text;
+    buf_init(&text, 8192);
     struct expr x = {0};
     struct err e = {0};
     for (int i = 0; i < LIMIT_EXPRESSION_DEPTH; i++)
-        strcat(text, "(");
-    strcat(text, "queue");
-    assert_int_equal(expr_parse(&x, str_from(text), &e), ERR_LIMIT);
-    strcpy(text, "queue");
+        buf_add_byte(&text, '(');
+    buf_addc(&text, "queue");
+    assert_int_equal(expr_parse(&x, buf_str(&text), &e), ERR_LIMIT);
+    buf_clear(&text);
+    buf_addc(&text, "queue");
     for (int i = 1; i < LIMIT_EXPRESSION_NODES / 2; i++)
-        strcat(text, " or queue"); // n names and n - 1 operators
-    assert_int_equal(expr_parse(&x, str_from(text), &e), 0);
+        buf_addc(&text, " or queue"); // n names and n - 1 operators
+    assert_int_equal(expr_parse(&x, buf_str(&text), &e), 0);
     assert_int_equal(x.n, LIMIT_EXPRESSION_NODES - 1);
     uint8_t bits[SIGNAL_MAX] = {[SIGNAL_QUEUE] = T};
     assert_int_equal(expr_eval(&x, bits, 0), T);
     expr_done(&x);
-    strcat(text, " or queue");
-    assert_int_equal(expr_parse(&x, str_from(text), &e), ERR_LIMIT);
+    buf_addc(&text, " or queue");
+    assert_int_equal(expr_parse(&x, buf_str(&text), &e), ERR_LIMIT);
     assert_non_null(strstr(e.msg, "256"));
 }
 

@@ -7,6 +7,8 @@
 #include "base/random.h"
 #include "net/grpc_frame.h"
 
+enum { OUT_MAX = 256 };
+
 // Feeds `n` bytes in pieces of `piece` (the first `first`) and concatenates "<flag:message>".
 static int feed(const uint8_t *p, size_t n, size_t first, size_t piece, size_t max, char *out) {
     struct grpc_reader r;
@@ -24,7 +26,8 @@ static int feed(const uint8_t *p, size_t n, size_t first, size_t piece, size_t m
         size_t left = take;
         while (left > 0 && (got = grpc_reader_next(&r, &c, &left, &m, NULL)) >= 0)
             if (got == 1)
-                sprintf(out + strlen(out), "<%d:%.*s>", m.compressed, (int)m.n, (const char *)m.p);
+                snprintf(out + strlen(out), OUT_MAX - strlen(out), "<%d:%.*s>", m.compressed,
+                         (int)m.n, (const char *)m.p);
         mem_free(chunk);
     }
     if (got >= 0)
@@ -36,7 +39,7 @@ static int feed(const uint8_t *p, size_t n, size_t first, size_t piece, size_t m
 static const uint8_t stream[] = "\0\0\0\0\5hello\0\0\0\0\0\1\0\0\0\3abc\0\0\0\0\1z";
 
 static void messages_come_out_of_every_split(void **state) {
-    char out[256];
+    char out[OUT_MAX];
     const size_t n = sizeof(stream) - 1;
     for (size_t first = 0; first <= n; first++) {
         for (size_t piece = 1; piece <= n; piece++) {
@@ -47,32 +50,32 @@ static void messages_come_out_of_every_split(void **state) {
 }
 
 static void prefix_may_straddle_data_frames(void **state) {
-    char out[64];
+    char out[OUT_MAX];
     assert_int_equal(feed(stream, 10, 3, 7, 100, out), 0);
     assert_string_equal(out, "<0:hello>");
 }
 
 static void zero_length_message_is_a_message(void **state) {
-    char out[64];
+    char out[OUT_MAX];
     assert_int_equal(feed((const uint8_t *)"\0\0\0\0\0", 5, 5, 1, 100, out), 0);
     assert_string_equal(out, "<0:>");
 }
 
 static void cut_stream_is_partial(void **state) {
-    char out[64];
+    char out[OUT_MAX];
     for (size_t n = 1; n < 10; n++)
         assert_int_equal(feed(stream, n, n, 1, 100, out), 1);
 }
 
 static void larger_than_the_limit_is_refused_at_the_prefix(void **state) {
-    char out[64];
+    char out[OUT_MAX];
     assert_int_equal(feed(stream, 10, 10, 1, 5, out), 0);
     assert_int_equal(feed(stream, 5, 5, 1, 4, out), ERR_LIMIT);
     assert_int_equal(feed((const uint8_t *)"\0\xff\xff\xff\xff", 5, 1, 1, 1 << 20, out), ERR_LIMIT);
 }
 
 static void flag_other_than_0_and_1_is_refused_at_once(void **state) {
-    char out[64];
+    char out[OUT_MAX];
     assert_int_equal(feed((const uint8_t *)"\2", 1, 1, 1, 100, out), ERR_PROTO);
     assert_int_equal(feed((const uint8_t *)"\xff", 1, 1, 1, 100, out), ERR_PROTO);
 }
@@ -90,7 +93,7 @@ static void no_memory_is_an_error(void **state) {
 }
 
 static void whole_messages_need_no_memory(void **state) {
-    char out[64];
+    char out[OUT_MAX];
     (void)out;
     struct grpc_reader r;
     struct grpc_message m;
@@ -208,7 +211,7 @@ static void status_messages_are_percent_encoded(void **state) {
         {"ü", "%C3%BC"},    {"😀", "%F0%9F%98%80"},
         {"\x7f", "%7F"},
     };
-    char out[128], back[128];
+    char out[OUT_MAX], back[OUT_MAX];
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         size_t n = grpc_text_encode(out, sizeof(out), str_from(cases[i].text));
         assert_string_equal(out, cases[i].encoded);
@@ -222,7 +225,7 @@ static void status_messages_are_percent_encoded(void **state) {
 }
 
 static void encoding_is_cut_between_characters(void **state) {
-    char out[128];
+    char out[OUT_MAX];
     const char *text = "aü😀b";
     for (size_t cap = 1; cap <= 24; cap++) {
         size_t n = grpc_text_encode(out, cap, str_from(text));
@@ -238,7 +241,7 @@ static void decoding_forgives(void **state) {
         {"100%", "100%"}, {"%4", "%4"}, {"%zz", "%zz"}, {"%41%62", "Ab"},
         {"%c3%BC", "ü"},  {"%ff", "?"}, {"%00", "?"},   {"a%F0%9F", "a??"},
     };
-    char out[64];
+    char out[OUT_MAX];
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         grpc_text_decode(out, sizeof(out), str_from(cases[i].encoded));
         assert_string_equal(out, cases[i].text);
