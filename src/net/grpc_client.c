@@ -106,6 +106,9 @@ static void on_data(void *ctx, const uint8_t *p, size_t n) {
     struct grpc_channel *ch = ctx;
     if (ch->closing || ch->freed)
         return;
+    // First what waits to be sent: nghttp2 would put the answer to a PING before it, and a server
+    // that goes away takes nothing that comes after that answer.
+    pump(ch);
     grpc_link_recv(ch->link, p, n, NULL); // what is wrong is in grpc_link_over()
     pump(ch);
 }
