@@ -61,7 +61,7 @@ enum {
     LIMIT_FETCH_ERROR_BYTES = 16 << 10, // body of an answer that is not 200
     LIMIT_TLS_FILE_BYTES = 1 << 20,
     LIMIT_SCRAPE_TARGETS = 20000,
-    LIMIT_DEMAND_SOURCES = 64,
+    LIMIT_DEMAND_SOURCES = 1024,
 
     // HTTP/2 and gRPC
     LIMIT_GRPC_MESSAGE_BYTES = 4 << 20,  // received by a client

@@ -208,9 +208,9 @@ int demand_set_sources(struct demand *d, const struct demand_source *sources, si
                        struct err *e) {
     if (n > LIMIT_DEMAND_SOURCES)
         return err_set(e, ERR_LIMIT, "%zu demand sources, at most %d", n, LIMIT_DEMAND_SOURCES);
-    struct scraper_spec specs[LIMIT_DEMAND_SOURCES];
+    CLEANUP_FREE struct scraper_spec *specs = mem_array(n ? n : 1, sizeof(*specs));
     struct reading_rule **rules = mem_array(n ? n : 1, sizeof(*rules));
-    int r = rules ? 0 : err_set(e, ERR_NOMEM, "out of memory");
+    int r = specs && rules ? 0 : err_set(e, ERR_NOMEM, "out of memory");
     for (size_t i = 0; i < n && r == 0; i++) {
         const char *const text[DEMAND_VALUE_MAX] = {
             [DEMAND_REQUESTS_TOTAL] = sources[i].requests_total,
