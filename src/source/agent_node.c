@@ -8,6 +8,8 @@
 #include "base/clock.h"
 #include "source/agent_table.h"
 
+#define SAME_INSTANT_NS (50 * NS_PER_MS) // below every interval of an agent
+
 void agent_node_init(struct agent_node *node, struct agent_gpus *gpus) {
     *node = (struct agent_node){.gpus = gpus, .heard_at_ns = INT64_MIN};
     vec_init(&node->entries, LIMIT_GPU_ENTITIES_PER_NODE);
@@ -267,6 +269,12 @@ static void removed_apply(struct agent_node *node, const Gpuscale__V1__NodeState
     }
 }
 
+// The age of one and the same reading, told again, gives its time again, but for the message's way
+// here: not a newer reading.
+static bool same_instant(int64_t at, int64_t before) {
+    return before != INT64_MIN && at - before < SAME_INSTANT_NS && before - at < SAME_INSTANT_NS;
+}
+
 static void ages_apply(struct agent_node *node, const Gpuscale__V1__NodeState *m, int64_t now_ns) {
     size_t hint = 0;
     for (size_t i = 0; i < m->n_age_id; i++) {
@@ -278,8 +286,9 @@ static void ages_apply(struct agent_node *node, const Gpuscale__V1__NodeState *m
         if (entry->gpu->owner != node)
             continue;
         int64_t at = now_ns - (int64_t)m->age_ms[i] * NS_PER_MS;
-        if (at != entry->gpu->reading_at_ns)
-            entry->changed |= AGENTS_AGE;
+        if (!(entry->changed & AGENTS_READING) && same_instant(at, entry->gpu->reading_at_ns))
+            continue;
+        entry->changed |= AGENTS_AGE;
         entry->gpu->reading_at_ns = at;
     }
 }

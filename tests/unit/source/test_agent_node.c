@@ -169,7 +169,9 @@ static void a_heartbeat_without_news_tells_nothing_new_about_values(void **state
         x->m.has_driver_stalled_ms = true;
         x->m.driver_stalled_ms = 1000 * seq;
         add_age(x, 1, (uint32_t)(100 + 1000 * (seq - 1)));
-        merge_ok(&node, x, NOW + (int64_t)(seq - 1) * NS_PER_S);
+        int64_t late = (int64_t)(seq % 7) * 5 *
+                       NS_PER_MS; // the message's way is now longer, now shorter
+        merge_ok(&node, x, NOW + (int64_t)(seq - 1) * NS_PER_S + late);
         assert_true(a->reading_at_ns == NOW - 100 * NS_PER_MS);
     }
     assert_int_equal(a->calls, 1);

@@ -345,6 +345,26 @@ static void an_agent_that_disappears_leaves_its_last_reading_and_is_found_again(
     fake_close(w, f);
 }
 
+static void an_agent_that_stays_away_is_forgotten_but_still_looked_for(void **state) {
+    struct world *w = *state;
+    struct agents_options o = {.forget_ns = 200 * NS_PER_MS};
+    world_open(w, &o);
+    struct fake *f = fake_open(w, "127.0.0.1:0", "boot-1", "A", 40, NULL);
+    set_target(w, f);
+    TURN_UNTIL(&w->loop, one_connected, w);
+    char listen[64];
+    snprintf(listen, sizeof(listen), "127.0.0.1:%u", port_of(f));
+    fake_close(w, f);
+    TURN_UNTIL(&w->loop, first_removed, w);
+    assert_int_equal(agents_stats(w->agents).gpus, 0);
+    assert_int_equal(agents_stats(w->agents).addresses, 1);
+    f = fake_open(w, listen, "boot-1", "A", 41, NULL);
+    TURN_UNTIL(&w->loop, one_connected, w);
+    assert_float_equal(w->gpus[0].value, 41, 0);
+    assert_false(w->gpus[0].removed);
+    fake_close(w, f);
+}
+
 static bool tried_often(void *ctx) {
     struct agents_node *n = ctx;
     return n->failed >= 5;
@@ -786,6 +806,7 @@ int main(void) {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
         T(a_reading_comes_with_the_time_it_was_made),
         T(an_agent_that_disappears_leaves_its_last_reading_and_is_found_again),
+        T(an_agent_that_stays_away_is_forgotten_but_still_looked_for),
         T(an_agent_that_is_not_there_is_told_once_and_tried_on),
         T(an_agent_that_stalls_is_asked_again),
         T(an_agent_that_beats_is_left_in_peace),
