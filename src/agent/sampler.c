@@ -20,7 +20,7 @@ static const int64_t enumerate_every_ns = 10 * NS_PER_S;
 struct agent_sampler {
     // Set before the thread starts, then read by both.
     struct queue *rounds;
-    int stop_fd;
+    int stop_fd, ended_fd; // eventfds: the thread shall end; it is about to
     char *source_spec, *record_path;
     int64_t interval_ns, enumerate_ns;
     pthread_t thread;
@@ -32,6 +32,12 @@ struct agent_sampler {
     bool enumerate_now;
     struct agent_recorder recorder;
 };
+
+static void raise_flag(int fd) {
+    uint64_t one = 1;
+    // An eventfd that cannot take one more is readable already.
+    (void)!write(fd, &one, sizeof one);
+}
 
 // Waits until `until_ns`; true: the thread shall end.
 static bool rest(struct agent_sampler *s, int64_t until_ns) {
@@ -193,6 +199,7 @@ static void *sampler_main(void *arg) {
     }
     gpu_source_close(&s->source);
     agent_recorder_close(&s->recorder);
+    raise_flag(s->ended_fd);
     return NULL;
 }
 
@@ -204,6 +211,8 @@ static void sampler_free(struct agent_sampler *s) {
     }
     if (s->stop_fd >= 0)
         close(s->stop_fd);
+    if (s->ended_fd >= 0)
+        close(s->ended_fd);
     mem_free(s->devices);
     mem_free(s->source_spec);
     mem_free(s->record_path);
@@ -233,11 +242,12 @@ int agent_sampler_start(struct agent_sampler **ret, const struct agent_sampler_o
     s->interval_ns = options->interval_ns;
     s->enumerate_ns = options->enumerate_ns > 0 ? options->enumerate_ns : enumerate_every_ns;
     s->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    s->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     s->source_spec = mem_strdup(options->source);
     s->record_path = options->record ? mem_strdup(options->record) : NULL;
     s->devices = mem_array(LIMIT_GPU_ENTITIES_PER_NODE, sizeof *s->devices);
-    int r = s->stop_fd < 0 ? err_errno(e, errno, "eventfd")
-                           : queue_new(&s->rounds, QUEUE_ROUNDS, e);
+    int r = s->stop_fd < 0 || s->ended_fd < 0 ? err_errno(e, errno, "eventfd")
+                                              : queue_new(&s->rounds, QUEUE_ROUNDS, e);
     if (!r && (!s->source_spec || !s->devices || (options->record && !s->record_path)))
         r = err_set(e, ERR_NOMEM, "no memory for the sampler");
     if (!r) {
@@ -266,15 +276,19 @@ struct agent_round *agent_sampler_take(struct agent_sampler *s) {
 }
 
 bool agent_sampler_stop(struct agent_sampler *s, int64_t wait_ns) {
-    uint64_t one = 1;
-    // An eventfd that cannot take one more is readable already.
-    (void)!write(s->stop_fd, &one, sizeof one);
     int64_t until_ns = clock_mono_ns() + wait_ns;
-    struct timespec ts = {.tv_sec = until_ns / NS_PER_S, .tv_nsec = until_ns % NS_PER_S};
-    if (pthread_clockjoin_np(s->thread, NULL, CLOCK_MONOTONIC, &ts)) {
+    struct pollfd p = {.fd = s->ended_fd, .events = POLLIN};
+    int n;
+    raise_flag(s->stop_fd);
+    do {
+        int64_t left_ns = until_ns - clock_mono_ns();
+        n = poll(&p, 1, left_ns > 0 ? (int)(left_ns / NS_PER_MS) + 1 : 0);
+    } while (n < 0 && errno == EINTR);
+    if (n <= 0) {
         pthread_detach(s->thread);
         return false;
     }
+    pthread_join(s->thread, NULL);
     sampler_free(s);
     return true;
 }

@@ -44,7 +44,6 @@ static void peer_ready(void *ctx) {
 static void peer_closed(void *ctx, const struct err *why) {
     struct peer *s = ctx;
     s->stream = NULL;
-    net_listener_released(s->listener);
 }
 
 static const struct net_stream_ops peer_ops = {
