@@ -175,7 +175,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "getmetrics_load HOST:PORT PID OBJECTS SECONDS CALLERS [CA]\n");
         return 2;
     }
-    long long objects, seconds, n;
+    long long objects, seconds = 0, n = 0;
     if (str_to_i64(str_from(argv[3]), &objects) < 0 || objects < 1 ||
         str_to_i64(str_from(argv[4]), &seconds) < 0 || str_to_i64(str_from(argv[5]), &n) < 0 ||
         n < 1 || n > CALLERS_MAX)
