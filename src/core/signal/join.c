@@ -174,7 +174,9 @@ int signal_gpu_set_owners(struct signal_join *j, struct signal_gpu *g, bool know
         signal_join_pod_release(j, p);
     }
     g->owners.n -= before;
-    memmove(g->owners.items, g->owners.items + before, g->owners.n * sizeof(g->owners.items[0]));
+    if (before > 0)
+        memmove(g->owners.items, g->owners.items + before,
+                g->owners.n * sizeof(g->owners.items[0]));
     g->owners_known = true;
     return 0;
 }
