@@ -20,7 +20,8 @@ METRIC = "desired-replicas"
 # Metadata of an LLM's trigger that reacts within seconds.
 LLM = {"engine": "vllm", "capacity": "2", "rateWindow": "4s", "downWindow": "1s", "maxAge": "5s"}
 # An engine that does one request at a time: the classic pair.
-CLASSIC = {"queue": "10", "gpuUtilization": "55", "downWindow": "1s", "maxAge": "5s"}
+CLASSIC = {"queue": "10", "gpuUtilization": "55", "rateWindow": "2s", "downWindow": "1s",
+           "maxAge": "5s"}
 
 
 class Counter:

@@ -25,10 +25,11 @@ struct decider {
     const struct trigger *trigger;
     uint64_t sequence;
     bool seeded;
-    int32_t last;       // the last decision
-    struct peak window; // wants of the last downWindow
-    struct peak burst;  // wants of the last burstMemory; cap 0: off
-    int64_t sampled_ns; // when the window last took a want by the clock
+    int32_t last;                   // the last decision
+    struct peak window;             // wants of the last downWindow
+    struct peak burst;              // wants of the last burstMemory; cap 0: off
+    struct mean *means[SIGNAL_MAX]; // of the rule's signals, NULL: none
+    int64_t sampled_ns;             // when the window last took a want by the clock
     int64_t burst_ns;
     int64_t known_ns;       // last tick that knew a want
     int64_t seen_ns;        // newest value of any capacity signal
@@ -64,6 +65,11 @@ int decider_new(struct decider **ret, const struct trigger *t) {
     int r = peak_init(&d->window, (uint32_t)(t->down_window_ns / WINDOW_SAMPLE_NS) + 4);
     if (r == 0 && t->burst_memory_ns > 0)
         r = peak_init(&d->burst, (uint32_t)(t->burst_memory_ns / BURST_SAMPLE_NS) + 4);
+    for (uint32_t i = 0; r == 0 && i < t->rule_n; i++)
+        if (size_needs_mean(&t->rule[i])) {
+            d->means[i] = mem_zalloc(sizeof(*d->means[i]));
+            r = d->means[i] ? 0 : ERR_NOMEM;
+        }
     if (r) {
         decider_free(d);
         return r;
@@ -77,6 +83,8 @@ struct decider *decider_free(struct decider *d) {
         return NULL;
     peak_done(&d->window);
     peak_done(&d->burst);
+    for (int i = 0; i < SIGNAL_MAX; i++)
+        mem_free(d->means[i]);
     mem_free(d);
     return NULL;
 }
@@ -126,7 +134,7 @@ static void evaluate_signals(struct tick *k) {
     for (uint32_t i = 0; i < k->t->rule_n; i++) {
         struct signal_total total;
         struct record_signal *s = &k->r->signals[k->r->signal_n++];
-        size_signal(&in, &k->t->rule[i], s, &total);
+        size_signal(&in, &k->t->rule[i], k->d->means[i], s, &total);
         // Without a request counter at the demand source the engines' arrivals size alone.
         s->raise_only = s->signal == SIGNAL_DEMAND ? !counted : k->t->rule[i].raise_only && counted;
         note_hot_pod(k, s, &total);

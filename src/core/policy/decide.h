@@ -1,22 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The decision (DESIGN 6.4 and 6.5). A decider is the memory of one trigger: last decision,
- * down-window, burst memory, notices. A tick allocates nothing.
+ * down-window, means, burst memory, notices. A tick allocates nothing.
  *
- * Deliberate readings of DESIGN 6.4, 6.5 (decision-cases.md all hold):
- *  - desired is the largest want of the last downWindow, the present one included. (The design's
- * `want > n ? want : max` is not monotone: with 12 in the window and n = 4, want 10 gives 10 and
- * want 4 gives 12.)
- *  - the window takes a want every 15 s, and at once when it is larger than all it holds.
- *  - the window starts with the seed (a restarted scaler observes a whole window before it lowers);
- * after a blindness of longer than maxAge it gets the last decision anew.
- *  - a guard of which it is unknown whether it is breached withholds lowering, as a breached one
- * does: else a lost page could lower.
+ * A tick's want is the last decision, moved into [what is provably needed, what is provably
+ * enough]; desired is the largest want of the last downWindow. How the design is read, and why:
+ *
+ *  - desired includes the present want in that maximum. (`want > n ? want : max` is not monotone:
+ *    with 12 in the window and n = 4, want 10 gives 10, want 4 gives 12.)
+ *  - The window takes a want every 15 s, and at once when it is larger than all it holds.
+ *  - The window starts with the seed: a restarted scaler observes it whole before it lowers. After
+ *    a blindness of longer than maxAge it gets the last decision anew.
+ *  - A guard of which it is unknown whether it is breached withholds lowering, as a breached one
+ *    does: else a lost page could lower.
+ *  - A pod without a value counts as one replica's capacity. That may lower below n, but not take
+ *    back a raise above it: an overloaded pod holds more than its capacity.
+ *  - Gauges that size (GPU activity, running) are means over rateWindow, as rates are: the largest
+ *    of five minutes of single seconds would ask for far too much. Guards are instant.
  *  - d - 0.999 is published whenever d is below the larger of spec and status, whatever the HPA's
- * tolerance: its ceiling is d, so with tolerance 0 it changes nothing, and nobody has to tell us
- * the tolerance.
- *  - while no pod is ready but pods start, missing engine pages are no failure: the last decision
- * stands.
+ *    tolerance: its ceiling is d, so with tolerance 0 it changes nothing, and nobody has to tell.
+ *  - While no pod is ready, missing pages are no failure: the last decision stands.
+ *  - Zero is for what is known to be idle: while active, the decision is 1 at least.
  */
 #pragma once
 

@@ -63,7 +63,9 @@ struct record_signal {
     uint8_t signal, role, sizing; // enum signal, trigger_role, trigger_sizing
     uint8_t breached;             // enum tri
     bool gated, raise_only;
-    double lower, upper, target;   // the total's interval; a replica's share
+    // The total's interval, of rates and of gauges that size over the rate window; a replica's
+    // share.
+    double lower, upper, target;
     double need_lower, need_upper; // the same in replicas, as fractions; upper may be INFINITY
     double max;                    // the fullest pod
     uint32_t pods, known, never, shared;

@@ -83,7 +83,12 @@ static void size_wants(const struct size_input *in, const struct trigger_signal 
     }
 }
 
-void size_signal(const struct size_input *in, const struct trigger_signal *s,
+bool size_needs_mean(const struct trigger_signal *s) {
+    return s->role == ROLE_CAPACITY &&
+           (signals[s->signal].kind == SIGNAL_LEVEL || s->signal == SIGNAL_RUNNING);
+}
+
+void size_signal(const struct size_input *in, const struct trigger_signal *s, struct mean *mean,
                  struct record_signal *ret, struct signal_total *ret_total) {
     struct signal_total_query q = {.signal = s->signal,
                                    .ceiling = ceiling_of(s),
@@ -91,6 +96,9 @@ void size_signal(const struct size_input *in, const struct trigger_signal *s,
                                    .max_age_ns = in->trigger->max_age_ns,
                                    .now_ns = in->now_ns};
     signal_total(in->workload, &q, ret_total);
+    if (mean)
+        mean_add(mean, in->now_ns, in->trigger->rate_window_ns, ret_total->known > 0,
+                 &ret_total->lower, &ret_total->upper);
     double lower = need_of(in, s, ret_total->lower, ret_total->pods);
     double upper = need_of(in, s, ret_total->upper, ret_total->pods);
     *ret = (struct record_signal){

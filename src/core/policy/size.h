@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "core/policy/mean.h"
 #include "core/policy/record.h"
 #include "core/policy/trigger.h"
 #include "core/signal/total.h"
@@ -28,6 +29,9 @@ double size_running(double running, uint32_t pods, double target, bool continuou
 // rho of a cold start (0: unknown): 1.05 up to a minute, 1 above.
 double size_rho(int64_t cold_start_ns);
 
+// Does the signal size as a gauge, so that its mean is wanted?
+bool size_needs_mean(const struct trigger_signal *s);
+
 struct size_input {
     const struct trigger *trigger;
     const struct signal_workload *workload;
@@ -35,8 +39,9 @@ struct size_input {
     int32_t n;
     double rho;
 };
-// Evaluates one signal of the rule into a record's row.
-void size_signal(const struct size_input *in, const struct trigger_signal *s,
+// Evaluates one signal of the rule into a record's row. `mean`, where not NULL, makes a gauge its
+// mean over the rate window.
+void size_signal(const struct size_input *in, const struct trigger_signal *s, struct mean *mean,
                  struct record_signal *ret, struct signal_total *ret_total);
 // What rate signals alone would want over a short window, for burst memory; 0 when none is known.
 int32_t size_burst(const struct size_input *in, int64_t window_ns);

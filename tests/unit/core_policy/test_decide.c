@@ -174,6 +174,29 @@ static void the_gauge_that_confirms_and_the_one_that_does_not_size(void **state)
     lab_close(&l);
 }
 
+// Ten pods, each at 0 or at 100 by the second, 40 % of the time: 400 / 55 = 7.3. Single seconds
+// reach 800, and the largest of a window of them would make 15.
+static void gpu_activity_sizes_by_its_mean(void **state) {
+    (void)state;
+    struct random rng;
+    struct lab l;
+    int32_t highest = 0;
+    random_init(&rng, unit_seed());
+    steady(&l, "gpuUtilization=55", 10, (struct lab_group){.gpu_pct = 40});
+    for (int s = 0; s < 1200; s++) {
+        struct lab_group groups[LAB_GROUPS] = {{.state = POD_READY, .gpu_pct = 100},
+                                               {.state = POD_READY, .gpu_pct = 0}};
+        for (int i = 0; i < 10; i++)
+            groups[random_below(&rng, 5) < 2 ? 0 : 1].count++;
+        lab_pods(&l, groups);
+        lab_run(&l, 1);
+        highest = l.r.desired > highest && s > 400 ? l.r.desired : highest;
+    }
+    printf("# decided at most %d\n", highest);
+    assert_true(highest >= 8 && highest <= 10);
+    lab_close(&l);
+}
+
 static void while_no_pod_is_ready_only_loads_count(void **state) {
     (void)state;
     struct lab l;
@@ -439,6 +462,7 @@ int main(void) {
         cmocka_unit_test(after_a_blindness_a_whole_window_is_observed),
         cmocka_unit_test(a_guard_of_which_nothing_is_known_withholds_lowering),
         cmocka_unit_test(the_gauge_that_confirms_and_the_one_that_does_not_size),
+        cmocka_unit_test(gpu_activity_sizes_by_its_mean),
         cmocka_unit_test(while_no_pod_is_ready_only_loads_count),
         cmocka_unit_test(a_demand_source_that_counts_no_requests_only_wakes),
         cmocka_unit_test(burst_memory_keeps_the_highest_half_minute),

@@ -104,27 +104,30 @@ static void errors_say_where_and_what(void **state) {
     }
 }
 
+static void repeat(struct buf *b, const char *text, int times) {
+    for (int i = 0; i < times; i++)
+        assert_int_equal(buf_addc(b, text), 0);
+}
+
 static void size_and_depth_have_limits(void **state) {
     (void)state;
-    CLEANUP_BUF struct buf text;
-    buf_init(&text, 8192);
+    CLEANUP_BUF struct buf b;
     struct expr x = {0};
     struct err e = {0};
-    for (int i = 0; i < LIMIT_EXPRESSION_DEPTH; i++)
-        buf_add_byte(&text, '(');
-    buf_addc(&text, "queue");
-    assert_int_equal(expr_parse(&x, buf_str(&text), &e), ERR_LIMIT);
-    buf_clear(&text);
-    buf_addc(&text, "queue");
-    for (int i = 1; i < LIMIT_EXPRESSION_NODES / 2; i++)
-        buf_addc(&text, " or queue"); // n names and n - 1 operators
-    assert_int_equal(expr_parse(&x, buf_str(&text), &e), 0);
+    buf_init(&b, 1 << 16);
+    repeat(&b, "(", LIMIT_EXPRESSION_DEPTH);
+    repeat(&b, "queue", 1);
+    assert_int_equal(expr_parse(&x, buf_str(&b), &e), ERR_LIMIT);
+    buf_clear(&b);
+    repeat(&b, "queue", 1);
+    repeat(&b, " or queue", LIMIT_EXPRESSION_NODES / 2 - 1); // n names and n - 1 operators
+    assert_int_equal(expr_parse(&x, buf_str(&b), &e), 0);
     assert_int_equal(x.n, LIMIT_EXPRESSION_NODES - 1);
     uint8_t bits[SIGNAL_MAX] = {[SIGNAL_QUEUE] = T};
     assert_int_equal(expr_eval(&x, bits, 0), T);
     expr_done(&x);
-    buf_addc(&text, " or queue");
-    assert_int_equal(expr_parse(&x, buf_str(&text), &e), ERR_LIMIT);
+    repeat(&b, " or queue", 1);
+    assert_int_equal(expr_parse(&x, buf_str(&b), &e), ERR_LIMIT);
     assert_non_null(strstr(e.msg, "256"));
 }
 
