@@ -45,8 +45,11 @@ enum {
 
     // Streams (TCP and unix sockets, TLS)
     LIMIT_STREAM_WRITE_BYTES = 8 << 20, // unsent bytes of a connection: then it is closed
-    LIMIT_STREAM_CLOSE_MS = 2000,       // an orderly close, then a hard one
-    LIMIT_STREAM_READS_PER_TURN = 4,    // of 64 KiB, a connection: others want their turn
+    LIMIT_STREAM_BATCH_BYTES =
+        32 << 10, // so much is sent at once, less at the end of the loop turn
+    LIMIT_STREAM_SPARE_BYTES = 256 << 10, // memory for output that a loop keeps
+    LIMIT_STREAM_CLOSE_MS = 2000,         // an orderly close, then a hard one
+    LIMIT_STREAM_READS_PER_TURN = 4,      // of 64 KiB, a connection: others want their turn
     LIMIT_TCP_BACKLOG = 4096,
     LIMIT_TCP_ACCEPTS_PER_TURN = 64,
     LIMIT_TCP_KEEPALIVE_IDLE_S = 60,   // a silent peer is probed after so long,

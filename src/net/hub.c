@@ -102,6 +102,7 @@ void net_hub_unref(struct net_hub *hub) {
     while (*at != hub)
         at = &(*at)->next;
     *at = hub->next;
+    buf_done(&hub->spare);
     uv_close((uv_handle_t *)&hub->check, on_handle_closed);
     uv_close((uv_handle_t *)&hub->idle, on_handle_closed);
 }

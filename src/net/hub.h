@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "base/buf.h"
+
 enum { NET_READ_BYTES = 64 << 10 };
 
 struct net_hub_item {
@@ -22,6 +24,7 @@ struct net_hub {
     uv_check_t check; // after polling: runs what was posted
     uv_idle_t idle;   // active while something is posted: the loop does not sleep then
     struct net_hub_item posted;
+    struct buf spare; // a drained stream's memory for the next one that writes; max 0: none yet
     unsigned refs, open_handles;
     uint8_t read_buf[NET_READ_BYTES]; // valid during one callback
 };

@@ -54,9 +54,10 @@ struct net_stream {
     uint8_t state;
     uint8_t events; // what libuv polls for now
     bool paused;
-    bool eof;        // the peer has sent its last byte
-    bool blocked;    // the kernel takes no more bytes now
-    bool read_again; // bytes may wait inside OpenSSL
+    bool eof;         // the peer has sent its last byte
+    bool blocked;     // the kernel takes no more bytes now
+    bool read_again;  // bytes may wait inside OpenSSL
+    bool drained_due; // the queue was emptied inside a call: `drained` is owed
 };
 
 static void stream_on_closed(uv_handle_t *h) {
@@ -141,6 +142,27 @@ static void stream_linger(struct net_stream *s) {
         s->state = STREAM_LINGERING;
 }
 
+// Memory for output goes round between the streams of a loop: an idle one has none, and a busy loop
+// does not ask the heap for each answer's (large blocks cost page faults each time).
+static void stream_take_spare(struct net_stream *s) {
+    struct buf *spare = &s->hub->spare;
+    if (s->out.cap > 0 || spare->cap == 0)
+        return;
+    s->out = *spare;
+    *spare = (struct buf){0};
+}
+
+static void stream_give_spare(struct net_stream *s) {
+    struct buf *spare = &s->hub->spare;
+    if (spare->cap > 0 || s->out.cap > LIMIT_STREAM_SPARE_BYTES) {
+        buf_done(&s->out);
+        return;
+    }
+    buf_clear(&s->out);
+    *spare = s->out;
+    buf_init(&s->out, LIMIT_STREAM_WRITE_BYTES);
+}
+
 // True when the queue is empty.
 static bool stream_flush_queue(struct net_stream *s) {
     s->blocked = false;
@@ -162,14 +184,15 @@ static bool stream_flush_queue(struct net_stream *s) {
             return false;
         }
     }
-    buf_done(&s->out);
+    stream_give_spare(s);
     return true;
 }
 
 static void stream_flush(struct net_stream *s) {
-    bool had = s->out.len > 0;
+    bool had = s->out.len > 0 || s->drained_due;
     if (!stream_flush_queue(s))
         return;
+    s->drained_due = false;
     if (s->state == STREAM_FLUSHING)
         stream_linger(s);
     else if (had && s->ops->drained)
@@ -488,6 +511,7 @@ void net_stream_set_ops(struct net_stream *s, const struct net_stream_ops *ops, 
 int net_stream_write(struct net_stream *s, const void *p, size_t n) {
     if (s->state >= STREAM_FLUSHING)
         return ERR_CLOSED;
+    stream_take_spare(s);
     int r = buf_add(&s->out, p, n);
     if (r < 0) {
         struct err e;
@@ -498,7 +522,16 @@ int net_stream_write(struct net_stream *s, const void *p, size_t n) {
         net_stream_abort(s, &e);
         return r;
     }
-    if (s->state == STREAM_OPEN && !s->blocked && n > 0)
+    if (s->state != STREAM_OPEN || s->blocked || n == 0)
+        return 0;
+    // Much at once gains nothing by waiting for more; its memory is free again the sooner.
+    if (s->out.len >= LIMIT_STREAM_BATCH_BYTES) {
+        s->drained_due = stream_flush_queue(s);
+        if (s->state == STREAM_ENDED)
+            return ERR_CLOSED;
+        stream_poll(s);
+    }
+    if (!s->blocked)
         net_hub_post(s->hub, &s->work);
     return 0;
 }

@@ -40,7 +40,8 @@ int net_stream_accept(uv_loop_t *loop, int fd, struct net_tls *tls, uint32_t han
 void net_stream_set_ops(struct net_stream *s, const struct net_stream_ops *ops, void *ctx);
 
 // Copies into the queue; allowed before `ready`. ERR_LIMIT: the queue is full (the peer does not
-// read), ERR_NOMEM: the stream is then being aborted. ERR_CLOSED after close.
+// read), ERR_NOMEM: the stream is then being aborted. ERR_CLOSED: after a close, or the peer has
+// gone.
 int net_stream_write(struct net_stream *s, const void *p, size_t n);
 size_t net_stream_queued(const struct net_stream *s); // not yet taken by the kernel
 uint64_t net_stream_sent(const struct net_stream *s); // taken by the kernel since the start

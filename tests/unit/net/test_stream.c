@@ -115,8 +115,8 @@ static void megabytes_arrive_both_ways(bool secure) {
         assert_int_equal(net_stream_write(w.client.stream, p + at, n), 0);
         at += n;
     }
-    assert_int_equal(net_stream_queued(w.client.stream), N);
-    assert_int_equal(net_stream_sent(w.client.stream), 0);
+    assert_int_equal(net_stream_queued(w.client.stream) + net_stream_sent(w.client.stream), N);
+    assert_int_equal(w.client.drained, 0); // not inside a call
     RUN_UNTIL(&w.loop, w.client.got_bytes == N);
     check_pattern(&w.client, N);
     assert_int_equal(net_stream_queued(w.client.stream), 0);
@@ -182,6 +182,23 @@ static void plain_close_flushes_what_was_queued(void **state) {
 
 static void tls_close_flushes_what_was_queued(void **state) {
     a_close_flushes_what_was_queued(true);
+}
+
+static void small_writes_wait_for_the_end_of_the_turn_large_ones_do_not(void **state) {
+    struct world w;
+    world_init(&w, false);
+    world_connect(&w, &unit_ops);
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(net_stream_write(w.client.stream, "0123456789", 10), 0);
+    assert_int_equal(net_stream_queued(w.client.stream), 1000);
+    RUN_UNTIL(&w.loop, w.client.drained == 1 && w.server.got_bytes == 1000);
+    char *p = pattern(LIMIT_STREAM_BATCH_BYTES);
+    assert_int_equal(net_stream_write(w.client.stream, p, LIMIT_STREAM_BATCH_BYTES), 0);
+    assert_true(net_stream_queued(w.client.stream) < LIMIT_STREAM_BATCH_BYTES);
+    assert_int_equal(w.client.drained, 1);
+    RUN_UNTIL(&w.loop, w.client.drained == 2);
+    free(p);
+    world_done(&w);
 }
 
 // An answer that refuses a request must survive the rest of the request that still comes in: a
@@ -548,6 +565,7 @@ int main(void) {
         cmocka_unit_test(tls_megabytes_arrive_both_ways),
         cmocka_unit_test(plain_writes_before_ready_are_sent_after_it),
         cmocka_unit_test(tls_writes_before_ready_are_sent_after_it),
+        cmocka_unit_test(small_writes_wait_for_the_end_of_the_turn_large_ones_do_not),
         cmocka_unit_test(plain_close_flushes_what_was_queued),
         cmocka_unit_test(tls_close_flushes_what_was_queued),
         cmocka_unit_test(plain_close_with_unread_input_loses_no_output),
