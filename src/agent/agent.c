@@ -46,6 +46,8 @@ static void take_sampled(struct agent *a, const struct agent_round *round) {
     if (round->failed_calls > 0)
         log_warn("the GPU driver failed calls", LOG_I64("calls", round->failed_calls),
                  LOG_ERR(&round->failure));
+    if (round->text[0])
+        log_error("the recording ended", LOG_STR("error", round->text));
     if (agent_state_apply(&a->state, round, &a->owners)) {
         a->rounds_discarded++;
         log_error("a round was not taken over whole", LOG_STR("reason", "no memory"));
@@ -99,6 +101,7 @@ static void on_signal(uv_signal_t *handle, int number) {
 static int watch_signals(struct agent *a, struct err *e) {
     static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); // a file that may not grow is an error of write()
     for (size_t i = 0; i < COUNT_OF(numbers); i++) {
         int r = uv_signal_init(&a->loop, &a->signals[i]);
         if (!r) {

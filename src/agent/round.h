@@ -10,7 +10,7 @@
 #include "gpu/source.h"
 
 enum agent_round_kind {
-    AGENT_ROUND_OPENED,  // the source is open; `text` describes it
+    AGENT_ROUND_OPENED,  // the source is open
     AGENT_ROUND_SAMPLED, // a round ended
     AGENT_ROUND_FAILED,  // the source failed for good (`failure`): nothing comes after it
 };
@@ -37,7 +37,7 @@ struct agent_round {
     uint32_t n_devices, n_samples;
     struct gpu_device *devices; // with enumerated
     struct agent_sample *samples;
-    char text[160];
+    char text[ERR_MSG_MAX]; // OPENED: what was opened; SAMPLED: why the recording ended, or ""
 };
 
 // Room for n devices and samples; NULL: no memory.

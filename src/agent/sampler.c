@@ -30,6 +30,7 @@ struct agent_sampler {
     uint32_t n_devices;
     int64_t enumerated_ns;
     bool enumerate_now;
+    uint64_t lost[LIMIT_GPU_ENTITIES_PER_NODE / 64]; // slots that were lost in the last round
     struct agent_recorder recorder;
 };
 
@@ -99,6 +100,15 @@ static int enumerate(struct agent_sampler *s, int64_t now_ns, bool *ret_done, st
     return 0;
 }
 
+// A GPU that falls off the bus may have taken others with it, or come back as another one: look at
+// once, but only once.
+static void note_lost(struct agent_sampler *s, uint32_t slot, bool lost) {
+    uint64_t *word = &s->lost[slot / 64], bit = UINT64_C(1) << (slot % 64);
+    if (lost && !(*word & bit))
+        s->enumerate_now = true;
+    *word = lost ? *word | bit : *word & ~bit;
+}
+
 // ERR_CLOSED: the source failed for good.
 static int sample_all(struct agent_sampler *s, struct agent_round *round) {
     for (uint32_t i = 0; i < s->n_devices; i++) {
@@ -112,8 +122,7 @@ static int sample_all(struct agent_sampler *s, struct agent_round *round) {
         sample->state = r                           ? AGENT_SAMPLE_FAILED
                         : result == GPU_SAMPLE_LOST ? AGENT_SAMPLE_LOST
                                                     : AGENT_SAMPLE_OK;
-        if (sample->state == AGENT_SAMPLE_LOST)
-            s->enumerate_now = true;
+        note_lost(s, sample->slot, sample->state == AGENT_SAMPLE_LOST);
         if (r) {
             round->failed_calls++;
             if (!round->failure.code || r == ERR_CLOSED)
@@ -124,6 +133,15 @@ static int sample_all(struct agent_sampler *s, struct agent_round *round) {
     }
     round->n_samples = s->n_devices;
     return 0;
+}
+
+// A full disk ends the recording, not the agent.
+static void record(struct agent_sampler *s, struct agent_round *round) {
+    struct err e = {0};
+    if (agent_recorder_round(&s->recorder, round, s->devices, s->n_devices, &e)) {
+        agent_recorder_close(&s->recorder);
+        memcpy(round->text, e.msg, sizeof round->text);
+    }
 }
 
 // One round: 0, ERR_NOMEM (it is left out) or ERR_CLOSED (the end, told).
@@ -153,14 +171,13 @@ static int round_run(struct agent_sampler *s) {
     }
     r = sample_all(s, round);
     round->ended_ns = clock_mono_ns();
-    e = round->failure;
-    if (!r && agent_recorder_round(&s->recorder, round, s->devices, s->n_devices, &e))
-        r = ERR_CLOSED;
     if (r) {
+        e = round->failure;
         agent_round_free(round);
         fail_for_good(s, &e);
-        return ERR_CLOSED;
+        return r;
     }
+    record(s, round);
     give(s, round);
     return 0;
 }

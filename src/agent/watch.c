@@ -14,7 +14,7 @@ enum {
     MESSAGE_BYTES_MAX = LIMIT_GRPC_MESSAGE_BYTES, // what its client takes
     ARENA_BYTES_MAX = 8 << 20,                    // 256 GPUs with 64 owners each need 3
 };
-static const int64_t stall_min_ns = 30 * NS_PER_S;
+static const int64_t stall_min_ns = 10 * NS_PER_S;
 
 struct stream {
     struct agent_watch *watch;

@@ -299,6 +299,25 @@ def test_a_client_that_does_not_read_is_told_less_often_not_later(pb):
         channel.close()
 
 
+def test_a_client_that_never_reads_loses_its_stream(pb):
+    with Agent("sim:64,burst,period=500ms", interval="100ms") as agent:
+        agent.wait_ready()
+        options = [("grpc.http2.lookahead_bytes", 1024), ("grpc.http2.bdp_probe", 0)]
+        with grpc.insecure_channel(agent.addr("grpc"), options=options) as channel:
+            call = channel.unary_stream("/gpuscale.v1.Node/Watch",
+                                        pb.WatchRequest.SerializeToString,
+                                        pb.NodeState.FromString)(pb.WatchRequest())
+            next(call)
+            wait_until(lambda: agent.values("gpuscale_agent_streams_ended_slow_total")
+                       == {frozenset(): 1}, "the stream is ended", deadline_s=90)
+            agent.wait_log("its client does not read")
+            with pytest.raises(grpc.RpcError) as ended:
+                for _ in call:
+                    pass
+            assert ended.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        wait_until(lambda: agent.values("gpuscale_agent_streams") == {frozenset(): 0}, "it is gone")
+
+
 def test_grpc_health_answers(pb):
     import health_pb2
     with Agent("sim:1") as agent, grpc.insecure_channel(agent.addr("grpc")) as channel:
@@ -585,6 +604,21 @@ def test_what_is_recorded_is_replayed(tmp_path):
         uuids = {dict(k)["UUID"] for k in agent.values("gpu_utilization")}
         assert uuids == {row.split(",")[3] for row in rows[1:3]}
         wait_until(lambda: by_gpu(agent.values("gpu_utilization"))["1"] > 60, "the same load")
+
+
+def test_a_full_disk_ends_the_recording_and_nothing_else(tmp_path):
+    recording = tmp_path / "readings.csv"
+    agent = harness.Program("/usr/bin/prlimit", "--fsize=8192",
+                            harness.find_program("gpuscale-agent"), "--source", "sim:4,steady",
+                            "--interval", "100ms", "--record", recording, "--listen", "127.0.0.1:0",
+                            "--grpc-listen", "127.0.0.1:0", "--health-listen", "127.0.0.1:0")
+    with agent:
+        line = agent.wait_log("the recording ended")
+        assert "readings.csv" in line and "File too large" in line
+        page = http_get(f"http://{agent.addr('metrics')}/metrics")[2]
+        assert len(metric_values(page, "gpu_utilization")) == 4
+        assert agent.stop() == 0
+    assert recording.stat().st_size == 8192
 
 
 def test_gpus_of_a_recording_come_and_go(tmp_path, pb):
