@@ -143,6 +143,16 @@ static bool is_tls_alert(const struct fetch *f) {
     return f->https && (strstr(f->curl_error, "alert") || strstr(f->curl_error, "certificate"));
 }
 
+static void judge_broken(struct fetch *f, const char *reason) {
+    if (f->head_bytes > 0)
+        outcome_fail(f, FETCH_TRUNCATED,
+                     "the connection ended inside the answer after %llu bytes: %s",
+                     (unsigned long long)f->body_bytes, reason);
+    else
+        outcome_fail(f, FETCH_TRUNCATED, "the connection ended before the answer: %s%s", reason,
+                     f->https ? " (a server that refuses our certificate may end so)" : "");
+}
+
 static void judge_transfer(struct fetch *f, CURLcode code) {
     long errnum = 0;
     curl_off_t sent = 0;
@@ -165,9 +175,7 @@ static void judge_transfer(struct fetch *f, CURLcode code) {
     case CURLE_PARTIAL_FILE:
     case CURLE_RECV_ERROR:
     case CURLE_SEND_ERROR:
-        outcome_fail(f, FETCH_TRUNCATED,
-                     "the connection ended inside the answer after %llu bytes: %s",
-                     (unsigned long long)f->body_bytes, curl_reason(f, code));
+        judge_broken(f, curl_reason(f, code));
         break;
     case CURLE_ABORTED_BY_CALLBACK:
         outcome_fail(f, FETCH_INTERNAL, "the socket cannot be watched: out of memory");

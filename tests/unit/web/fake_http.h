@@ -110,6 +110,12 @@ static inline void *fake_conn_run(void *arg) {
         c->server->serve(c, c->server->ctx);
     if (c->ssl && ok)
         SSL_shutdown(c->ssl);
+    if (!ok) { // the alert must reach the client: closing over its unread bytes would reset
+        char sink[512];
+        shutdown(c->fd, SHUT_WR);
+        while (recv(c->fd, sink, sizeof(sink), 0) > 0)
+            continue;
+    }
     shutdown(c->fd, SHUT_RDWR);
     return NULL;
 }

@@ -64,8 +64,8 @@ static int tear_down(void **state) {
 
 static struct fetch_options options_of(const char *url, struct got *g) {
     return (struct fetch_options){.url = url,
-                                  .connect_ms = 2000,
-                                  .total_ms = 5000,
+                                  .connect_ms = 10000,
+                                  .total_ms = 20000,
                                   .max_body_bytes = CAP,
                                   .body = on_body,
                                   .done = on_done,
@@ -81,12 +81,15 @@ static void fetch_with(struct world *w, const struct fetch_options *o, struct go
     TURN_UNTIL(&w->loop, is_done, g);
 }
 
-static void fetch_from(struct world *w, struct fake_http *s, struct got *g) {
+static void fetch_within(struct world *w, struct fake_http *s, uint32_t total_ms, struct got *g) {
     char url[64];
     snprintf(url, sizeof(url), "http://127.0.0.1:%u/metrics?token=secret", s->port);
     struct fetch_options o = options_of(url, g);
-    o.total_ms = 1000;
+    o.total_ms = total_ms;
     fetch_with(w, &o, g);
+}
+static void fetch_from(struct world *w, struct fake_http *s, struct got *g) {
+    fetch_within(w, s, 20000, g);
 }
 
 // What the server does, what must become of it, and what the message must say.
@@ -101,7 +104,7 @@ static void expect_bad(struct world *w, const struct bad_case *c) {
     struct fake_http *s = fake_http_start(c->serve, NULL, NULL);
     static struct got g;
     g.refuse = false;
-    fetch_from(w, s, &g);
+    fetch_within(w, s, c->failure == FETCH_TIMEOUT ? 1000 : 20000, &g);
     print_message("# %s: %s\n", c->name, g.result.err.msg);
     assert_string_equal(fetch_failure_name(g.result.failure), fetch_failure_name(c->failure));
     assert_non_null(strstr(g.result.err.msg, c->says));
