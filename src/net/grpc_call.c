@@ -358,6 +358,8 @@ void grpc_call_half_close(struct grpc_call *c) {
     }
     c->state = CALL_RUNNING;
     c->entry->method->handle(c, request, c->entry->service->ctx);
+    if (c->conn->state == CONN_DRAINING)
+        grpc_call_drain(c); // its first HEADERS came before the last GOAWAY
 }
 
 /* What handlers call */

@@ -15,7 +15,6 @@ int h2_options_new(nghttp2_option **ret) {
     nghttp2_option_set_max_settings(o, LIMIT_GRPC_SETTINGS_ENTRIES);
     nghttp2_option_set_max_continuations(o, LIMIT_GRPC_CONTINUATIONS);
     nghttp2_option_set_stream_reset_rate_limit(o, LIMIT_GRPC_RESET_BURST, LIMIT_GRPC_RESET_RATE);
-    nghttp2_option_set_peer_max_concurrent_streams(o, LIMIT_GRPC_STREAMS);
     *ret = o;
     return 0;
 }

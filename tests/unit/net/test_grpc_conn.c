@@ -169,6 +169,24 @@ static void shutdown_says_goaway_twice_with_a_round_trip_between(void **state) {
     assert_int_equal(grpc_conn_over(conn)->code, ERR_CLOSED);
 }
 
+static void a_stream_whose_request_ends_while_draining_ends_with_ok(void **state) {
+    greet();
+    headers(1, 0, "/t.S/Stream");
+    headers(3, 0, "/t.S/Now");
+    exchange();
+    grpc_conn_shutdown(conn);
+    collect();
+    pass(NS_PER_S);
+    peer_message(&peer, 1, END_STREAM, "", 0);
+    peer_message(&peer, 3, END_STREAM, "", 0);
+    exchange();
+    assert_status(1, GRPC_OK);
+    assert_status(3, GRPC_OK);
+    assert_int_equal(ended, 1);
+    pass(NS_PER_S);
+    assert_int_equal(grpc_conn_over(conn)->code, ERR_CLOSED);
+}
+
 static void the_second_goaway_waits_a_second_at_most(void **state) {
     greet();
     grpc_conn_shutdown(conn);
@@ -420,6 +438,7 @@ int main(void) {
         T(rapid_reset_is_cut),
         T(a_continuation_flood_is_cut),
         T(shutdown_says_goaway_twice_with_a_round_trip_between),
+        T(a_stream_whose_request_ends_while_draining_ends_with_ok),
         T(the_second_goaway_waits_a_second_at_most),
         T(calls_that_never_end_do_not_hold_a_drained_connection),
         T(connections_end_by_age_with_jitter),
