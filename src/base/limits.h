@@ -79,7 +79,9 @@ enum {
     LIMIT_GRPC_CONN_SEND_BYTES = 64 << 20,     // unsent message bytes of one connection's streams
     LIMIT_GRPC_STATUS_MESSAGE_BYTES = 1024,
     LIMIT_GRPC_PATH_BYTES = 256, // "/package.Service/Method"
-    LIMIT_GRPC_STREAMS = 4096,   // concurrent, a connection
+    // Concurrent, a connection. KEDA has one connection to a scaler, and two streams on it for each
+    // external-push trigger; grpc-go lets every further call wait without end.
+    LIMIT_GRPC_STREAMS = 65536,
     LIMIT_GRPC_HEADER_BYTES = 8 << 10,
     LIMIT_GRPC_SEND_QUEUE_BYTES = 1 << 20, // unsent bytes of one stream
     LIMIT_GRPC_CONNECTIONS = 12000,

@@ -268,4 +268,6 @@ void io_update_targets(struct io *io) {
     io->targets_stale = rc < 0; // tried again by the next tick
     if (rc < 0)
         log_error("cannot tell which engine pages to read", LOG_ERR(&e));
+    else
+        io_sources_forget_failures(io);
 }

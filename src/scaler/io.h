@@ -67,6 +67,7 @@ struct object {
     struct published sent; // without the message
     int64_t sent_ns;
     uint64_t decisions, changes;
+    struct log_site told; // its own rate of log lines
     struct history history;
     UT_hash_handle hh;
 };
@@ -76,8 +77,13 @@ struct pod_entry {
     const char *key;  // "prod/llm-0"; of a second feed of the same pod "prod/llm-0#2"
     const char *name; // "llm-0"
     struct feed *feed;
-    bool failing;           // its page; said once
     struct pod_entry *same; // the next feed of the same pod
+    UT_hash_handle hh;
+};
+
+// An engine page whose failure was told; outlives the entries, which are made anew.
+struct failing_page {
+    char *key;
     UT_hash_handle hh;
 };
 
@@ -113,6 +119,7 @@ struct io {
     struct feed *dirty;
     struct pod_entry *pods;  // by name
     struct arena pods_arena; // what they are made of
+    struct failing_page *failing; // by key of pod_entry: said once
     bool targets_stale;      // pods or feeds changed since the engines were told
 
     struct signal_join *join;
@@ -135,7 +142,7 @@ struct io {
     int64_t rpc_heard_ns; // the rpc thread's last statistics
     int64_t started_ns, ticked_ns, http_tls_checked_ns;
     bool serving; // what gRPC health says
-    bool stopping, rpc_stopped;
+    bool stopping, rpc_stopped, rpc_overdue;
 };
 
 // objects.c: registry and decisions
@@ -163,6 +170,8 @@ void io_update_targets(struct io *io);
 struct pod_entry *io_pod_find(const struct io *io, const char *key);
 
 // sources.c: agents, engines, demand
+// Forgets told failures of pods that are no longer read.
+void io_sources_forget_failures(struct io *io);
 int io_sources_start(struct io *io, struct err *e);
 void io_sources_stop(struct io *io);
 

@@ -128,14 +128,26 @@ static int object_families(struct prom_writer *w, const struct io *io) {
     return 0;
 }
 
+static const struct {
+    uint32_t bit;
+    const char *name;
+} notice_names[] = {
+    {NOTICE_GUARD_GATED, "guard_gated"},   {NOTICE_SATURATING, "saturating"},
+    {NOTICE_HOT_POD, "hot_pod"},           {NOTICE_TOLERANCE, "tolerance"},
+    {NOTICE_ZERO_UNKNOWN, "zero_unknown"}, {NOTICE_SHARED_GPU, "shared_gpu"},
+};
+
 static void decision_families(struct prom_writer *w, const struct io *io) {
     uint64_t unknown[SIGNAL_MAX] = {0}, partial[SIGNAL_MAX] = {0};
+    uint64_t notices[COUNT_OF(notice_names)] = {0};
     size_t unavailable = 0, no_workload = 0;
     for (const struct object *o = io->objects; o != NULL; o = o->hh.next) {
         no_workload += o->feed == NULL;
         if (o->feed == NULL || !o->decided)
             continue;
         unavailable += o->last.state != DECISION_OK;
+        for (size_t i = 0; i < COUNT_OF(notice_names); i++)
+            notices[i] += (o->last.notices & notice_names[i].bit) != 0;
         for (uint32_t i = 0; i < o->last.signal_n; i++) {
             const struct record_signal *s = &o->last.signals[i];
             unknown[s->signal] += s->known == 0;
@@ -155,6 +167,10 @@ static void decision_families(struct prom_writer *w, const struct io *io) {
                 "Signals of rules that are known of some ready pods only.");
     for (int s = 0; s < SIGNAL_MAX; s++)
         labelled(w, "signal", signals[s].name, (double)partial[s]);
+    prom_family(w, "gpuscale_notices", PROM_GAUGE,
+                "Triggers of whose last decision a person should be told (explain says why).");
+    for (size_t i = 0; i < COUNT_OF(notice_names); i++)
+        labelled(w, "notice", notice_names[i].name, (double)notices[i]);
     counter(w, "gpuscale_decisions_total", "Decisions made.", io->count.decisions);
     counter(w, "gpuscale_decision_changes_total", "Decisions that differed from the one before.",
             io->count.changes);

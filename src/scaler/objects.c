@@ -94,22 +94,22 @@ static void publish_record(struct io *io, struct object *o, const struct record 
     put_out(io, o, &p, buf_str(&message));
 }
 
-static void log_change(const struct object *o, const struct record *r) {
+// Each object has a rate of its own: one that flaps does not silence the others.
+static void log_change(struct object *o, const struct record *r) {
     CLEANUP_BUF struct buf sentence;
     buf_init(&sentence, SENTENCE_MAX);
     if (record_sentence(&sentence, r) < 0)
         return;
-    bool moved = !o->decided || r->desired != o->last.desired || r->state != o->last.state;
-    if (moved)
-        log_info("decision", LOG_VIEW("namespace", o->key->ref.namespace_),
-                 LOG_VIEW("name", o->key->ref.name), LOG_I64("spec", r->spec),
-                 LOG_I64("desired", r->desired), LOG_BOOL("active", r->active),
-                 LOG_VIEW("why", buf_str(&sentence)));
-    else
-        log_debug("decision", LOG_VIEW("namespace", o->key->ref.namespace_),
-                  LOG_VIEW("name", o->key->ref.name), LOG_I64("spec", r->spec),
-                  LOG_I64("desired", r->desired), LOG_BOOL("active", r->active),
-                  LOG_VIEW("why", buf_str(&sentence)));
+    bool told = !o->decided || r->desired != o->last.desired || r->state != o->last.state ||
+                r->notices != o->last.notices;
+    log_write_(told ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, &o->told, "decision",
+               (const struct log_field[]){LOG_VIEW("namespace", o->key->ref.namespace_),
+                                          LOG_VIEW("name", o->key->ref.name),
+                                          LOG_I64("spec", r->spec),
+                                          LOG_I64("desired", r->desired),
+                                          LOG_BOOL("active", r->active),
+                                          LOG_VIEW("why", buf_str(&sentence)),
+                                          {.key = NULL}});
 }
 
 static void decide(struct io *io, struct object *o, int64_t now_ns, int64_t real_ns) {

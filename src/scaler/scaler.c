@@ -49,8 +49,9 @@ static void stop_io(struct io *io) {
 }
 
 static void on_overdue(void *ctx) {
-    log_error("the rpc thread did not end in time");
-    stop_io(ctx);
+    struct io *io = ctx;
+    io->rpc_overdue = true;
+    stop_io(io);
 }
 
 static void on_term(uv_signal_t *s, int number) {
@@ -246,6 +247,10 @@ int scaler_run(const struct scaler_config *config, struct err *e) {
         log_info("started", LOG_STR("version", GPUSCALE_VERSION), LOG_DUR("tick", config->tick_ns),
                  LOG_I64("agents", config->agents.targets.n), LOG_I64("demand", config->demand.n));
         uv_run(&io->loop, UV_RUN_DEFAULT);
+        // A thread that hangs still uses what is shared: the process ends with it.
+        if (io->rpc_overdue)
+            return err_set(e, ERR_TIMEOUT, "the rpc thread did not end within %d s",
+                           RPC_END_MS / 1000);
         log_info("stopped");
     }
     io_free(io);

@@ -98,25 +98,59 @@ static void on_agents_tls(void *ctx, const struct err *why) {
     tls_event(ctx, "agents", why);
 }
 
+static struct failing_page *find_failing(const struct io *io, const char *key) {
+    struct failing_page *f;
+    HASH_FIND(hh, io->failing, key, strlen(key), f);
+    return f;
+}
+
+static void forget_failing(struct io *io, struct failing_page *f) {
+    HASH_DEL(io->failing, f);
+    mem_free(f->key);
+    mem_free(f);
+}
+
+// Without memory it is merely told again.
+static void remember_failing(struct io *io, const char *key) {
+    struct failing_page *f = mem_zalloc(sizeof(*f));
+    if (f == NULL)
+        return;
+    f->key = mem_strdup(key);
+    if (f->key != NULL)
+        HASH_ADD_KEYPTR(hh, io->failing, f->key, strlen(f->key), f);
+    if (f->key == NULL || map_oom()) {
+        mem_free(f->key);
+        mem_free(f);
+    }
+}
+
+void io_sources_forget_failures(struct io *io) {
+    struct failing_page *f, *next;
+    HASH_ITER(hh, io->failing, f, next)
+    if (io_pod_find(io, f->key) == NULL)
+        forget_failing(io, f);
+}
+
 static void on_engine(void *ctx, const char *key, const struct engine_sample *sample,
                       int64_t requested_at_ns) {
     struct io *io = ctx;
     struct pod_entry *p = io_pod_find(io, key);
     if (p == NULL)
         return; // the pod has just left the file
-    if (p->failing)
+    struct failing_page *bad = find_failing(io, key);
+    if (bad != NULL) {
         log_info("engine page is good again", LOG_STR("pod", key));
-    p->failing = false;
+        forget_failing(io, bad);
+    }
     if (signal_workload_engine(p->feed->signals, str_from(p->name), sample, requested_at_ns))
         io_feed_mark(io, p->feed);
 }
 
 static void on_engine_failure(void *ctx, const char *key, int failure, const struct err *why) {
     struct io *io = ctx;
-    struct pod_entry *p = io_pod_find(io, key);
-    if (p == NULL || p->failing)
+    if (io_pod_find(io, key) == NULL || find_failing(io, key) != NULL)
         return; // said once, until a page is good again
-    p->failing = true;
+    remember_failing(io, key);
     log_warn("engine page failed: its values age", LOG_STR("pod", key),
              LOG_STR("reason", scrape_failure_name(failure)), LOG_ERR(why));
 }
@@ -264,4 +298,6 @@ void io_sources_stop(struct io *io) {
     io->agents = agents_free(io->agents);
     io->engines = engines_free(io->engines);
     io->demand = demand_free(io->demand);
+    io_feeds_forget_pods(io);
+    io_sources_forget_failures(io);
 }

@@ -43,6 +43,8 @@ static void on_tick(void *ctx) {
             io_decide_feed(io, f, now_ns);
     decide_feedless(io);
     io_update_targets(io);
+    if (now_ns - io->http_tls_checked_ns >= RPC_TLS_CHECK_MS * NS_PER_MS)
+        io_http_reload(io);
     tell_serving(io, now_ns);
     io_flush(io, now_ns);
     io->ticked_ns = now_ns;

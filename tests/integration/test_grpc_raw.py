@@ -86,7 +86,7 @@ def test_settings_come_before_the_client_has_sent_anything(server):
     kind, flags, stream, body = raw.next()
     assert (kind, flags, stream) == (SETTINGS, 0, 0)
     settings = dict(struct.unpack(">HI", body[i:i + 6]) for i in range(0, len(body), 6))
-    assert settings[3] == 4096 and settings[6] == 8192
+    assert settings[3] == 65536 and settings[6] == 8192
     raw.close()
 
 

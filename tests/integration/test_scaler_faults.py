@@ -228,6 +228,26 @@ def test_ten_thousand_idle_connections_leave_it_answering(tmp_path, keda):
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+def test_thousands_of_push_triggers_share_one_connection(tmp_path, keda):
+    """KEDA has one connection for all ScaledObjects, and grpc lets calls beyond the peer's stream limit
+    wait without end: two streams of each of 3,000 triggers must leave room for polls."""
+    count = 3000
+    with Scaler(tmp_path, [workload(f"llm-{i}", replicas=1) for i in range(count)]) as s:
+        k = keda(s)
+        streams = [k.stream(method, name=f"llm-{i}") for i in range(count)
+                   for method in ("StreamMetricSpec", "StreamIsActive")]
+        eventually("all are open", lambda: sum(
+            metric_values(s.page(), "gpuscale_grpc_streams").values()) == 2 * count)
+        for i in (0, count // 2, count - 1):
+            assert next(streams[2 * i]) == k.spec(name=f"llm-{i}")
+            assert next(streams[2 * i + 1]).result is True
+            assert k.replicas(name=f"llm-{i}") == 1
+        for stream in streams:
+            stream.cancel()
+        eventually("all are closed", lambda: sum(
+            metric_values(s.page(), "gpuscale_grpc_streams").values()) == 0)
+
+
 def test_half_open_connections_are_ended(tmp_path, keda):
     with Scaler(tmp_path, [workload(replicas=3)]) as s:
         k = keda(s)

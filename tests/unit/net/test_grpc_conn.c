@@ -14,7 +14,7 @@ static void settings_come_first_and_wait_for_nothing(void **state) {
     assert_int_equal(f->flags, 0);
     assert_int_equal(f->n, 12);
     assert_int_equal(f->body[1], 3); // MAX_CONCURRENT_STREAMS
-    assert_int_equal(frame_u32(f, 2), 4096);
+    assert_int_equal(frame_u32(f, 2), LIMIT_GRPC_STREAMS);
     assert_int_equal(f->body[7], 6); // MAX_HEADER_LIST_SIZE
     assert_int_equal(frame_u32(f, 8), 8192);
 }
@@ -41,7 +41,7 @@ static void settings_are_sent_once(void **state) {
 
 /* 7: streams */
 
-static void the_4097th_stream_is_refused(void **state) {
+static void one_stream_over_the_limit_is_refused(void **state) {
     greet();
     for (uint32_t i = 0; i < LIMIT_GRPC_STREAMS + 1; i++) {
         headers(1 + 2 * i, 0, "/t.S/Later");
@@ -432,7 +432,7 @@ int main(void) {
         T(settings_come_first_and_wait_for_nothing),
         T(a_silent_connection_has_no_http2_session),
         T(settings_are_sent_once),
-        T(the_4097th_stream_is_refused),
+        T(one_stream_over_the_limit_is_refused),
         T(pings_are_answered_and_never_struck),
         T(a_flood_of_control_frames_is_told_to_calm_down),
         T(rapid_reset_is_cut),
