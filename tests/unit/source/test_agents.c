@@ -233,8 +233,8 @@ static void beat(void *ctx) {
     say(b->f, x);
 }
 
-static struct fake *fake_open(struct world *w, const char *listen, const char *boot_id,
-                              const char *uuid, double value, struct net_tls *tls) {
+static struct fake *fake_try(struct world *w, const char *listen, const char *boot_id,
+                             const char *uuid, double value, struct net_tls *tls) {
     struct fake *f = calloc(1, sizeof(*f));
     f->boot_id = boot_id;
     f->uuid = uuid;
@@ -249,9 +249,17 @@ static struct fake *fake_open(struct world *w, const char *listen, const char *b
     struct grpc_server_options o = {
         .listen = listen, .tls = tls, .max_connections = 64, .services = f->services};
     struct err e = {0};
-    int r = grpc_server_open(&f->server, &w->loop, &o, &e);
-    assert_string_equal(e.msg, "");
-    assert_int_equal(r, 0);
+    if (grpc_server_open(&f->server, &w->loop, &o, &e) == 0)
+        return f;
+    print_message("# %s\n", e.msg);
+    free(f);
+    return NULL;
+}
+
+static struct fake *fake_open(struct world *w, const char *listen, const char *boot_id,
+                              const char *uuid, double value, struct net_tls *tls) {
+    struct fake *f = fake_try(w, listen, boot_id, uuid, value, tls);
+    assert_non_null(f);
     return f;
 }
 
@@ -503,12 +511,18 @@ static void a_name_gives_a_stream_an_address_and_follows_its_changes(void **stat
     struct agents_options o = {.forget_ns = 300 * NS_PER_MS};
     struct err e = {0};
     world_open(w, &o);
-    struct fake *a = fake_open(w, "127.0.0.1:0", "boot-1", "A", 40, NULL);
+    struct fake *a = NULL, *b = NULL;
     char listen[64], target[64];
     const char *targets[] = {target};
-    snprintf(listen, sizeof(listen), "127.0.0.2:%u", port_of(a));
+    for (int i = 0; !b && i < 50; i++) { // one port on two addresses: somebody may have the other
+        if (a)
+            fake_close(w, a);
+        a = fake_open(w, "127.0.0.1:0", "boot-1", "A", 40, NULL);
+        snprintf(listen, sizeof(listen), "127.0.0.2:%u", port_of(a));
+        b = fake_try(w, listen, "boot-2", "B", 50, NULL);
+    }
+    assert_non_null(b);
     snprintf(target, sizeof(target), "agents.test:%u", port_of(a));
-    struct fake *b = fake_open(w, listen, "boot-2", "B", 50, NULL);
     struct beat ba = {.f = a}, bb = {.f = b};
     assert_int_equal(net_timer_start(&ba.timer, &w->loop, 0, 20 * NS_PER_MS, beat, &ba, &e), 0);
     assert_int_equal(net_timer_start(&bb.timer, &w->loop, 0, 20 * NS_PER_MS, beat, &bb, &e), 0);
@@ -557,7 +571,6 @@ static bool three_watches(void *ctx) {
 static void one_agent_behind_two_addresses_is_heard_once(void **state) {
     struct world *w = *state;
     struct agents_options o = {0};
-    struct err e = {0};
     world_open(w, &o);
     struct fake *f = fake_open(w, "0.0.0.0:0", "boot-1", "A", 40, NULL);
     char target[64];
@@ -575,7 +588,6 @@ static void one_agent_behind_two_addresses_is_heard_once(void **state) {
     TURN_UNTIL(&w->loop, three_watches, f);
     TURN_UNTIL(&w->loop, one_connected, w);
     assert_int_equal(agents_stats(w->agents).gpus, 1);
-    (void)e;
     fake_close(w, f);
 }
 

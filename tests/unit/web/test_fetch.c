@@ -273,7 +273,7 @@ static const struct bad_case bad_cases[] = {
     {"no last chunk", cut_before_last_chunk, FETCH_TRUNCATED, "after 8 bytes"},
     {"cut in the head", cut_in_head, FETCH_TRUNCATED, ""},
     {"no answer", closes_at_once, FETCH_TRUNCATED, "without an answer"},
-    {"reset", resets, FETCH_TRUNCATED, "ended inside the answer"},
+    {"reset", resets, FETCH_TRUNCATED, "the connection ended"},
     {"not HTTP", garbage, FETCH_PROTOCOL, "not a sound HTTP answer"},
     {"broken chunk", bad_chunk, FETCH_PROTOCOL, "not a sound HTTP answer"},
     {"broken gzip", bad_gzip, FETCH_PROTOCOL, "not a sound HTTP answer"},
