@@ -171,6 +171,13 @@ struct items {
     size_t n;
 };
 
+// A list or map that is not there; one that is written but empty is not NULL.
+static bool is_unwritten(const char *at) {
+    struct items list;
+    memcpy(&list, at, sizeof(list));
+    return list.items == NULL;
+}
+
 static bool is_unset(const struct conf_field *f, const char *at) {
     if (f->many != CONF_ONE) {
         struct items list;
@@ -230,7 +237,8 @@ static void add_items(struct buf *b, const struct conf_field *f, const char *at,
 static void add_field(struct buf *b, const struct conf_field *f, const char *at, int depth,
                       bool help, bool off) {
     bool nested = f->many == CONF_ONE && f->kind == CONF_KIND_STRUCT;
-    off = off || (nested && is_absent(f->table, at)) || (f->many == CONF_ONE && is_unset(f, at));
+    off = off || (nested && is_absent(f->table, at)) ||
+          (f->many == CONF_ONE ? is_unset(f, at) : is_unwritten(at));
     if (help && f->help) {
         char lead[128];
         int n = snprintf(lead, sizeof(lead), "%s%*s# ", off ? "# " : "", depth * 2, "");

@@ -82,17 +82,17 @@ static void print_config_is_a_template(void **state) {
                                 "#     # Which proxy.\n"
                                 "#     url: URL\n"
                                 "#     user:\n"
-                                "# Agents.\n"
-                                "targets: []\n"
-                                "buckets: []\n"
-                                "ports: []\n"
-                                "waits: []\n"
-                                "# Who holds GPUs.\n"
-                                "pods: []\n"
-                                "labels: {}\n"
-                                "weights: {}\n"
-                                "# By name.\n"
-                                "demand: {}\n");
+                                "# # Agents.\n"
+                                "# targets: []\n"
+                                "# buckets: []\n"
+                                "# ports: []\n"
+                                "# waits: []\n"
+                                "# # Who holds GPUs.\n"
+                                "# pods: []\n"
+                                "# labels: {}\n"
+                                "# weights: {}\n"
+                                "# # By name.\n"
+                                "# demand: {}\n");
 }
 
 static const char *random_text(struct random *r, struct arena *a, size_t max) {
