@@ -4,7 +4,8 @@
  * timer). Everything has an end: the connect, the whole request, the head, the body (counted after
  * gunzip, so a compression bomb stops at the cap). Bytes are handed on as they come. Redirects are
  * an error that names where to, HTML is an error, no proxy and no credentials come from the
- * environment, signals are left alone. Connections are kept and used again. One thread.
+ * environment. Connections are kept and used again. One thread. The program ignores SIGPIPE:
+ * OpenSSL under libcurl writes to a peer that has gone.
  */
 #pragma once
 

@@ -164,7 +164,6 @@ struct fetch_pool *fetch_pool_free(struct fetch_pool *pool) {
         curl_easy_cleanup(pool->idle[i]);
     pool->n_idle = 0;
     curl_multi_cleanup(pool->multi); // calls wait_for_socket(REMOVE) for what it still watches
-    pool->freed = true;
     uv_close((uv_handle_t *)&pool->timer, on_timer_closed);
     return NULL;
 }

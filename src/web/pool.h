@@ -17,7 +17,6 @@ struct fetch_pool {
     CURLM *multi;
     uv_timer_t timer;
     unsigned open_handles; // uv handles whose close has not come back
-    bool freed;
     bool *gone; // set while messages are drained: fetch_pool_free() inside `done` tells by it
     struct fetch *running;
     CURL *idle[FETCH_IDLE_HANDLES]; // easy handles to use again
