@@ -158,6 +158,8 @@ int signal_gpu_set_owners(struct signal_join *j, struct signal_gpu *g, bool know
     g->owners_known = false; // until the new ones are all in place
     if (!known)
         return 0;
+    if (n > LIMIT_OWNERS_PER_GPU)
+        return ERR_LIMIT;
     size_t before = g->owners.n;
     g->owners.max = before + LIMIT_OWNERS_PER_GPU;
     for (size_t i = 0; i < n; i++) {

@@ -35,8 +35,8 @@ struct signal_owner {
 };
 
 // Who holds it, in full. `known` false: nobody can tell now; the owners before keep it, and its
-// values are unknown to them. Containers of one pod may repeat it. 0; ERR_NOMEM or ERR_LIMIT
-// (LIMIT_OWNERS_PER_GPU): then, too, the owners before keep it without values.
+// values are unknown to them. Containers of one pod may repeat it. 0; ERR_NOMEM or ERR_LIMIT (n
+// above LIMIT_OWNERS_PER_GPU, none is read): then, too, the owners before keep it without values.
 int signal_gpu_set_owners(struct signal_join *j, struct signal_gpu *g, bool known,
                           const struct signal_owner *owners, size_t n);
 // What it showed at at_ns (arrival minus the age that the agent told); the same values may be told
