@@ -153,6 +153,25 @@ static void stream_live(struct agent_stream *s) {
     connect_next(a);
 }
 
+// A stream that never stops would take the loop from all others.
+static bool floods(struct agent_stream *s, int64_t now_ns) {
+    double earned = (double)(now_ns - s->allowance_at_ns) / NS_PER_S * LIMIT_AGENT_MESSAGES_PER_S;
+    s->allowance += earned;
+    if (s->allowance > LIMIT_AGENT_MESSAGES_BURST)
+        s->allowance = LIMIT_AGENT_MESSAGES_BURST;
+    s->allowance_at_ns = now_ns;
+    s->allowance -= 1;
+    return s->allowance < 0;
+}
+
+static int message_merge(struct agent_stream *s, const Gpuscale__V1__NodeState *m, struct err *e) {
+    int64_t now = clock_mono_ns();
+    if (floods(s, now))
+        return err_set(e, ERR_LIMIT, "the agent sends more than %d messages a second",
+                       LIMIT_AGENT_MESSAGES_PER_S);
+    return agent_node_merge(&s->node, m, now, e);
+}
+
 static void on_message(void *ctx, const ProtobufCMessage *message) {
     struct agent_stream *s = ctx;
     struct agents *a = s->agents;
@@ -167,7 +186,7 @@ static void on_message(void *ctx, const ProtobufCMessage *message) {
     }
     struct err why = {0};
     a->stats.messages++;
-    int r = agent_node_merge(&s->node, m, clock_mono_ns(), &why);
+    int r = message_merge(s, m, &why);
     if (r < 0) {
         if (r == ERR_AGAIN)
             a->stats.sequence_holes++;
@@ -204,6 +223,8 @@ static void on_closed(void *ctx, const struct err *why) {
 
 static int stream_open(struct agent_stream *s, struct err *e) {
     struct agents *a = s->agents;
+    s->allowance = LIMIT_AGENT_MESSAGES_BURST;
+    s->allowance_at_ns = clock_mono_ns();
     struct grpc_channel_options co = {
         .to = s->to,
         .tls = a->tls,

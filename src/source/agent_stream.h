@@ -37,7 +37,9 @@ struct agent_stream {
     struct agent_node node;
     unsigned failed;
     bool in_boots, suspect, restart;
-    int64_t live_since_ns, renew_at_ns;  // renew: 0: not
+    int64_t live_since_ns, renew_at_ns; // renew: 0: not
+    double allowance;                   // messages that it may still send
+    int64_t allowance_at_ns;
     char boot_of[AGENT_BOOT_ID_MAX + 1]; // duplicate: the run that is heard elsewhere
     bool told;
     enum agents_node_state told_state;

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 
 #include "base/clock.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "net/grpc_server.h"
 #include "net/loop.h"
@@ -478,6 +479,25 @@ static void a_hostile_message_ends_the_stream_and_changes_nothing(void **state) 
     fake_close(w, f);
 }
 
+static void an_agent_that_floods_is_cut_off(void **state) {
+    struct world *w = *state;
+    struct agents_options o = {0};
+    world_open(w, &o);
+    struct fake *f = fake_open(w, "127.0.0.1:0", "boot-1", "A", 40, NULL);
+    set_target(w, f);
+    TURN_UNTIL(&w->loop, one_connected, w);
+    f->silent = true;
+    for (int i = 0; i < LIMIT_AGENT_MESSAGES_BURST + 100; i++) {
+        struct message *x = message(false, ++f->seq);
+        x->m.boot_id = (char *)(uintptr_t) "boot-1";
+        say(f, x);
+    }
+    TURN_UNTIL(&w->loop, none_connected, w);
+    assert_non_null(strstr(w->nodes[0].why, "messages a second"));
+    assert_int_equal(agents_stats(w->agents).bad_messages, 1);
+    fake_close(w, f);
+}
+
 static bool many_watches(void *ctx) {
     return ((struct fake *)ctx)->watches >= 4;
 }
@@ -824,6 +844,7 @@ int main(void) {
         T(an_agent_that_beats_is_left_in_peace),
         T(a_hole_in_the_sequence_asks_for_the_full_state),
         T(a_hostile_message_ends_the_stream_and_changes_nothing),
+        T(an_agent_that_floods_is_cut_off),
         T(a_first_message_that_is_not_full_is_refused_with_back_off),
         T(a_name_gives_a_stream_an_address_and_follows_its_changes),
         T(one_agent_behind_two_addresses_is_heard_once),
