@@ -117,10 +117,10 @@ struct io {
     struct object *objects; // by id
     struct feed *feeds;     // by key
     struct feed *dirty;
-    struct pod_entry *pods;  // by name
-    struct arena pods_arena; // what they are made of
+    struct pod_entry *pods;       // by name
+    struct arena pods_arena;      // what they are made of
     struct failing_page *failing; // by key of pod_entry: said once
-    bool targets_stale;      // pods or feeds changed since the engines were told
+    bool targets_stale;           // pods or feeds changed since the engines were told
 
     struct signal_join *join;
     uint64_t seed; // of the sources' phases and jitter
