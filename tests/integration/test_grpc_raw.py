@@ -3,6 +3,8 @@
 
 import socket
 import struct
+import threading
+import time
 
 import pytest
 
@@ -10,7 +12,7 @@ import harness
 from grpc_common import echo, pb, server, stats  # noqa: F401 (fixtures)
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, CONTINUATION = 0, 1, 3, 4, 6, 7, 9
+DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
 END_STREAM, END_HEADERS, ACK = 1, 4, 1
 
 
@@ -193,6 +195,34 @@ def test_client_that_never_reads_is_bounded(server, echo):
     assert server.rss_bytes() < 300 << 20 # 4,000 answers are 400 MB
     raw.close()
     harness.wait_until(lambda: stats(server)["streams"] == 0, "its calls to be gone")
+
+
+def test_reading_pauses_while_the_client_does_not_read_and_goes_on_after(server, echo):
+    """A client with endless windows: only its socket holds the server back."""
+    raw = Raw(server.target, hello=False)
+    raw.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+    raw.send(PREFACE, frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 0x7fffffff)),
+             frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 0x7fff0000 - 65535)))
+    filler = b"\x32\xa0\x9c\x01" + b"m" * 20000 # message
+    payload = b"\x10\xa0\x8d\x06" + filler # size: 100,000
+    body = b"\x00" + struct.pack(">I", len(payload)) + payload
+    calls = 600
+    requests = b"".join(frame(HEADERS, END_HEADERS, 2 * i + 1, request_headers()) +
+                        frame(DATA, 0, 2 * i + 1, body[:16000]) +
+                        frame(DATA, END_STREAM, 2 * i + 1, body[16000:]) for i in range(calls))
+    sender = threading.Thread(target=raw.sock.sendall, args=(requests,))
+    sender.start()
+    time.sleep(0.5) # nothing to wait for: that nothing more happens is the point
+    assert sender.is_alive(), "the server reads on although nobody takes its answers"
+    assert stats(server)["streams"] < calls / 2
+    assert echo.unary(echo.request(text="x"), timeout=10).text == "x"
+    ended = 0
+    while ended < calls:
+        got = raw.next()
+        assert got is not None
+        ended += got[0] == HEADERS and got[1] & END_STREAM
+    sender.join(10)
+    raw.close()
 
 
 def test_idle_connections_do_not_stop_others(server, echo):

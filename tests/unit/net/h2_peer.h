@@ -6,6 +6,7 @@
 #pragma once
 
 #include <nghttp2/nghttp2.h>
+#include <stdbool.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -30,6 +31,7 @@ struct h2_peer {
     nghttp2_hd_inflater *inflater;
     struct h2_frame frames[600];
     size_t n_frames;
+    bool discard; // what comes is not looked at
 };
 
 static inline void peer_init(struct h2_peer *p) {
@@ -139,6 +141,8 @@ static inline void peer_inflate(struct h2_peer *p, struct h2_frame *f) {
 
 // Takes received bytes and splits what is whole.
 static inline void peer_take(struct h2_peer *p, const uint8_t *bytes, size_t n) {
+    if (p->discard)
+        return;
     assert_int_equal(buf_add(&p->in, bytes, n), 0);
     while (p->in.len >= 9) {
         const uint8_t *h = (const uint8_t *)p->in.p;

@@ -340,6 +340,59 @@ static void a_stream_that_is_not_read_is_bounded_and_goes_on_later(void **state)
     assert_status(1, GRPC_OK);
 }
 
+static void a_connection_that_is_not_read_is_bounded_as_a_whole(void **state) {
+    enum { CALLS = 80 };
+    static char mib[1 << 20];
+    struct grpc_call *calls[CALLS];
+    size_t held_mib = 0;
+    greet();
+    for (uint32_t i = 0; i < CALLS; i++) {
+        call(1 + 2 * i, "/t.S/Stream");
+        exchange();
+        calls[i] = held;
+        assert_int_equal(grpc_call_send_packed(calls[i], "", 0), 0);
+        collect();
+    }
+    // One short message first: a stream whose queue is empty may always send one.
+    for (size_t i = 0; i < CALLS; i++) {
+        assert_int_equal(grpc_call_send_packed(calls[i], mib, 1 << 16), 0);
+        collect();
+        held_mib += grpc_call_send_packed(calls[i], mib, sizeof(mib) - (1 << 17)) == 0;
+    }
+    assert_true(held_mib > 60 && held_mib < CALLS);
+    assert_int_equal(grpc_call_send_packed(calls[CALLS - 1], mib, 1 << 18), ERR_LIMIT);
+    reply_bytes = 1 << 20; // replies are bounded by the same account
+    call(2 * CALLS + 1, "/t.S/Now");
+    exchange();
+    assert_status(2 * CALLS + 1, GRPC_RESOURCE_EXHAUSTED);
+    for (uint32_t i = 0; i < 20; i++) // streams that end give their share back
+        peer_u32_frame(&peer, RST_STREAM, 1 + 2 * i, 8);
+    exchange();
+    assert_int_equal(grpc_call_send_packed(calls[CALLS - 1], mib, 1 << 18), 0);
+    peer_clear(&peer);
+    peer_u32_frame(&peer, WINDOW_UPDATE, 0, 100 << 20); // so do bytes that are sent
+    for (uint32_t i = 20; i < CALLS; i++)
+        peer_u32_frame(&peer, WINDOW_UPDATE, 1 + 2 * i, 100 << 20);
+    peer.discard = true;
+    exchange();
+    peer.discard = false;
+    for (size_t i = 20; i < CALLS; i++) {
+        assert_int_equal(grpc_call_queued(calls[i]), 0);
+        assert_int_equal(grpc_call_send_packed(calls[i], mib, 1 << 18), 0);
+        assert_int_equal(grpc_call_send_packed(calls[i], mib, 1 << 18), 0);
+    }
+}
+
+static void a_message_over_4_mib_is_not_sent(void **state) {
+    char *big = mem_zalloc(LIMIT_GRPC_MESSAGE_BYTES + 1);
+    greet();
+    call(1, "/t.S/Stream");
+    exchange();
+    assert_int_equal(grpc_call_send_packed(held, big, LIMIT_GRPC_MESSAGE_BYTES + 1), ERR_LIMIT);
+    assert_int_equal(grpc_call_send_packed(held, big, LIMIT_GRPC_MESSAGE_BYTES), 0);
+    mem_free(big);
+}
+
 static void bodies_of_every_frame_count(void **state) {
     static const size_t sizes[] = {0, 1, 16379, 16380, 16384 * 3 - 5, 16384 * 3 - 4};
     static const char *const stories[] = {"HDH+", "HDH+", "HDH+", "HDDH+", "HDDDH+", "HDDDDH+"};
@@ -465,6 +518,8 @@ int main(void) {
         T(status_before_half_close_resets_with_no_error),
         T(status_after_half_close_does_not_reset),
         T(a_stream_that_is_not_read_is_bounded_and_goes_on_later),
+        T(a_connection_that_is_not_read_is_bounded_as_a_whole),
+        T(a_message_over_4_mib_is_not_sent),
         T(bodies_of_every_frame_count),
         T(request_bodies_up_to_the_limit),
         T(what_is_not_grpc_gets_an_http_status),

@@ -337,6 +337,25 @@ static void unfinished_requests_are_bounded_by_connection(void **state) {
     assert_true(refused > 100);
 }
 
+static void running_requests_are_bounded_by_connection(void **state) {
+    static char body[60000];
+    greet();
+    body[0] = '\x0a'; // {name: "aaa..."}
+    body[1] = (char)((sizeof(body) - 4) | 0x80);
+    body[2] = (char)((sizeof(body) - 4) >> 7 | 0x80);
+    body[3] = (char)((sizeof(body) - 4) >> 14);
+    memset(body + 4, 'a', sizeof(body) - 4);
+    unsigned refused = 0;
+    for (uint32_t i = 0; i < 700; i++) {
+        headers(1 + 2 * i, 0, "/t.S/Stream");
+        peer_message(&peer, 1 + 2 * i, END_STREAM, body, sizeof(body));
+        assert_int_equal(exchange(), 0);
+        refused += strcmp(peer_header(&peer, 1 + 2 * i, "grpc-status"), "8") == 0;
+        peer_clear(&peer);
+    }
+    assert_true(refused > 100 && refused < 300);
+}
+
 static void garbage_is_told_and_closed(void **state) {
     static const char *const garbage[] = {"GET / HTTP/1.1\r\nHost: x\r\n\r\n........",
                                           "PRI * HTTP/1.0\r\n\r\nSM\r\n\r\n........"};
@@ -447,6 +466,7 @@ int main(void) {
         T(an_idle_connection_is_sent_away_and_a_busy_one_is_not),
         T(a_silent_client_is_pinged_and_then_cut),
         T(unfinished_requests_are_bounded_by_connection),
+        T(running_requests_are_bounded_by_connection),
         T(garbage_is_told_and_closed),
         T(every_allocation_failing_breaks_no_more_than_the_connection),
         T(random_frames_break_nothing),

@@ -190,6 +190,30 @@ static void a_server_without_settings_is_given_up(void **state) {
     assert_true(outputs > 0);
 }
 
+static void a_server_with_settings_is_not_given_up(void **state) {
+    greet();
+    pass(3600 * NS_PER_S);
+    assert_null(grpc_link_over(link_));
+}
+
+static void unfinished_messages_are_bounded_by_connection(void **state) {
+    static char body[16000];
+    greet();
+    unsigned most = 0;
+    for (uint32_t i = 0; i < 10; i++) {
+        started("ab", 0);
+        answer_headers(1 + 2 * i);
+        peer_frame(&peer, DATA, 0, 1 + 2 * i, "\0\0\x40\0\0", 5); // 4 MiB, which never come whole
+        for (int k = 0; k < 262; k++)
+            peer_frame(&peer, DATA, 0, 1 + 2 * i, body, sizeof(body));
+        assert_int_equal(exchange_in(32000), 0); // within our window
+        peer_clear(&peer);
+        most = finished == 0 ? i + 1 : most;
+    }
+    assert_true(most >= 7 && most < 9);
+    assert_int_equal(last_status, GRPC_RESOURCE_EXHAUSTED);
+}
+
 static void calls_beyond_the_servers_limit_wait(void **state) {
     greet();
     peer_frame(&peer, SETTINGS, 0, 0, "\0\3\0\0\0\1", 6); // MAX_CONCURRENT_STREAMS 1
@@ -566,6 +590,8 @@ int main(void) {
         T(timeout_is_sent_and_kept),
         T(a_call_may_start_before_the_server_has_spoken),
         T(a_server_without_settings_is_given_up),
+        T(a_server_with_settings_is_not_given_up),
+        T(unfinished_messages_are_bounded_by_connection),
         T(calls_beyond_the_servers_limit_wait),
         T(a_waiting_call_may_be_cancelled),
         T(every_split_of_an_answer_is_the_same),

@@ -25,7 +25,7 @@ static unsigned ended, messages, finished, done, closed, ready;
 static int last_status, last_health;
 static char last_text[1100];
 static struct err closed_why;
-static bool free_in_finished;
+static bool free_in_finished, free_in_closed;
 
 static void on_end(struct grpc_call *c, void *ctx) {
     ended++;
@@ -75,6 +75,8 @@ static void on_ready(void *ctx) {
 static void on_closed(void *ctx, const struct err *why) {
     closed++;
     closed_why = *why;
+    if (free_in_closed)
+        channel = grpc_channel_free(channel);
 }
 static void on_done(void *ctx) {
     done++;
@@ -103,7 +105,7 @@ static int setup(void **state) {
     ended = messages = finished = done = closed = ready = 0;
     last_status = last_health = -1;
     held = NULL;
-    free_in_finished = false;
+    free_in_finished = free_in_closed = false;
     open_server(100, 0);
     channel = open_channel();
     return 0;
@@ -213,6 +215,16 @@ static void a_channel_may_be_freed_in_its_own_callback(void **state) {
     RUN_UNTIL(&loop, grpc_server_stats(server).connections == 0);
     assert_int_equal(finished, 1); // the other one was dropped in silence
     assert_int_equal(closed, 0);
+}
+
+static void a_channel_may_be_freed_when_it_is_told_of_its_end(void **state) {
+    free_in_closed = true;
+    start("/t.S/Later");
+    RUN_UNTIL(&loop, held);
+    grpc_server_close(server, 0, on_done, NULL);
+    RUN_UNTIL(&loop, done == 1 && closed == 1);
+    assert_int_equal(finished, 1);
+    assert_null(channel);
 }
 
 static void a_channel_may_be_freed_while_it_connects(void **state) {
@@ -377,6 +389,7 @@ int main(void) {
         T(the_grace_time_cuts_what_does_not_end),
         T(closing_a_server_without_connections_is_done_at_once),
         T(a_channel_may_be_freed_in_its_own_callback),
+        T(a_channel_may_be_freed_when_it_is_told_of_its_end),
         T(a_channel_may_be_freed_while_it_connects),
         T(more_connections_than_allowed_are_refused_and_counted),
         T(an_old_connection_is_replaced_without_a_failed_call),
