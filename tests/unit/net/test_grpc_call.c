@@ -119,11 +119,13 @@ static void interleaved_requests_do_not_mix(void **state) {
     peer_message(&peer, 1, 0,
                  "\x0a\x02"
                  "ab",
-                 4); // whole, but its stream goes on
+                 4); // whole, but their streams go on
     peer_message(&peer, 3, 0,
                  "\x0a\x02"
                  "cd",
                  4);
+    exchange();
+    assert_string_equal(said, "");
     peer_frame(&peer, DATA, END_STREAM, 1, "", 0);
     exchange();
     assert_string_equal(said, "ab");
