@@ -4,6 +4,9 @@
 
 #include <ctype.h>
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/limits.h"
@@ -279,7 +282,7 @@ static int refuse_key(struct trigger_bind *b, struct str name, struct str value)
     size_t used = 0;
     for (size_t i = 0; key_names[i]; i++) {
         int n = snprintf(list + used, sizeof(list) - used, "%s%s", i ? ", " : "", key_names[i]);
-        used += (size_t)n;
+        used = used + (size_t)n < sizeof(list) ? used + (size_t)n : sizeof(list) - 1;
     }
     return err_set(b->e, ERR_INVALID, "unknown key \"%s\" (value \"%s\")%s%s%s; allowed: %s",
                    trigger_shown(name, key), trigger_shown(value, shown),

@@ -197,6 +197,39 @@ static void gpu_activity_sizes_by_its_mean(void **state) {
     lab_close(&l);
 }
 
+static void tokens_and_running_requests_size_too(void **state) {
+    (void)state;
+    struct lab l;
+    // 200 tokens a request: 4 x 1.5 x 200 = 1200/s; / 250 = 4.8 > 4.2 -> 5.
+    steady(&l, "engine=vllm;tokenRate=250", 4, (struct lab_group){.rate = 1.5});
+    lab_run(&l, 1);
+    assert_int_equal(l.r.desired, 5);
+    lab_close(&l);
+    // 45.2 running where 34.6 is capacity: 1.1 of the load a pod, 8.8 in all, > 8.4 -> 9. The
+    // plain quotient would say 11.
+    steady(&l, "engine=vllm;running=34.6", 8, (struct lab_group){.rate = 1, .running = 45.2});
+    lab_run(&l, 1);
+    assert_int_equal(l.r.desired, 9);
+    lab_close(&l);
+}
+
+static void pods_that_share_a_gpu_are_told(void **state) {
+    (void)state;
+    struct lab l;
+    steady(&l, "gpuUtilization=55", 2, (struct lab_group){.gpu_pct = 99});
+    struct signal_owner both[] = {{STR("shop"), STR("pod-0")}, {STR("shop"), STR("pod-1")}};
+    assert_int_equal(signal_gpu_set_owners(l.join, l.pods[0].gpu, true, both, 2), 0);
+    assert_int_equal(signal_gpu_set_owners(l.join, l.pods[1].gpu, true, NULL, 0), 0);
+    assert_int_equal(trigger_gpu_signals(l.t), 1u << SIGNAL_GPU_UTILIZATION);
+    lab_run(&l, 32);
+    assert_int_equal(l.r.desired, 2); // 99 % of one GPU is not 198 % of two
+    assert_true(l.r.notices & NOTICE_SHARED_GPU);
+    assert_int_equal(l.r.state, DECISION_UNAVAILABLE);
+    assert_non_null(strstr(lab_sentence(&l.r), "gpuUtilization (2 of 2 pods unknown, 2 on shared "
+                                               "GPUs)"));
+    lab_close(&l);
+}
+
 static void while_no_pod_is_ready_only_loads_count(void **state) {
     (void)state;
     struct lab l;
@@ -463,6 +496,8 @@ int main(void) {
         cmocka_unit_test(a_guard_of_which_nothing_is_known_withholds_lowering),
         cmocka_unit_test(the_gauge_that_confirms_and_the_one_that_does_not_size),
         cmocka_unit_test(gpu_activity_sizes_by_its_mean),
+        cmocka_unit_test(tokens_and_running_requests_size_too),
+        cmocka_unit_test(pods_that_share_a_gpu_are_told),
         cmocka_unit_test(while_no_pod_is_ready_only_loads_count),
         cmocka_unit_test(a_demand_source_that_counts_no_requests_only_wakes),
         cmocka_unit_test(burst_memory_keeps_the_highest_half_minute),

@@ -2,6 +2,8 @@
 /* What a person and a program are told of a decision. */
 #include "lab.h"
 
+#include <math.h>
+
 #define LLM "engine=vllm;capacity=2"
 
 static void open_steady(struct lab *l, const char *metadata, int n, struct lab_group as) {
@@ -131,6 +133,61 @@ static void a_full_buffer_is_left_as_it_was(void **state) {
     lab_close(&l);
 }
 
+// Every reason, with every notice, of every state: said in words, and as JSON with its names.
+static void every_outcome_can_be_told(void **state) {
+    (void)state;
+    CLEANUP_BUF struct buf b;
+    buf_init(&b, 1 << 16);
+    for (int reason = 0; reason <= REASON_ACTIVE; reason++)
+        for (int i = 0; i < 8; i++) {
+            struct record r = {.reason = (enum decision_reason)reason,
+                               .state = i & 1 ? DECISION_UNAVAILABLE : DECISION_OK,
+                               .activity = (enum active_reason)(i % (INACTIVE_ZERO_UNKNOWN + 1)),
+                               .when = TRI_UNKNOWN,
+                               .notices = i & 2 ? 0x3f : 0,
+                               .spec = i & 4 ? -1 : 1,
+                               .status = 2,
+                               .desired = 1,
+                               .missing = 1u << SIGNAL_DEMAND | 1u << SIGNAL_QUEUE,
+                               .unseen_ns = 3600 * NS_PER_S,
+                               .hot_pod = "a-\"pod\"",
+                               .hot_signal = SIGNAL_QUEUE,
+                               .signal_n = 3};
+            r.signals[0] = (struct record_signal){.signal = SIGNAL_DEMAND,
+                                                  .lower = 3,
+                                                  .upper = INFINITY,
+                                                  .need_upper = INFINITY,
+                                                  .sizing = i & 1 ? SIZE_STAFFED : SIZE_TARGET,
+                                                  .want_down = INT32_MAX,
+                                                  .pods = 1};
+            r.signals[1] = (struct record_signal){.signal = SIGNAL_QUEUE,
+                                                  .role = ROLE_GUARD,
+                                                  .breached = (uint8_t)(i % 3),
+                                                  .gated = true,
+                                                  .pods = 4,
+                                                  .never = 1};
+            r.signals[2] = (struct record_signal){.signal = SIGNAL_POWER,
+                                                  .role = ROLE_SATURATING,
+                                                  .breached = TRI_TRUE,
+                                                  .lower = 1234,
+                                                  .upper = 1234,
+                                                  .pods = 3,
+                                                  .known = 2,
+                                                  .shared = 1};
+            const char *sentence = lab_sentence(&r);
+            assert_true(strlen(sentence) > 20);
+            assert_null(strstr(sentence, "(null)"));
+            assert_null(strchr(sentence, '\n'));
+            buf_clear(&b);
+            assert_int_equal(record_json(&b, &r), 0);
+            assert_int_equal(buf_add_byte(&b, '\0'), 0);
+            assert_non_null(strstr(b.p, "\"missing\":[\"queue\",\"demand\"]"));
+            assert_true((strstr(b.p, "\"a-\\\"pod\\\"\"") != NULL) == !!(i & 2));
+            assert_true((strstr(b.p, "[\"guardGated\",\"saturating\",\"hotPod\",\"hpaTolerance\","
+                                     "\"zeroUnknown\",\"sharedGpu\"]") != NULL) == !!(i & 2));
+        }
+}
+
 static void every_name_is_there(void **state) {
     (void)state;
     for (int i = 0; i <= REASON_ACTIVE; i++)
@@ -147,6 +204,7 @@ int main(void) {
         cmocka_unit_test(the_json_has_the_numbers_and_null_for_unknown),
         cmocka_unit_test(a_copy_of_its_size_is_the_whole_record),
         cmocka_unit_test(a_full_buffer_is_left_as_it_was),
+        cmocka_unit_test(every_outcome_can_be_told),
         cmocka_unit_test(every_name_is_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
