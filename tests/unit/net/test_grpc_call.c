@@ -272,6 +272,20 @@ static void an_answered_call_has_no_deadline_left(void **state) {
     assert_int_equal(peer.n_frames, 0);
 }
 
+static void an_answer_on_its_way_has_no_deadline_either(void **state) {
+    greet();
+    reply_bytes = 100000; // more than the client's window
+    headers_with(1, 0, "/t.S/Now", "grpc-timeout", "5S");
+    peer_message(&peer, 1, END_STREAM, "", 0);
+    exchange();
+    pass(10 * NS_PER_S);
+    assert_int_equal(observed, 1);
+    peer_u32_frame(&peer, WINDOW_UPDATE, 0, 100000);
+    peer_u32_frame(&peer, WINDOW_UPDATE, 1, 100000);
+    exchange();
+    assert_status(1, GRPC_OK);
+}
+
 static void a_malformed_timeout_is_refused(void **state) {
     greet();
     headers_with(1, 0, "/t.S/Now", "grpc-timeout", "123456789S");
@@ -515,6 +529,7 @@ int main(void) {
         T(a_deadline_ends_the_call_and_tells_the_handler),
         T(a_deadline_ends_a_request_that_never_comes),
         T(an_answered_call_has_no_deadline_left),
+        T(an_answer_on_its_way_has_no_deadline_either),
         T(a_malformed_timeout_is_refused),
         T(an_endless_timeout_is_none),
         T(status_before_half_close_resets_with_no_error),
