@@ -6,6 +6,7 @@
 #include "net_unit.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -254,6 +255,35 @@ static void both_ends_must_agree_on_the_protocol(void **state) {
     world_done(&w);
 }
 
+// A server that knows no ALPN, in a child: accepts one connection.
+static pid_t raw_server(int lfd, struct world *w) {
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid > 0)
+        return pid;
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    SSL_CTX_use_certificate(ctx, w->leaf.x509);
+    SSL_CTX_use_PrivateKey(ctx, w->leaf.key);
+    SSL *ssl = SSL_new(ctx);
+    SSL_set_fd(ssl, accept(lfd, NULL, NULL));
+    char c;
+    signal(SIGPIPE, SIG_IGN); // the client may refuse us at any point
+    if (SSL_accept(ssl) == 1)
+        (void)SSL_read(ssl, &c, 1);
+    _exit(0);
+}
+
+static int listen_raw(struct net_addr *ret) {
+    *ret = (struct net_addr){
+        .in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)},
+        .len = sizeof(ret->in)};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, &ret->sa, ret->len), 0);
+    assert_int_equal(listen(fd, 1), 0);
+    assert_int_equal(getsockname(fd, &ret->sa, &ret->len), 0);
+    return fd;
+}
+
 // A blocking OpenSSL client of its own, for what our client would not do; runs in a child.
 static pid_t raw_client(const struct net_addr *to, int max_version, const char *alpn) {
     pid_t pid = fork();
@@ -316,6 +346,33 @@ static void old_versions_are_refused_and_alpn_is_answered(void **state) {
     world_done(&w);
 }
 
+static void a_server_without_alpn_is_no_grpc_server(void **state) {
+    struct world w;
+    world_init(&w);
+    struct net_addr to;
+    int lfd = listen_raw(&to);
+    static const struct {
+        enum net_tls_alpn alpn;
+        bool ready;
+    } cases[] = {{NET_TLS_ALPN_H2, false}, {NET_TLS_ALPN_HTTP1, true}};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        w.client_tls = make_tls(&w, NET_TLS_CLIENT, cases[i].alpn, &(struct side){NULL, &w.ca});
+        pid_t pid = raw_server(lfd, &w);
+        assert_int_equal(net_stream_connect(&w.loop, &to, w.client_tls, "agent.example", 20000,
+                                            &unit_ops, &w.client, &w.client.stream, NULL),
+                         0);
+        RUN_UNTIL(&w.loop, w.client.ready || w.client.closed);
+        assert_int_equal(w.client.ready, cases[i].ready);
+        if (!cases[i].ready)
+            assert_non_null(strstr(w.client.why.msg, "did not agree on HTTP/2"));
+        end_streams(&w);
+        assert_int_equal(status_of(&w.loop, pid), 0);
+        free_tls(&w);
+    }
+    close(lfd);
+    world_done(&w);
+}
+
 static void a_silent_peer_is_cut_by_the_handshake_limit(void **state) {
     struct world w;
     world_init(&w);
@@ -331,13 +388,8 @@ static void a_silent_peer_is_cut_by_the_handshake_limit(void **state) {
     end_streams(&w);
     // A server that accepts and says nothing; our client gives up.
     w.client_tls = make_tls(&w, NET_TLS_CLIENT, NET_TLS_ALPN_H2, &(struct side){NULL, &w.ca});
-    struct net_addr mute = {
-        .in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)},
-        .len = sizeof(mute.in)};
-    int lfd = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(bind(lfd, &mute.sa, mute.len), 0);
-    assert_int_equal(listen(lfd, 1), 0);
-    assert_int_equal(getsockname(lfd, &mute.sa, &mute.len), 0);
+    struct net_addr mute;
+    int lfd = listen_raw(&mute);
     assert_int_equal(net_stream_connect(&w.loop, &mute, w.client_tls, "agent.example", 30,
                                         &unit_ops, &w.client, &w.client.stream, NULL),
                      0);
@@ -449,6 +501,7 @@ int main(void) {
         cmocka_unit_test(the_client_is_known_by_its_common_name),
         cmocka_unit_test(both_ends_must_agree_on_the_protocol),
         cmocka_unit_test(old_versions_are_refused_and_alpn_is_answered),
+        cmocka_unit_test(a_server_without_alpn_is_no_grpc_server),
         cmocka_unit_test(a_silent_peer_is_cut_by_the_handshake_limit),
         cmocka_unit_test(plain_text_on_a_tls_port_is_named_as_such),
         cmocka_unit_test(a_peer_that_vanishes_in_the_handshake_is_told),

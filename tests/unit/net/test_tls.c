@@ -2,6 +2,7 @@
 /* TLS contexts from files: what is refused, what a reload takes and what it keeps. */
 #include "net_unit.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include "net/tls.h"
@@ -137,6 +138,44 @@ static void a_changed_pair_is_taken_once(void **state) {
                      serial_of(&f.leaf));
     SSL_free(old);
     net_tls_free(tls);
+    files_done(&f);
+}
+
+// Tools that copy with times kept change neither size nor mtime.
+static void a_replaced_file_of_the_same_size_and_time_is_a_change(void **state) {
+    struct files f;
+    files_init(&f);
+    static const struct timespec then[2] = {{1700000000, 0}, {1700000000, 0}};
+    struct stat before, after;
+    assert_int_equal(utimensat(AT_FDCWD, f.key, then, 0), 0);
+    assert_int_equal(stat(f.key, &before), 0);
+    struct net_tls_files files = {f.cert, f.key, NULL};
+    struct net_tls *tls;
+    struct err e = {0};
+    assert_int_equal(net_tls_new(&tls, NET_TLS_SERVER, NET_TLS_ALPN_H2, &files, &e), 0);
+    assert_int_equal(net_tls_reload_if_changed(tls, &e), 0);
+    unit_write_key(&f.dir, "tls.key", &f.other);
+    assert_int_equal(utimensat(AT_FDCWD, f.key, then, 0), 0);
+    assert_int_equal(stat(f.key, &after), 0);
+    assert_int_equal(before.st_size, after.st_size);
+    assert_int_equal(net_tls_reload_if_changed(tls, &e), ERR_INVALID); // read, and not the cert's
+    net_tls_free(tls);
+    files_done(&f);
+}
+
+static void no_version_before_1_2_is_offered(void **state) {
+    struct files f;
+    files_init(&f);
+    for (int role = NET_TLS_SERVER; role <= NET_TLS_CLIENT; role++) {
+        struct net_tls_files files = {f.cert, f.key, f.bundle};
+        struct net_tls *tls;
+        assert_int_equal(net_tls_new(&tls, (enum net_tls_role)role, NET_TLS_ALPN_H2, &files, NULL),
+                         0);
+        SSL *ssl = net_tls_ssl_new(tls, "localhost", NULL);
+        assert_int_equal(SSL_get_min_proto_version(ssl), TLS1_2_VERSION);
+        SSL_free(ssl);
+        net_tls_free(tls);
+    }
     files_done(&f);
 }
 
@@ -276,6 +315,8 @@ int main(void) {
         cmocka_unit_test(bad_files_are_refused_by_name_and_reason),
         cmocka_unit_test(the_end_of_the_certificate_is_known),
         cmocka_unit_test(a_changed_pair_is_taken_once),
+        cmocka_unit_test(a_replaced_file_of_the_same_size_and_time_is_a_change),
+        cmocka_unit_test(no_version_before_1_2_is_offered),
         cmocka_unit_test(a_half_written_pair_keeps_the_old_until_it_is_whole),
         cmocka_unit_test(an_expired_certificate_does_not_replace_a_good_one),
         cmocka_unit_test(the_symlink_swap_of_a_kubernetes_secret_is_a_change),
