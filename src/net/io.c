@@ -167,6 +167,7 @@ static ssize_t tls_read(struct net_io *io, char *p, size_t cap, struct err *e) {
             ssize_t code = tls_read_failed(io, r, errno, got ? NULL : e);
             if (got == 0)
                 return code;
+            io->read_end = code != ERR_AGAIN;
             if (code < 0 && code != ERR_AGAIN)
                 io->failed = (int)code; // told by the next call; OpenSSL would not repeat it
             return (ssize_t)got;

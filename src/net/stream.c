@@ -225,7 +225,7 @@ static void stream_read(struct net_stream *s) {
             return;
         }
         s->ops->data(s->ctx, s->hub->read_buf, (size_t)n);
-        if ((size_t)n < sizeof(s->hub->read_buf))
+        if ((size_t)n < sizeof(s->hub->read_buf) && !s->io.read_end)
             return;
     }
     if (s->state == STREAM_OPEN && s->io.ssl) { // the descriptor does not tell what OpenSSL holds
