@@ -150,8 +150,8 @@ void io_register(struct io *io, struct to_io *m);
 void io_drop(struct io *io, uint64_t id);
 // Decides every object of the feed.
 void io_decide_feed(struct io *io, struct feed *f, int64_t now_ns);
-// Publishes what the object is answered while it has no feed.
-void io_publish_fault(struct io *io, struct object *o);
+// Objects without a feed: publishes why, and looks again where only memory was missing.
+void io_tend_feedless(struct io *io, int64_t now_ns);
 void io_flush(struct io *io, int64_t now_ns); // hands the outbox to the rpc thread
 // Finds the workloads of all objects anew, after the file changed.
 void io_rebind_all(struct io *io, int64_t now_ns);

@@ -61,11 +61,23 @@ static bool same_answer(const struct object *o, const struct published *p, int64
     return memcmp(&s->value, &p->value, sizeof(s->value)) == 0;
 }
 
-void io_publish_fault(struct io *io, struct object *o) {
+static int fault_status(int code) {
+    switch (code) {
+    case ERR_NOTFOUND:
+        return GRPC_NOT_FOUND;
+    case ERR_INVALID:
+    case ERR_LIMIT:
+        return GRPC_FAILED_PRECONDITION;
+    default:
+        return GRPC_UNAVAILABLE;
+    }
+}
+
+static void publish_fault(struct io *io, struct object *o) {
     struct published p = {
         .id = o->id,
         .active = false,
-        .status = o->fault.code == ERR_NOTFOUND ? GRPC_NOT_FOUND : GRPC_FAILED_PRECONDITION,
+        .status = fault_status(o->fault.code),
         .fails_all = true,
     };
     if (!same_answer(o, &p, clock_mono_ns()))
@@ -153,6 +165,22 @@ static void find_feed(struct io *io, struct object *o) {
         log_warn("no workload for a trigger", LOG_ERR(&e));
 }
 
+static void find_and_decide(struct io *io, struct object *o, int64_t now_ns) {
+    find_feed(io, o);
+    if (o->feed == NULL)
+        publish_fault(io, o);
+    else
+        decide(io, o, now_ns, clock_real_ns());
+}
+
+void io_tend_feedless(struct io *io, int64_t now_ns) {
+    for (struct object *o = io->objects; o != NULL; o = o->hh.next)
+        if (o->feed == NULL && o->fault.code == ERR_NOMEM)
+            find_and_decide(io, o, now_ns);
+        else if (o->feed == NULL)
+            publish_fault(io, o);
+}
+
 static int bind_trigger(struct io *io, struct object *o) {
     int rc = binder_bind(&io->binder, &o->key->ref, &o->trigger, &o->fault);
     if (rc == 0 && (rc = decider_new(&o->decider, o->trigger)) < 0)
@@ -160,10 +188,21 @@ static int bind_trigger(struct io *io, struct object *o) {
     return rc;
 }
 
+static void remove_object(struct io *io, struct object *o) {
+    HASH_DEL(io->objects, o);
+    if (o->feed != NULL)
+        detach(o);
+    object_free(io, o);
+}
+
 void io_register(struct io *io, struct to_io *m) {
-    struct object *o = mem_zalloc(sizeof(*o));
+    struct object *o;
+    HASH_FIND(hh, io->objects, &m->id, sizeof(m->id), o);
+    if (o != NULL)
+        return; // told again because the first decision was late
+    o = mem_zalloc(sizeof(*o));
     if (o == NULL)
-        return; // its calls say "not decided yet"
+        return; // its call ends with "ask again", and then it is told again
     o->id = m->id;
     o->key = TAKE_PTR(m->key);
     HASH_ADD(hh, io->objects, id, sizeof(o->id), o);
@@ -172,22 +211,10 @@ void io_register(struct io *io, struct to_io *m) {
         return;
     }
     // The rpc thread has bound the same bytes: only memory can be missing here.
-    if (bind_trigger(io, o) < 0) {
-        io_publish_fault(io, o);
-        return;
-    }
-    find_feed(io, o);
-    if (o->feed == NULL)
-        io_publish_fault(io, o);
+    if (bind_trigger(io, o) < 0)
+        remove_object(io, o);
     else
-        decide(io, o, clock_mono_ns(), clock_real_ns());
-}
-
-static void remove_object(struct io *io, struct object *o) {
-    HASH_DEL(io->objects, o);
-    if (o->feed != NULL)
-        detach(o);
-    object_free(io, o);
+        find_and_decide(io, o, clock_mono_ns());
 }
 
 void io_drop(struct io *io, uint64_t id) {
@@ -199,19 +226,13 @@ void io_drop(struct io *io, uint64_t id) {
 
 void io_rebind_all(struct io *io, int64_t now_ns) {
     for (struct object *o = io->objects; o != NULL; o = o->hh.next) {
-        if (o->decider == NULL)
-            continue;
         struct feed *before = o->feed;
         if (before != NULL)
             detach(o);
         o->feed = NULL;
-        find_feed(io, o);
+        find_and_decide(io, o, now_ns);
         if (before != NULL)
             io_feed_release(io, before);
-        if (o->feed == NULL)
-            io_publish_fault(io, o);
-        else
-            decide(io, o, now_ns, clock_real_ns());
     }
 }
 

@@ -120,7 +120,7 @@ static void sweep(struct rpc *r, int64_t now_ns) {
     HASH_ITER(hh_id, r->table.by_id, o, next) {
         if (o->calls != NULL || now_ns - o->called_ns < LIMIT_OBJECT_IDLE_MS * NS_PER_MS)
             continue;
-        if (o->registered) {
+        if (o->invalid == NULL) { // the io thread may know it
             struct to_io *m = mem_zalloc(sizeof(*m));
             if (m == NULL)
                 return;

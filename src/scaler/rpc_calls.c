@@ -136,6 +136,7 @@ void rpc_calls_expire(void *rpc) {
         const struct object_ref *ref = &c->object->key->ref;
         char who[2 * 256];
         (void)snprintf(who, sizeof(who), "%s/%s", ref->namespace_.p, ref->name.p);
+        c->object->registered = false; // told again by the next call: the message may be lost
         call_free(c);
         grpc_call_finish(call, GRPC_UNAVAILABLE,
                          "ScaledObject %s is new to this scaler and not decided yet: ask again",

@@ -9,12 +9,6 @@
 #include "base/log.h"
 #include "scaler/io.h"
 
-static void decide_feedless(struct io *io) {
-    for (struct object *o = io->objects; o != NULL; o = o->hh.next)
-        if (o->feed == NULL)
-            io_publish_fault(io, o);
-}
-
 static void tell_serving(struct io *io, int64_t now_ns) {
     bool ready = io_ready(io, now_ns, NULL);
     if (ready == io->serving)
@@ -41,7 +35,7 @@ static void on_tick(void *ctx) {
     for (struct feed *f = io->feeds; f != NULL; f = f->hh.next)
         if (f->decided_ns <= recent_ns)
             io_decide_feed(io, f, now_ns);
-    decide_feedless(io);
+    io_tend_feedless(io, now_ns);
     io_update_targets(io);
     if (now_ns - io->http_tls_checked_ns >= RPC_TLS_CHECK_MS * NS_PER_MS)
         io_http_reload(io);
