@@ -100,9 +100,11 @@ static void assert_closing(uv_handle_t *h, void *ctx) {
 }
 
 void net_loop_drain_close(uv_loop_t *loop) {
+    // What is closing calls back, and closes what it owned: streams, then what they share.
+    for (int i = 0; i < 3; i++)
+        uv_run(loop, UV_RUN_NOWAIT);
     uv_walk(loop, assert_closing, NULL);
-    while (uv_run(loop, UV_RUN_NOWAIT) != 0)
-        continue;
+    uv_run(loop, UV_RUN_DEFAULT); // requests of the thread pool may still run
     int r = uv_loop_close(loop);
     assert(r == 0);
     (void)r;

@@ -442,6 +442,19 @@ static void bytes_before_a_reset_are_delivered(void **state) {
     world_done(&w);
 }
 
+static void a_loop_may_be_drained_right_after_an_abort(void **state) {
+    struct world w;
+    world_init(&w, false);
+    world_connect(&w, &unit_ops);
+    net_stream_abort(w.server.stream, NULL);
+    net_stream_abort(w.client.stream, NULL);
+    net_listener_close(w.listener);
+    net_loop_drain_close(&w.loop);
+    assert_int_equal(w.server.closed + w.client.closed, 2);
+    unit_end_done(&w.server);
+    unit_end_done(&w.client);
+}
+
 static void connects_that_fail_say_why(void **state) {
     struct world w;
     world_init(&w, false);
@@ -627,6 +640,7 @@ int main(void) {
         cmocka_unit_test(a_resumed_reader_gets_what_openssl_holds),
         cmocka_unit_test(an_abort_is_a_reset_with_its_reason_told_here),
         cmocka_unit_test(bytes_before_a_reset_are_delivered),
+        cmocka_unit_test(a_loop_may_be_drained_right_after_an_abort),
         cmocka_unit_test(connects_that_fail_say_why),
         cmocka_unit_test(unix_sockets_work_alike),
         cmocka_unit_test(a_stream_may_end_inside_any_callback),
