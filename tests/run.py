@@ -47,6 +47,9 @@ def run_pytest(build, folder, args):
     report.unlink(missing_ok=True)
     command = [PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short",
                "--durations=8", f"--junitxml={report}", str(folder)]
+    if folder.name == "integration":
+        # Most of a test's time is waiting for a program: more at once than there are cores.
+        command += ["-n", str(2 * (os.cpu_count() or 1))]
     if args.k:
         command += ["-k", args.k]
     env = {**os.environ, "GPUSCALE_BUILD": str(build), "PYTHONDONTWRITEBYTECODE": "1"}
