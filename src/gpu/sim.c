@@ -204,7 +204,7 @@ static int sim_sample(void *state, uint32_t slot, int64_t now_ns, struct gpu_rea
 
 static void sim_describe(void *state, char *dst, size_t cap) {
     const struct sim *s = state;
-    snprintf(dst, cap, "%u simulated GPUs, scenario %s, seed %llu%s", s->n,
+    snprintf(dst, cap, "%u simulated GPU%s, scenario %s, seed %llu%s", s->n, s->n == 1 ? "" : "s",
              sim_scenario_name(s->scenario.kind), (unsigned long long)s->scenario.seed,
              s->load ? ", load from a socket" : "");
 }
