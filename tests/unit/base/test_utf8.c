@@ -43,7 +43,7 @@ static bool reference(const unsigned char *p, size_t n) {
 
 static void check(const unsigned char *p, size_t n) {
     if (utf8_valid((const char *)p, n) != reference(p, n))
-        fail_msg("%02x %02x %02x %02x, %zu bytes", p[0], p[1], p[2], p[3], n);
+        fail_msg("%02x %02x, %zu bytes", n ? p[0] : 0, n > 1 ? p[1] : 0, n);
 }
 
 static void every_scalar_value_is_valid_and_no_prefix_of_it(void **state) {
