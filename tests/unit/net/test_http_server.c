@@ -401,7 +401,7 @@ static void a_reader_that_stalls_is_cut_one_that_reads_is_not(void **state) {
     say(&w.client, GET("/large"));
     int64_t last = clock_mono_ns();
     while (w.client.got_bytes < LARGE_BYTES) {
-        if (clock_mono_ns() - last > 10 * NS_PER_MS) {
+        if (clock_mono_ns() - last > 30 * NS_PER_MS) {
             size_t before = w.client.got_bytes;
             net_stream_resume(w.client.stream);
             RUN_UNTIL(&w.loop, w.client.got_bytes > before || w.client.closed);
@@ -463,14 +463,14 @@ static void a_close_lets_running_answers_finish(void **state) {
 }
 
 // A plain blocking socket that shuts its sending side: no client of ours does that.
-static void the_end_of_the_requests_is_not_the_end_of_the_answers(void **state) {
+static void half_closed_client_is_answered(const char *requests, const char *const answers[2]) {
     struct world w;
     world_init(&w);
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     const struct net_addr *to = http_server_addr(w.server);
     assert_int_equal(connect(fd, &to->sa, to->len), 0);
-    static const char requests[] = GET("/keep") GET("/hello?name=2") "GET /half";
-    assert_int_equal(send(fd, requests, sizeof(requests) - 1, 0), sizeof(requests) - 1);
+    size_t len = strlen(requests);
+    assert_int_equal(send(fd, requests, len, 0), len);
     assert_int_equal(shutdown(fd, SHUT_WR), 0);
     RUN_UNTIL(&w.loop, w.n_kept == 1);
     unit_turns(&w.loop, 5);
@@ -481,11 +481,17 @@ static void the_end_of_the_requests_is_not_the_end_of_the_answers(void **state) 
     RUN_UNTIL(&w.loop, (r = recv(fd, answer + n, sizeof(answer) - 1 - n, MSG_DONTWAIT)) == 0 ||
                            (r > 0 && (n += (size_t)r) == 0));
     answer[n] = '\0';
-    assert_non_null(strstr(answer, "kept\n"));
-    assert_non_null(strstr(answer, "hello 2\n"));
+    for (int i = 0; i < 2; i++)
+        assert_non_null(strstr(answer, answers[i]));
     close(fd);
     RUN_UNTIL(&w.loop, http_server_stats(w.server).connections == 0);
     world_done(&w);
+}
+
+static void the_end_of_the_requests_is_not_the_end_of_the_answers(void **state) {
+    half_closed_client_is_answered(GET("/keep"), (const char *const[]){"200 OK", "kept\n"});
+    half_closed_client_is_answered(GET("/keep") GET("/hello?name=2") "GET /half",
+                                   (const char *const[]){"kept\n", "hello 2\n"});
 }
 
 static void every_failing_allocation_ends_the_request_not_the_server(void **state) {
