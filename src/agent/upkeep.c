@@ -72,7 +72,9 @@ void agent_reload(struct agent *a) {
     struct err e = {0};
     reload_tls(a->metrics_tls, "metrics");
     reload_tls(a->grpc_tls, "grpc");
-    if (agent_config_load(&fresh, a->argc, a->argv, &e)) {
+    const char *file = a->config->path;
+    if ((file && conf_file_check_again(file, &e)) ||
+        agent_config_load(&fresh, a->argc, a->argv, &e)) {
         a->config_ok = false;
         log_error("configuration not reloaded, the one before stays", LOG_ERR(&e));
         return;

@@ -184,3 +184,6 @@ struct conf_stamp {
     bool exists;
 };
 bool conf_file_changed(const char *path, struct conf_stamp *stamp);
+// Before a running program reads `path` again: ERR_INVALID for a pipe, a socket or a device, whose
+// reader may wait for ever. At the start such a file is fine (--config <(generate)).
+int conf_file_check_again(const char *path, struct err *e);

@@ -51,6 +51,16 @@ int conf_file_text(const char *path, struct arena *scratch, struct str *ret, str
     return r;
 }
 
+int conf_file_check_again(const char *path, struct err *e) {
+    struct stat st;
+    if (stat(path, &st) < 0 || S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))
+        return 0; // reading it tells the better reason
+    return err_set(e, ERR_INVALID,
+                   "%s: is a pipe, a socket or a device: a running program reads"
+                   " plain files only",
+                   path);
+}
+
 static int64_t timespec_ns(struct timespec t) {
     return (int64_t)t.tv_sec * NS_PER_S + t.tv_nsec;
 }

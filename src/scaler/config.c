@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "core/metrics/selector.h"
 #include "net/addr.h"
+#include "source/agents.h"
 #include "web/fetch.h"
 
 static int check_address(const char *value, struct err *e) {
@@ -70,7 +71,8 @@ static const struct conf_field health_fields[] = {
 
 static const struct conf_field agents_fields[] = {
     {"targets", CONF_LIST_STRING(MEMBER(agents), targets), .flag = "agent", .arg = "HOST:PORT",
-     .max = "20000", .help = "Agents; a name stands for all its addresses, looked up again."},
+     .max = "20000", .check = agents_target_check,
+     .help = "Agents; a name stands for all its addresses, looked up again."},
     {"tls", CONF_STRUCT(MEMBER(agents), tls, client_tls_fields), .help = "Left out: plain."},
     {0}};
 

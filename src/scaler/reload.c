@@ -44,7 +44,8 @@ void io_workloads_check(struct io *io, bool force) {
     io->count.workloads_reloads++;
     struct workloads *fresh;
     struct err e = {0};
-    if (workloads_load(&fresh, io->config->workloads, &e) < 0) {
+    if (conf_file_check_again(io->config->workloads, &e) < 0 ||
+        workloads_load(&fresh, io->config->workloads, &e) < 0) {
         io->count.workloads_failures++;
         io->workloads_bad = e;
         log_error("workloads file not taken, the version before stays in use", LOG_ERR(&e));

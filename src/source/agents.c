@@ -265,6 +265,11 @@ static int target_parse(struct agent_target *t, const char *text, struct err *e)
     return 0;
 }
 
+int agents_target_check(const char *text, struct err *e) {
+    struct agent_target t = {0};
+    return target_parse(&t, text, e);
+}
+
 static int target_new(struct agent_target **ret, struct agents *a, const char *text,
                       struct err *e) {
     struct agent_target *t = mem_zalloc(sizeof(*t));

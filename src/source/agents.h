@@ -109,6 +109,9 @@ struct agents_options {
     const struct agents_resolver *resolver; // NULL: uv_getaddrinfo
 };
 
+// Is it HOST:PORT or unix:PATH of an agent? For configurations: ERR_INVALID, ERR_PARSE, ERR_LIMIT.
+int agents_target_check(const char *text, struct err *e);
+
 int agents_new(struct agents **ret, const struct agents_options *options, struct err *e);
 struct agents *
 agents_free(struct agents *a); // tells nothing more; NULL-safe; not inside a callback

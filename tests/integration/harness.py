@@ -173,6 +173,12 @@ def find_program(name):
     raise AssertionError(f"{name} is not in {BUILD}: run `make build` or set GPUSCALE_BUILD")
 
 
+def sanitized(name="gpuscale"):
+    """Is the build one with a sanitizer? Its memory is not the program's, it bears no LD_PRELOAD."""
+    binary = find_program(name).read_bytes()
+    return b"__tsan_init" in binary or b"__asan_init" in binary
+
+
 def run(*args, deadline_s=DEADLINE_S, stdin=None, env=None):
     """Runs a program to its end: CompletedProcess with text stdout and stderr."""
     argv = [str(a) for a in args]

@@ -11,7 +11,7 @@ import time
 import grpc
 import pytest
 
-from harness import Certs
+from harness import Certs, sanitized
 from scaler_kit import *
 
 FAST = {"interval": "500ms"}
@@ -216,7 +216,7 @@ def test_ten_thousand_idle_connections_leave_it_answering(tmp_path, keda):
             assert k.replicas() == 3
             per_connection = (s.program.rss_bytes() - before) / count
             print(f"# {count} idle connections: {per_connection / 1024:.1f} KiB each")
-            assert per_connection < 64 * 1024
+            assert per_connection < 64 * 1024 or sanitized()
             for sock in sockets:
                 sock.close()
             sockets.clear()

@@ -110,6 +110,10 @@ static void a_pipe_is_read_to_its_end(void **state) {
     if (r < 0)
         fail_msg("%s", e.msg);
     assert_int_equal(s.replicas, 8);
+    assert_int_equal(conf_file_check_again(path, &e), ERR_INVALID); // it would wait for a writer
+    assert_non_null(strstr(e.msg, "fifo: is a pipe"));
+    assert_int_equal(conf_file_check_again(in_dir("none"), &e), 0);
+    assert_int_equal(conf_file_check_again(in_dir("."), &e), 0);
 }
 
 static void each_change_is_seen_once(void **state) {
