@@ -185,10 +185,10 @@ int http_conn_new(struct http_server *s, int fd) {
 
 // True when the peer has been given up.
 static bool check_stall(struct http_conn *c, uint64_t now_ms) {
-    uint64_t sent = net_stream_sent(c->stream);
+    uint64_t taken = net_stream_acked(c->stream);
     if (c->stall_ms > now_ms)
         return false;
-    if (c->stall_ms != 0 && sent - c->sent_mark < LIMIT_HTTP_WRITE_STALL_BYTES) {
+    if (c->stall_ms != 0 && taken < c->taken_mark + LIMIT_HTTP_WRITE_STALL_BYTES) {
         struct err e;
         (void)err_set(&e, ERR_TIMEOUT, "the peer does not read: %zu bytes wait",
                       net_stream_queued(c->stream));
@@ -197,7 +197,7 @@ static bool check_stall(struct http_conn *c, uint64_t now_ms) {
         return true;
     }
     c->stall_ms = now_ms + c->server->timeouts.stall_ms;
-    c->sent_mark = sent;
+    c->taken_mark = taken;
     return false;
 }
 

@@ -30,7 +30,7 @@ struct http_conn {
     struct buf in;                // bytes behind it, which wait for their turn
     uint64_t deadline_ms;         // of the phase, on the loop's clock
     uint64_t stall_ms;            // when the waiting output is looked at again; 0: none waited
-    uint64_t sent_mark;           // bytes taken then
+    uint64_t taken_mark;          // bytes that the peer had taken then
     uint8_t phase;
     bool feeding; // http_conn.c is inside its loop over the input
     bool eof;     // the peer sends no more

@@ -14,6 +14,8 @@
 #include <assert.h>
 #include <errno.h>
 #include <openssl/x509.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -542,6 +544,13 @@ size_t net_stream_queued(const struct net_stream *s) {
 
 uint64_t net_stream_sent(const struct net_stream *s) {
     return s->sent;
+}
+
+uint64_t net_stream_acked(const struct net_stream *s) {
+    int waiting = 0;
+    if (s->io.fd < 0 || ioctl(s->io.fd, SIOCOUTQ, &waiting) < 0 || (uint64_t)waiting > s->sent)
+        return 0;
+    return s->sent - (uint64_t)waiting;
 }
 
 void net_stream_pause(struct net_stream *s) {

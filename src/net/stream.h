@@ -45,7 +45,11 @@ void net_stream_set_ops(struct net_stream *s, const struct net_stream_ops *ops, 
 int net_stream_write(struct net_stream *s, const void *p, size_t n);
 size_t net_stream_queued(const struct net_stream *s); // not yet taken by the kernel
 uint64_t net_stream_sent(const struct net_stream *s); // taken by the kernel since the start
-void net_stream_pause(struct net_stream *s);          // stops reading: no `data` until resumed
+// Of those, what the peer's side has acknowledged (over TLS less a few bytes of framing): the
+// progress of a slow reader. The kernel asks for more only when a third of its buffer, megabytes
+// perhaps, has gone; net_stream_sent() stands still meanwhile.
+uint64_t net_stream_acked(const struct net_stream *s);
+void net_stream_pause(struct net_stream *s); // stops reading: no `data` until resumed
 void net_stream_resume(struct net_stream *s);
 // Flushes what is queued, says the end to the peer and waits for the peer's end (a close with
 // unread input would reset the connection and could destroy what was just sent), all for at most
