@@ -24,7 +24,9 @@ void screen_intro(struct screen *s, const char *folder, const char *page_url) {
            "  req/s     arriving at the gateway        held   waiting there for a ready pod\n"
            "  run/wait  in the engines: being served and queued\n"
            "  GPU 0-3   utilization / SM activity in %%, from the agent's stream; -- unknown\n"
-           "  metric    what KEDA reads of the scaler (the replicas wanted; target 1)\n"
+           "  metric    what KEDA reads of the scaler: the replicas wanted, target 1 (0.999 less "
+           "while\n"
+           "            they go down: same ceiling, and out of the HPA's tolerance)\n"
            "  pods      ready+starting of spec.replicas\n\n"
            "Files and logs: %s   Status: %s\n",
            paint(s, BOLD), paint(s, RESET), folder, page_url);

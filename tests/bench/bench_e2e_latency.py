@@ -31,7 +31,8 @@ def reading_to_metrics(folder, interval):
     load = folder / "load"
     (folder / "agent.yaml").write_text(json.dumps({"pods": [
         {"gpu": i, "namespace": "default", "pod": f"llm-{i}", "container": "main"} for i in (0, 1)]}))
-    metadata = {"gpuUtilization": "50", "downWindow": "0s"}
+    # A level that sizes is a mean over rateWindow: the shortest shows a reading soonest.
+    metadata = {"gpuUtilization": "50", "downWindow": "0s", "rateWindow": "1s"}
     took = []
     with Program("gpuscale-agent", "--source", f"sim:2,load={load}", "--interval", interval,
                  "--listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0",
@@ -45,11 +46,11 @@ def reading_to_metrics(folder, interval):
         def tell(busy):
             say.sendto(f"gpu=* busy={busy} ttl_ms=600000\n".encode(), str(load))
 
-        def until(replicas, deadline_s=30):
+        def until(what, ok, deadline_s=30):
             start = time.monotonic()
-            while k.replicas(metadata=metadata) != replicas:
+            while not ok(k.replicas(metadata=metadata)):
                 if time.monotonic() > start + deadline_s:
-                    raise AssertionError(f"{replicas} replicas did not come")
+                    raise AssertionError(f"{what} did not come")
                 time.sleep(0.002)
             return time.monotonic() - start
         tell(0.1)
@@ -59,7 +60,9 @@ def reading_to_metrics(folder, interval):
             time.sleep(random.uniform(0.2, 1.2)) # any phase of the interval
             busy = not busy
             tell(0.9 if busy else 0.1)
-            took.append(until(4 if busy else 1))
+            before, after = (1, 4) if busy else (4, 1)
+            took.append(until("a change", lambda n: n != before))
+            until(f"{after} replicas", lambda n: n == after)
         k.close()
     for p in pages:
         p.close()
