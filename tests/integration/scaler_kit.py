@@ -287,8 +287,8 @@ class Pushed:
 class Scaler:
     """`gpuscale scaler` with its two files in a folder."""
 
-    def __init__(self, folder, workloads, demand=None, agents=(), tls=None, listen="127.0.0.1:0",
-                 **more):
+    def __init__(self, folder, workloads, demand=None, agents=(), agents_tls=None, tls=None,
+                 listen="127.0.0.1:0", **more):
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.set_workloads(workloads)
@@ -296,7 +296,8 @@ class Scaler:
                   "http": {"listen": "127.0.0.1:0"}, "health": {"listen": "127.0.0.1:0"},
                   "workloads": str(folder / "workloads.yaml"), **more}
         if agents:
-            config["agents"] = {"targets": list(agents)}
+            config["agents"] = {"targets": list(agents),
+                                **({"tls": agents_tls} if agents_tls else {})}
         if demand:
             config["demand"] = demand
         (folder / "scaler.yaml").write_text(json.dumps(config)) # JSON is YAML

@@ -220,7 +220,7 @@ def test_prometheus_scrapes_the_scaler_without_a_warning(ports, tmp_path):
         ca, (crt, key) = port.tls
         tls = f"  scheme: https\n  tls_config: {{ca_file: {ca}, cert_file: {crt}, key_file: {key}}}\n"
     config, listen = tmp_path / "prometheus.yml", free_port()
-    config.write_text("global: {scrape_interval: 1s, scrape_timeout: 1s}\nscrape_configs:\n"
+    config.write_text("global: {scrape_interval: 500ms, scrape_timeout: 500ms}\nscrape_configs:\n"
                       f"- job_name: scaler\n{tls}"
                       f"  static_configs: [{{targets: [\"{port.addr}\"]}}]\n")
     with harness.Program("/usr/bin/prometheus", f"--config.file={config}",
