@@ -11,7 +11,7 @@ import zlib
 
 import pytest
 
-from harness import metric_values
+from harness import metric_values, sanitized
 from scaler_kit import Counter, Keda, LLM, Scaler, eventually, pod, workload
 
 RULE = {**LLM, "maxAge": "5s"}  # the least
@@ -251,7 +251,7 @@ def test_engine_pages_that_misbehave_are_held_then_unavailable(tmp_path, targets
         print(f"# all unavailable after {time.monotonic() - begun:.1f} s, rss {rss >> 10} ->"
               f" {s.program.rss_bytes() >> 10} KiB, cpu {s.program.cpu_seconds() - cpu:.2f} s")
         check_reasons(s, "engine", pages)
-        assert s.program.rss_bytes() < rss + (48 << 20)
+        assert s.program.rss_bytes() < rss + (48 << 20) or sanitized()
         hits = good.hits
         eventually("the good page is read on", lambda: good.hits > hits + 2)
         assert k.replicas(name="good", metadata=RULE) == 3
