@@ -163,10 +163,11 @@ static void measure(const char *pid, double seconds) {
     rpc = cpu_s(pid, "rpc") - rpc;
     all = cpu_s(pid, NULL) - all;
     qsort(bench.us, bench.n_us, sizeof(*bench.us), by_value);
-    printf("%d objects, %d callers: %.0f/s; per CPU-second of the rpc thread %.0f, of the whole "
-           "process %.0f; p50 %.0f us, p99 %.0f us; %llu failed\n",
-           bench.objects, bench.callers, (double)bench.done / wall, (double)bench.done / rpc,
-           (double)bench.done / all, quantile(0.5), quantile(0.99),
+    printf("%d objects, %d callers: %.0f/s; per CPU-second of the process %.0f", bench.objects,
+           bench.callers, (double)bench.done / wall, (double)bench.done / all);
+    if (rpc > 0) // a server of ours
+        printf(", of its rpc thread %.0f", (double)bench.done / rpc);
+    printf("; p50 %.0f us, p99 %.0f us; %llu failed\n", quantile(0.5), quantile(0.99),
            (unsigned long long)bench.failed);
 }
 
