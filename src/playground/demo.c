@@ -141,8 +141,8 @@ static void keda_answered(void *ctx, double metric, bool active, int replicas, c
     else
         screen_event(&d->screen, now_s(d), have ? "HPA" : "KEDA",
                      "desired-replicas is %g: %d -> %d replicas", metric, have, replicas);
+    explain(d); // first: the new count is a new decision
     apply_replicas(d, replicas);
-    explain(d);
 }
 
 static void keda_pushed(void *ctx, bool active) {
@@ -150,8 +150,8 @@ static void keda_pushed(void *ctx, bool active) {
     if (!active || service_replicas(&d->service) > 0)
         return;
     screen_event(&d->screen, now_s(d), "KEDA", "pushed active by the scaler: 0 -> 1 replica");
-    apply_replicas(d, 1);
     explain(d);
+    apply_replicas(d, 1);
 }
 
 static void print_row(struct demo *d, double at_s) {
