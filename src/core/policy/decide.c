@@ -26,6 +26,7 @@ struct decider {
     uint64_t sequence;
     bool seeded;
     int32_t last;                   // the last decision
+    int32_t spec;                   // spec.replicas as last known
     struct peak window;             // wants of the last downWindow
     struct peak burst;              // wants of the last burstMemory; cap 0: off
     struct mean *means[SIGNAL_MAX]; // of the rule's signals, NULL: none
@@ -92,7 +93,7 @@ struct decider *decider_free(struct decider *d) {
 void decider_seed(struct decider *d, int32_t desired, uint64_t sequence, int64_t now_ns) {
     d->seeded = true;
     d->sequence = sequence;
-    d->last = desired;
+    d->last = d->spec = desired;
     d->known_ns = d->seen_ns = d->sampled_ns = now_ns;
     peak_add(&d->window, now_ns, desired);
 }
@@ -355,7 +356,10 @@ void decider_tick(struct decider *d, const struct signal_workload *w, const stru
     }
     if (first)
         decider_seed(d, in->spec, d->sequence, in->now_ns);
-    k.n = in->spec >= 0 ? in->spec : d->last;
+    if (in->spec >= 0)
+        d->spec = in->spec;
+    // Where it is not known now: what was decided, save for who only observes and moves nothing.
+    k.n = in->spec >= 0 || ret->observe ? d->spec : d->last;
     k.cold_start_ns = k.t->cold_start_ns > 0 ? k.t->cold_start_ns
                                              : signal_workload_cold_start_ns(w);
     k.exact = k.blind = true;

@@ -43,10 +43,14 @@ static const char *replicas(int32_t n) {
     return n == 1 ? "replica" : "replicas";
 }
 
+static bool nothing_known(const struct record_signal *s) {
+    return s->known == 0 && s->lower == 0 && s->upper > 0;
+}
+
 // "requestRate 18.2/s", "requestRate 18.2..20.2/s", "queue 30 or more", "kvCache unknown"
 static void say_total(struct text *t, const struct record_signal *s) {
     SAY(t, "%s ", signals[s->signal].name);
-    if (s->known == 0 && s->lower == 0 && s->upper > 0) {
+    if (nothing_known(s)) {
         SAY(t, "unknown");
         return;
     }
@@ -101,7 +105,8 @@ static void say_signal(struct text *t, const struct record_signal *s) {
         say_capacity(t, s);
         break;
     case ROLE_GUARD:
-        SAY(t, "%s", guard[s->breached]);
+        if (!nothing_known(s)) // "unknown" says it
+            SAY(t, "%s", guard[s->breached]);
         if (s->breached == TRI_TRUE)
             SAY(t, " (needs %d)", s->want_up);
         break;
@@ -147,6 +152,19 @@ static void say_size(struct text *t, const struct record *r) {
         SAY(t, "as specified");
 }
 
+static const char *busy_because(enum active_reason a) {
+    switch (a) {
+    case ACTIVE_DEMAND:
+        return "there is demand";
+    case ACTIVE_STARTING:
+        return "a pod is starting";
+    case ACTIVE_BUSY:
+        return "requests wait, run or arrive";
+    default:
+        return "not known to be idle";
+    }
+}
+
 static void say_outcome(struct text *t, const struct record *r) {
     switch (r->reason) {
     case REASON_FIRST:
@@ -180,8 +198,7 @@ static void say_outcome(struct text *t, const struct record *r) {
         SAY(t, "at zero, and no demand is known");
         break;
     case REASON_ACTIVE:
-        SAY(t, "not sized above zero, but not known to be idle either (%s): one",
-            active_reason_name(r->activity));
+        SAY(t, "sized at zero, but %s, so one replica", busy_because(r->activity));
         break;
     }
 }
@@ -202,7 +219,9 @@ static void say_gate(struct text *t, const struct record *r) {
             continue;
         SAY(t, "%s", separator);
         say_total(t, &r->signals[i]);
-        SAY(t, " needs %.3g of %d", r->signals[i].need_lower, r->spec);
+        SAY(t, " needs %.3g", r->signals[i].need_lower);
+        if (r->spec >= 0)
+            SAY(t, " of %d", r->spec);
         separator = ", ";
     }
     SAY(t, "; what limits the service is not what `when` looks at.");
@@ -290,7 +309,8 @@ int record_sentence(struct buf *b, const struct record *r) {
         say_outcome(&t, r);
         SAY(&t, ".");
         if (r->observe)
-            SAY(&t, " Observing only: KEDA is told the present %d.", r->spec);
+            SAY(&t, " Observing only: KEDA is told the %s %.0f.",
+                r->spec < 0 ? "last known" : "present", ceil(r->publish));
         say_activity(&t, r);
         say_notices(&t, r);
     }

@@ -101,6 +101,22 @@ static void the_first_decision_holds_spec(void **state) {
     lab_close(&l);
 }
 
+static void observing_tells_the_last_count_that_was_known(void **state) {
+    (void)state;
+    struct lab l;
+    lab_open(&l, LLM ";mode=observe");
+    struct lab_group busy[LAB_GROUPS] = {{.count = 3, .state = POD_READY, .rate = 4}};
+    l.spec = l.status = 3;
+    lab_pods(&l, busy);
+    lab_run(&l, 65);
+    assert_true(l.r.desired > 3 && l.r.publish == 3);
+    l.spec = l.status = -1; // the count is lost: what would have been decided is no substitute
+    lab_run(&l, 5);
+    assert_true(l.r.desired > 3 && l.r.publish == 3);
+    assert_non_null(strstr(lab_sentence(&l.r), "KEDA is told the last known 3"));
+    lab_close(&l);
+}
+
 static void a_decision_taken_over_is_held(void **state) {
     (void)state;
     struct lab l;
@@ -492,6 +508,7 @@ int main(void) {
         cmocka_unit_test(published_is_what_leaves_the_tolerance),
         cmocka_unit_test(the_first_decision_holds_spec),
         cmocka_unit_test(a_decision_taken_over_is_held),
+        cmocka_unit_test(observing_tells_the_last_count_that_was_known),
         cmocka_unit_test(after_a_blindness_a_whole_window_is_observed),
         cmocka_unit_test(a_guard_of_which_nothing_is_known_withholds_lowering),
         cmocka_unit_test(the_gauge_that_confirms_and_the_one_that_does_not_size),
