@@ -164,8 +164,8 @@ static void pod_tell(struct signal_workload *w, struct pod *p, const struct sign
             anchor(p, now_ns);
         else if (told->started_ns != SIGNAL_TIME_UNKNOWN)
             anchor(p, told->started_ns);
-        p->was_ready = true;
     }
+    p->was_ready |= told->state == POD_READY;
     if (fresh || reborn || p->state != told->state)
         p->state_since_ns = fresh && told->started_ns != SIGNAL_TIME_UNKNOWN ? told->started_ns
                                                                              : now_ns;

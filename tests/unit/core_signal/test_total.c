@@ -81,6 +81,22 @@ static void totals_are_over_ready_pods_alone(void **state) {
     signal_workload_free(w);
 }
 
+// A wall clock that steps back makes the file's start times look newer, as another pod's would.
+static void a_pod_that_looks_reborn_while_ready_has_served(void **state) {
+    (void)state;
+    struct signal_workload *w = make();
+    struct signal_pods pods;
+    struct signal_pod a = {STR("a"), POD_READY, 10 * S};
+    assert_int_equal(signal_workload_set_pods(w, &a, 1, 100 * S), 0);
+    a.started_ns = 40 * S;
+    assert_int_equal(signal_workload_set_pods(w, &a, 1, 101 * S), 0);
+    a.state = POD_STARTING;
+    assert_int_equal(signal_workload_set_pods(w, &a, 1, 102 * S), 0);
+    signal_workload_pods(w, &pods);
+    assert_true(pods.starting == 1 && pods.unborn == 0);
+    signal_workload_free(w);
+}
+
 static void what_is_not_known_widens_the_interval(void **state) {
     (void)state;
     struct signal_workload *w = make();
@@ -338,6 +354,7 @@ static void a_pods_gpus_count_by_their_mean(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(totals_are_over_ready_pods_alone),
+        cmocka_unit_test(a_pod_that_looks_reborn_while_ready_has_served),
         cmocka_unit_test(what_is_not_known_widens_the_interval),
         cmocka_unit_test(no_ready_pod_is_unknown_not_zero),
         cmocka_unit_test(a_value_missing_on_one_page_is_that_values_age),
