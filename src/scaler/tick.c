@@ -28,8 +28,8 @@ static void tell_serving(struct io *io, int64_t now_ns) {
 
 static void on_tick(void *ctx) {
     struct io *io = ctx;
+    io_workloads_check(io, false); // decides too, at its own time: which is not after ours
     int64_t now_ns = clock_mono_ns();
-    io_workloads_check(io, false);
     // What was decided within half a tick because something was heard has had its decision.
     int64_t recent_ns = now_ns - io->config->tick_ns / 2;
     for (struct feed *f = io->feeds; f != NULL; f = f->hh.next)

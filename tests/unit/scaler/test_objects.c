@@ -50,6 +50,25 @@ static void what_does_not_change_is_not_published_again(void **state) {
     lab_close(io);
 }
 
+// A file's new version is decided by while it is read; the tick that read it comes after that.
+static void a_tick_that_reads_the_file_does_not_go_back_in_time(void **state) {
+    struct io *io = lab_open(one, 64);
+    lab_register(io, 7, "llm", "2", "vllm");
+    struct object *o = io->objects;
+    lab_write(
+        "workloads:\n"
+        "- {namespace: default, target: deployment/llm, scaledObjects: [llm], replicas: 12}\n");
+    uint64_t before = io->count.ticks;
+    int64_t deadline_ns = clock_mono_ns() + 30 * NS_PER_S;
+    while (io->count.ticks == before && clock_mono_ns() < deadline_ns)
+        uv_run(&io->loop, UV_RUN_ONCE);
+    assert_int_equal(o->last.spec, 12);
+    const struct record *reread = history_at(&o->history, o->history.n - 1u);
+    assert_int_equal(reread->spec, 12);
+    assert_true(o->last.sequence > reread->sequence && o->last.now_ns >= reread->now_ns);
+    lab_close(io);
+}
+
 static void a_full_queue_loses_no_decision(void **state) {
     struct io *io = lab_open(one, 1);
     flush(io); // fills it
@@ -174,6 +193,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_new_object_is_published_at_once),
         cmocka_unit_test(what_does_not_change_is_not_published_again),
+        cmocka_unit_test(a_tick_that_reads_the_file_does_not_go_back_in_time),
         cmocka_unit_test(a_full_queue_loses_no_decision),
         cmocka_unit_test(no_memory_for_a_batch_loses_no_decision),
         cmocka_unit_test(an_unlisted_object_fails_until_the_file_lists_it),
