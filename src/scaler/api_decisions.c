@@ -55,6 +55,21 @@ static void add_line(struct buf *b, const struct record *r, int32_t from, const 
     (void)buf_add_byte(b, '\n');
 }
 
+// How it stands now, unless the newest line says just that.
+static void add_now(struct buf *b, const struct object *o) {
+    if (!o->decided)
+        return;
+    const struct record *newest = o->history.n > 0 ? history_at(&o->history, o->history.n - 1u)
+                                                   : NULL;
+    CLEANUP_BUF struct buf then, now;
+    buf_init(&then, TEXT_ITEM_MAX);
+    buf_init(&now, TEXT_ITEM_MAX);
+    if (newest != NULL && record_sentence(&then, newest) == 0 &&
+        record_sentence(&now, &o->last) == 0 && str_eq(buf_str(&then), buf_str(&now)))
+        return;
+    add_line(b, &o->last, -1, "now");
+}
+
 static void add_text(struct buf *b, const struct filter *f, const struct object *o) {
     (void)buf_addf(b, "%s/%s", o->key->ref.namespace_.p, o->key->ref.name.p);
     if (o->feed == NULL) {
@@ -68,8 +83,7 @@ static void add_text(struct buf *b, const struct filter *f, const struct object 
         clock_format_utc(r->real_ns, when, sizeof(when));
         add_line(b, r, r->last, when);
     }
-    if (o->decided)
-        add_line(b, &o->last, -1, "now");
+    add_now(b, o);
 }
 
 static bool wants_text(const struct http_request *r) {
