@@ -168,7 +168,7 @@ static const char *busy_because(enum active_reason a) {
 static void say_outcome(struct text *t, const struct record *r) {
     switch (r->reason) {
     case REASON_FIRST:
-        SAY(t, "first decision, nothing known yet: spec.replicas");
+        SAY(t, "first decision, nothing is known yet: as specified");
         break;
     case REASON_RAISE:
     case REASON_SIZE:
@@ -259,7 +259,8 @@ static void say_notices(struct text *t, const struct record *r) {
             "behavior tolerance 0.",
             r->status, r->desired);
     if (r->notices & NOTICE_ZERO_UNKNOWN)
-        SAY(t, " No demand is known: nothing here can wake the service.");
+        SAY(t, "%s nothing here can wake the service.",
+            r->reason == REASON_ZERO ? " So" : " No demand is known:");
     if (r->notices & NOTICE_SHARED_GPU)
         SAY(t, " GPUs shared by several pods tell nothing about one of them.");
 }

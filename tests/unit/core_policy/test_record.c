@@ -64,7 +64,7 @@ static void the_state_at_zero_is_said(void **state) {
     lab_run(&l, 40);
     assert_string_equal(lab_sentence(&l.r),
                         "0 replicas: demand unknown; requestRate unknown; at zero, and no demand "
-                        "is known. No demand is known: nothing here can wake the service.");
+                        "is known. So nothing here can wake the service.");
     lab_close(&l);
 }
 
