@@ -73,7 +73,19 @@ static int fault_status(int code) {
     }
 }
 
+// A workload that was at zero when it was lost stays there: a call that fails would wake it through
+// KEDA's fallback.
+static void publish_zero(struct io *io, struct object *o) {
+    struct published p = {.id = o->id, .seq = o->last.sequence, .at_zero = true, .status = GRPC_OK};
+    if (!same_answer(o, &p, clock_mono_ns()))
+        put_out(io, o, &p, (struct str){0});
+}
+
 static void publish_fault(struct io *io, struct object *o) {
+    if (o->decided && o->last.spec == 0) {
+        publish_zero(io, o);
+        return;
+    }
     struct published p = {
         .id = o->id,
         .active = false,

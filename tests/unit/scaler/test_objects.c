@@ -50,6 +50,25 @@ static void what_does_not_change_is_not_published_again(void **state) {
     lab_close(io);
 }
 
+// A call that fails at zero would wake the service through KEDA's fallback.
+static void a_workload_that_vanishes_at_zero_wakes_nothing(void **state) {
+    struct io *io = lab_open(one, 64);
+    lab_register(io, 7, "llm", "2", "vllm");
+    lab_register(io, 8, "zero", "2", "vllm");
+    flush(io);
+    to_rpc_free(lab_batch(io));
+    lab_write("workloads: []\n");
+    io_workloads_check(io, true);
+    flush(io);
+    struct to_rpc *m = lab_batch(io);
+    assert_int_equal(m->n_items, 1); // of the other nothing changes
+    assert_int_equal(m->items[0].id, 7);
+    assert_int_equal(m->items[0].status, GRPC_NOT_FOUND);
+    assert_true(m->items[0].fails_all);
+    to_rpc_free(m);
+    lab_close(io);
+}
+
 // A file's new version is decided by while it is read; the tick that read it comes after that.
 static void a_tick_that_reads_the_file_does_not_go_back_in_time(void **state) {
     struct io *io = lab_open(one, 64);
@@ -193,6 +212,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_new_object_is_published_at_once),
         cmocka_unit_test(what_does_not_change_is_not_published_again),
+        cmocka_unit_test(a_workload_that_vanishes_at_zero_wakes_nothing),
         cmocka_unit_test(a_tick_that_reads_the_file_does_not_go_back_in_time),
         cmocka_unit_test(a_full_queue_loses_no_decision),
         cmocka_unit_test(no_memory_for_a_batch_loses_no_decision),
