@@ -13,7 +13,7 @@ MESON_FLAGS = --buildtype=$(BUILDTYPE) -Db_sanitize=$(SANITIZE) \
 	$(if $(filter none,$(SANITIZE)),,-Db_lundef=false)
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test build demo test unit integration tidy tsan e2e bench fuzz lint format clean
+.PHONY: help deps deps-test build build-all demo test unit integration tidy tsan e2e bench fuzz lint format clean
 
 help: ## This list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /\1\t/p' Makefile | expand -t 14
@@ -28,34 +28,39 @@ $(BUILD)/build.ninja:
 	meson setup $(BUILD) $(MESON_FLAGS)
 
 build: $(BUILD)/build.ninja ## Builds both programs into build/src/cmd/
+	@ninja -C $(BUILD) -j $(JOBS) src/cmd/gpuscale src/cmd/gpuscale-agent
+
+# The programs, tests and benchmarks; configured anew when that was done before deps-test.
+build-all: deps-test $(BUILD)/build.ninja
+	@ninja -C $(BUILD) -t targets all | grep -q '^tests/unit/test_base_err:' || \
+		meson setup --reconfigure $(BUILD)
 	@ninja -C $(BUILD) -j $(JOBS)
 
 demo: deps ## Installs, builds, and shows the whole pipeline for a minute, without GPU or cluster
 	@$(MAKE) --no-print-directory build
 	@$(BUILD)/src/cmd/gpuscale demo $(DEMO_FLAGS)
 
-test: deps-test ## Installs, builds, passes unit, fuzz corpus, integration and tidy tests
-	@$(MAKE) --no-print-directory build
+test: build-all ## Installs, builds, passes unit, fuzz corpus, integration and tidy tests
 	@$(PYTHON) tests/run.py --build $(BUILD) unit integration tidy
 
-unit: build ## Unit tests and fuzz corpora only
+unit: build-all ## Unit tests and fuzz corpora only
 	@$(PYTHON) tests/run.py --build $(BUILD) unit
 
-integration: build ## Integration tests only (K=EXPRESSION chooses)
+integration: build-all ## Integration tests only (K=EXPRESSION chooses)
 	@$(PYTHON) tests/run.py --build $(BUILD) integration $(if $(K),-k '$(K)')
 
-tidy: build ## The rules of docs/architecture.md and CONTRIBUTING.md as tests
+tidy: build-all ## The rules of docs/architecture.md and CONTRIBUTING.md as tests
 	@$(PYTHON) tests/run.py --build $(BUILD) tidy
 
 tsan: deps-test ## Unit and integration tests of what has threads under ThreadSanitizer (clang)
-	@$(MAKE) --no-print-directory build CC=clang BUILD=build-tsan SANITIZE=thread
+	@$(MAKE) --no-print-directory build-all CC=clang BUILD=build-tsan SANITIZE=thread
 	@GPUSCALE_TEST_DEADLINE=90 $(PYTHON) tests/run.py --build build-tsan unit integration -k 'scaler or agent'
 
-e2e: deps-test build ## Tests against KEDA's own client (Go 1.26)
+e2e: build-all ## Tests against KEDA's own client (Go 1.26)
 	@$(PYTHON) tests/run.py --build $(BUILD) e2e
 
 bench: deps-test ## Prints the figures of the budgets (docs/benchmarks.md)
-	@$(MAKE) --no-print-directory build BUILD=build-release BUILDTYPE=release
+	@$(MAKE) --no-print-directory build-all BUILD=build-release BUILDTYPE=release
 	@GPUSCALE_BUILD=$(abspath build-release) $(PYTHON) tests/bench/run.py --build build-release
 
 fuzz: deps-test ## Fuzzes each target for FUZZ_SECONDS (60) with clang's libFuzzer
