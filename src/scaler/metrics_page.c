@@ -132,9 +132,13 @@ static const struct {
     uint32_t bit;
     const char *name;
 } notice_names[] = {
-    {NOTICE_GUARD_GATED, "guard_gated"},   {NOTICE_SATURATING, "saturating"},
-    {NOTICE_HOT_POD, "hot_pod"},           {NOTICE_TOLERANCE, "tolerance"},
-    {NOTICE_ZERO_UNKNOWN, "zero_unknown"}, {NOTICE_SHARED_GPU, "shared_gpu"},
+    {NOTICE_GUARD_GATED, "guard_gated"},
+    {NOTICE_SATURATING, "saturating"},
+    {NOTICE_HOT_POD, "hot_pod"},
+    {NOTICE_TOLERANCE, "tolerance"},
+    {NOTICE_ZERO_UNKNOWN, "zero_unknown"},
+    {NOTICE_SHARED_GPU, "shared_gpu"},
+    {NOTICE_ASLEEP, "asleep"},
 };
 
 static void decision_families(struct prom_writer *w, const struct io *io) {

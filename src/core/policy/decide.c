@@ -298,6 +298,8 @@ static void note(struct tick *k) {
         r->notices |= NOTICE_GUARD_GATED;
     if (lasted(&k->d->saturating_since_ns, k->saturated, now_ns))
         r->notices |= NOTICE_SATURATING;
+    if (r->asleep)
+        r->notices |= NOTICE_ASLEEP;
     if (r->activity == INACTIVE_ZERO_UNKNOWN)
         r->notices |= NOTICE_ZERO_UNKNOWN;
     double ratio = r->status > 0 ? r->publish / r->status : 0;
@@ -336,6 +338,7 @@ static void start_record(struct decider *d, const struct signal_workload *w,
     r->ready = pods.ready;
     r->starting = pods.starting;
     r->terminating = pods.terminating;
+    r->asleep = signal_asleep(w, in->now_ns, d->trigger->max_age_ns);
     r->want = -1;
     r->last = d->seeded ? d->last : -1;
     r->down_window_ns = d->trigger->down_window_ns;

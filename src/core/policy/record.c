@@ -42,9 +42,13 @@ static const struct {
     enum record_notice bit;
     const char *name;
 } notices[] = {
-    {NOTICE_GUARD_GATED, "guardGated"},   {NOTICE_SATURATING, "saturating"},
-    {NOTICE_HOT_POD, "hotPod"},           {NOTICE_TOLERANCE, "hpaTolerance"},
-    {NOTICE_ZERO_UNKNOWN, "zeroUnknown"}, {NOTICE_SHARED_GPU, "sharedGpu"},
+    {NOTICE_GUARD_GATED, "guardGated"},
+    {NOTICE_SATURATING, "saturating"},
+    {NOTICE_HOT_POD, "hotPod"},
+    {NOTICE_TOLERANCE, "hpaTolerance"},
+    {NOTICE_ZERO_UNKNOWN, "zeroUnknown"},
+    {NOTICE_SHARED_GPU, "sharedGpu"},
+    {NOTICE_ASLEEP, "asleep"},
 };
 
 // Appends to JSON; the first failure sticks.
@@ -176,6 +180,7 @@ int record_json(struct buf *b, const struct record *r) {
     count(&j, "ready", r->ready);
     count(&j, "starting", r->starting);
     count(&j, "terminating", r->terminating);
+    count(&j, "asleep", r->asleep);
     count(&j, "want", r->want);
     count(&j, "last", r->last);
     count(&j, "desired", r->desired);

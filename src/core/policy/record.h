@@ -55,6 +55,7 @@ enum record_notice {
     NOTICE_TOLERANCE = 1 << 3,    // the HPA's default tolerance would swallow this raise
     NOTICE_ZERO_UNKNOWN = 1 << 4, // at zero and demand unknown: nothing can wake it
     NOTICE_SHARED_GPU = 1 << 5,   // GPU signals unknown because pods share GPUs
+    NOTICE_ASLEEP = 1 << 6,       // engines of ready pods sleep: replicas that serve nothing
 };
 
 enum { RECORD_POD_MAX = 64 };
@@ -85,6 +86,7 @@ struct record {
     uint32_t notices;     // enum record_notice
     int32_t spec, status; // replicas; -1: unknown
     uint32_t ready, starting, terminating;
+    uint32_t asleep; // of the ready
     int32_t want;    // this tick's number before the window; -1: none
     int32_t desired; // the decision
     double publish;  // what KEDA is told with target 1

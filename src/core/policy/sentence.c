@@ -261,6 +261,9 @@ static void say_notices(struct text *t, const struct record *r) {
     if (r->notices & NOTICE_ZERO_UNKNOWN)
         SAY(t, "%s nothing here can wake the service.",
             r->reason == REASON_ZERO ? " So" : " No demand is known:");
+    if (r->notices & NOTICE_ASLEEP)
+        SAY(t, " %u of %u ready %s: counted as replicas, serving nothing until woken.", r->asleep,
+            r->ready, r->asleep == 1 ? "pods sleeps" : "pods sleep");
     if (r->notices & NOTICE_SHARED_GPU)
         SAY(t, " GPUs shared by several pods tell nothing about one of them.");
 }

@@ -178,3 +178,13 @@ bool signal_demand_gauge(const struct signal_workload *w, enum demand_value v, i
     *ret = g->v;
     return true;
 }
+
+uint32_t signal_asleep(const struct signal_workload *w, int64_t now_ns, int64_t max_age_ns) {
+    struct signal_total_query q = {.now_ns = now_ns, .max_age_ns = max_age_ns};
+    uint32_t n = 0;
+    for (size_t i = 0; i < w->ready.n; i++) {
+        const struct gauge *awake = &w->ready.items[i]->engine[ENGINE_AWAKE];
+        n += is_fresh(awake->at_ns, &q) && awake->v == 0;
+    }
+    return n;
+}

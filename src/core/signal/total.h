@@ -37,3 +37,6 @@ void signal_total(const struct signal_workload *w, const struct signal_total_que
 // A gauge of the demand source (waiting, in flight), if it is fresh. False: unknown.
 bool signal_demand_gauge(const struct signal_workload *w, enum demand_value v, int64_t now_ns,
                          int64_t max_age_ns, double *ret);
+
+// Ready pods whose engine is known to sleep: it holds its GPU and serves nothing until it is woken.
+uint32_t signal_asleep(const struct signal_workload *w, int64_t now_ns, int64_t max_age_ns);

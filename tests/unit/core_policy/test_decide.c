@@ -246,6 +246,25 @@ static void pods_that_share_a_gpu_are_told(void **state) {
     lab_close(&l);
 }
 
+static void sleeping_engines_are_told(void **state) {
+    (void)state;
+    struct lab l;
+    steady(&l, LLM, 3, (struct lab_group){.rate = 1});
+    lab_tick(&l);
+    assert_int_equal(l.r.asleep, 0);
+    struct engine_sample s = {0};
+    SAMPLE_SET(&s, ENGINE_AWAKE, 0);
+    assert_true(signal_workload_engine(l.w, STR("pod-1"), &s, l.now_ns + 1));
+    lab_tick(&l);
+    assert_int_equal(l.r.asleep, 1);
+    assert_true(l.r.notices & NOTICE_ASLEEP);
+    assert_non_null(strstr(lab_sentence(&l.r), " 1 of 3 ready pods sleeps:"));
+    lab_run(&l, 31); // too old to be known
+    assert_int_equal(l.r.asleep, 0);
+    assert_false(l.r.notices & NOTICE_ASLEEP);
+    lab_close(&l);
+}
+
 static void while_no_pod_is_ready_only_loads_count(void **state) {
     (void)state;
     struct lab l;
@@ -515,6 +534,7 @@ int main(void) {
         cmocka_unit_test(gpu_activity_sizes_by_its_mean),
         cmocka_unit_test(tokens_and_running_requests_size_too),
         cmocka_unit_test(pods_that_share_a_gpu_are_told),
+        cmocka_unit_test(sleeping_engines_are_told),
         cmocka_unit_test(while_no_pod_is_ready_only_loads_count),
         cmocka_unit_test(a_demand_source_that_counts_no_requests_only_wakes),
         cmocka_unit_test(burst_memory_keeps_the_highest_half_minute),

@@ -82,7 +82,8 @@ static void the_json_has_the_numbers_and_null_for_unknown(void **state) {
     assert_int_equal(buf_add_byte(&b, '\0'), 0);
     static const char *const parts[] = {
         "\"sequence\":60,\"state\":\"ok\",\"reason\":\"unknown\"",
-        "\"specReplicas\":2,\"statusReplicas\":2,\"ready\":2,\"starting\":0,\"terminating\":0",
+        "\"specReplicas\":2,\"statusReplicas\":2,\"ready\":2,\"starting\":0,\"terminating\":0,"
+        "\"asleep\":0",
         "\"want\":null,",
         ("\"missing\":[],\"notices\":[],\"signals\":[{\"signal\":\"requestRate\",\"role\":"
          "\"capacity\",\"target\":2,\"lower\":1,\"upper\":3,"),
