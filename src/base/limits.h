@@ -8,7 +8,6 @@
 enum {
     // GPUs and nodes
     LIMIT_NODES = 20000,               // agents' addresses
-    LIMIT_GPUS_PER_NODE = 64,          // a node with 16 GPUs x 7 MIG instances is 112: see entities
     LIMIT_GPU_ENTITIES_PER_NODE = 256, // GPUs and MIG instances together
     LIMIT_OWNERS_PER_GPU = 64,         // time-sliced replicas
     LIMIT_SIM_LOAD_BYTES = 4096,       // one datagram that tells load

@@ -138,7 +138,3 @@ void child_terminate(struct child *c) {
 void child_kill(struct child *c) {
     uv_process_kill(&c->process, SIGKILL);
 }
-
-int child_pid(const struct child *c) {
-    return uv_process_get_pid(&c->process);
-}

@@ -10,7 +10,7 @@
 
 #include "base/err.h"
 
-enum { CHILD_ADDRS_MAX = 4, CHILD_ADDR_LEN = 128 };
+enum { CHILD_ADDR_LEN = 128 };
 
 struct child;
 
@@ -25,4 +25,3 @@ int child_spawn(struct child **ret, uv_loop_t *loop, const char *const *argv, co
                 const struct child_callbacks *callbacks, struct err *e);
 void child_terminate(struct child *c); // SIGTERM; `exited` follows
 void child_kill(struct child *c);      // SIGKILL; `exited` follows
-int child_pid(const struct child *c);

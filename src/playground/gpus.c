@@ -20,7 +20,6 @@ struct gpus {
     struct grpc_client_call *watch;
     struct net_timer *reconnect;
     struct gpu_reading readings[SERVICE_PODS_MAX];
-    uint64_t messages;
 };
 
 static void reading_take(struct gpus *g, const Gpuscale__V1__Gpu *gpu) {
@@ -39,7 +38,6 @@ static void reading_take(struct gpus *g, const Gpuscale__V1__Gpu *gpu) {
 static void watch_message(void *ctx, const ProtobufCMessage *m) {
     struct gpus *g = ctx;
     const Gpuscale__V1__NodeState *state = (const void *)m;
-    g->messages++;
     for (size_t i = 0; i < state->n_gpus; i++)
         reading_take(g, state->gpus[i]);
 }
@@ -140,8 +138,4 @@ void gpus_play(struct gpus *g, const struct service *service) {
 
 struct gpu_reading gpus_reading(const struct gpus *g, int i) {
     return g->readings[i];
-}
-
-uint64_t gpus_messages(const struct gpus *g) {
-    return g->messages;
 }

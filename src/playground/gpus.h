@@ -21,4 +21,3 @@ struct gpus *gpus_free(struct gpus *g);
 void gpus_play(struct gpus *g, const struct service *service);
 // The last reading of GPU i; nothing valid while unknown.
 struct gpu_reading gpus_reading(const struct gpus *g, int i);
-uint64_t gpus_messages(const struct gpus *g); // of the stream so far
