@@ -23,6 +23,7 @@ enum {
     LIMIT_METRICS_SERIES = 200000,       // samples read from one page
     LIMIT_METRICS_LABELS = 64,           // labels of one series
     LIMIT_PAGE_SERIES = 4096,            // series of interest on one engine's or demand's page
+    LIMIT_ENGINE_BUCKETS = 64,           // edges of one histogram, +Inf among them
     LIMIT_CONFIG_BYTES = 4 << 20,
     LIMIT_CONFIG_DEPTH = 32, // lists and maps inside each other
     LIMIT_CONFIG_KEY_BYTES = 256,

@@ -11,6 +11,9 @@ uint32_t engine_preset_provides(const struct engine_preset *p) {
     for (int v = 0; v < ENGINE_VALUE_MAX; v++)
         if (p->values[v].ways[0].add[0].name != NULL)
             provides |= 1u << v;
+    for (int h = 0; h < ENGINE_HISTOGRAM_MAX; h++)
+        if (p->histograms[h].ways[0].name != NULL)
+            provides |= ENGINE_HISTOGRAM_BIT(h);
     return provides;
 }
 

@@ -24,6 +24,14 @@ static void check(const struct engine_page_result *res) {
             require(isfinite(s->v[v]) && s->v[v] >= 0);
     if (SAMPLE_HAS(s, ENGINE_KV_CACHE_RATIO))
         require(s->v[ENGINE_KV_CACHE_RATIO] <= 1);
+    for (int h = 0; h < ENGINE_HISTOGRAM_MAX; h++) {
+        const struct engine_buckets *b = &s->histograms[h];
+        require(b->n <= LIMIT_ENGINE_BUCKETS && (b->n == 0 || isinf(b->le_s[b->n - 1])));
+        require(b->n == 0 || !((res->missing | res->bad) & ENGINE_HISTOGRAM_BIT(h)));
+        for (uint32_t i = 0; i < b->n; i++)
+            require(isfinite(b->count[i]) && b->count[i] >= (i ? b->count[i - 1] : 0) &&
+                    b->le_s[i] > (i ? b->le_s[i - 1] : -1));
+    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

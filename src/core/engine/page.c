@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * An engine's page through its preset. At the start the row is laid out flat: a slot for each term
- * of each way of each value, and a list of the names that slots want. Samples are added up in all
- * slots that want them; at the end each value takes its first way that was there.
+ * of each way of each value and then of each histogram, and a list of the names that slots want.
+ * Samples are added up in all slots that want them; at the end each value takes its first way that
+ * was there.
  */
 #include "core/engine/page.h"
 
@@ -10,17 +11,19 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "core/engine/buckets.h"
 #include "core/engine/series.h"
 
 // One term's sum so far. The slots of a page stand in the row's order: by value, way, term, and the
-// way's divisor last.
+// way's divisor last; then by histogram and way.
 struct slot {
     const struct engine_term *term;
     enum engine_combine combine;
     int next; // slot that wants the same name, -1: none
     double value;
-    uint32_t series; // added so far
-    bool bad;        // one of them was NaN or infinite
+    uint32_t series;             // added so far
+    bool bad;                    // one of them was NaN or infinite
+    struct bucket_sums *buckets; // a histogram's; NULL: a value's
 };
 
 struct engine_page {
@@ -30,6 +33,8 @@ struct engine_page {
     uint64_t duplicates;
     struct slot *slots;
     size_t n_slots;
+    struct bucket_sums *buckets; // of the histograms' slots
+    size_t n_buckets;
     struct str *names; // that slots want
     int *first_slot;   // of each name
     size_t n_names;
@@ -92,7 +97,10 @@ static int on_sample(void *ctx, const struct prom_sample *s, struct err *e) {
             return 0;
         }
         of_interest = true;
-        slot_add(slot, s->value);
+        if (slot->buckets)
+            slot->series++, bucket_sums_add(slot->buckets, s, slot->term->factor);
+        else
+            slot_add(slot, s->value);
     }
     return 0;
 }
@@ -123,6 +131,13 @@ static unsigned way_slots(const struct engine_way *way) {
     return way_terms(way) + (way->per.name ? 1 : 0);
 }
 
+static unsigned histogram_ways(const struct engine_preset *p, unsigned h) {
+    unsigned n = 0;
+    while (n < ENGINE_WAYS_MAX && p->histograms[h].ways[n].name)
+        n++;
+    return n;
+}
+
 static void lay_out(struct engine_page *pg) {
     for (unsigned v = 0; v < ENGINE_VALUE_MAX; v++)
         for (unsigned w = 0; w < ENGINE_WAYS_MAX; w++) {
@@ -131,6 +146,12 @@ static void lay_out(struct engine_page *pg) {
                 add_slot(pg, &way->add[t], way->combine);
             if (way->per.name)
                 add_slot(pg, &way->per, ENGINE_SUM);
+        }
+    size_t at = 0;
+    for (unsigned h = 0; h < ENGINE_HISTOGRAM_MAX; h++)
+        for (unsigned w = 0; w < histogram_ways(pg->preset, h); w++) {
+            add_slot(pg, &pg->preset->histograms[h].ways[w], ENGINE_SUM);
+            pg->slots[pg->n_slots - 1].buckets = &pg->buckets[at++];
         }
 }
 
@@ -142,8 +163,16 @@ static size_t preset_slots(const struct engine_preset *p) {
     return n;
 }
 
+static size_t preset_buckets(const struct engine_preset *p) {
+    size_t n = 0;
+    for (unsigned h = 0; h < ENGINE_HISTOGRAM_MAX; h++)
+        n += histogram_ways(p, h);
+    return n;
+}
+
 int engine_page_new(struct engine_page **ret, const struct engine_preset *preset, struct err *e) {
-    size_t n = preset_slots(preset);
+    size_t buckets = preset_buckets(preset);
+    size_t n = preset_slots(preset) + buckets;
     struct engine_page *pg = mem_zalloc(sizeof(*pg));
     if (!pg)
         return err_set(e, ERR_NOMEM, "no memory");
@@ -151,9 +180,11 @@ int engine_page_new(struct engine_page **ret, const struct engine_preset *preset
     pg->slots = mem_array(n, sizeof(*pg->slots));
     pg->names = mem_array(n, sizeof(*pg->names));
     pg->first_slot = mem_array(n, sizeof(*pg->first_slot));
+    pg->buckets = mem_array(buckets ? buckets : 1, sizeof(*pg->buckets));
+    pg->n_buckets = buckets;
     series_seen_init(&pg->seen);
     prom_parser_init(&pg->parser, on_sample, pg);
-    if (!pg->slots || !pg->names || !pg->first_slot) {
+    if (!pg->slots || !pg->names || !pg->first_slot || !pg->buckets) {
         engine_page_free(pg);
         return err_set(e, ERR_NOMEM, "no memory");
     }
@@ -170,6 +201,7 @@ struct engine_page *engine_page_free(struct engine_page *pg) {
         mem_free(pg->slots);
         mem_free(pg->names);
         mem_free(pg->first_slot);
+        mem_free(pg->buckets);
         mem_free(pg);
     }
     return NULL;
@@ -184,6 +216,8 @@ void engine_page_reset(struct engine_page *pg) {
         pg->slots[i].series = 0;
         pg->slots[i].bad = false;
     }
+    for (size_t i = 0; i < pg->n_buckets; i++)
+        bucket_sums_clear(&pg->buckets[i]);
 }
 
 int engine_page_feed(struct engine_page *pg, const char *bytes, size_t n, struct err *e) {
@@ -250,6 +284,19 @@ static const struct slot *read_value(const struct engine_page *pg, enum engine_v
     return slots;
 }
 
+// `slot` is the histogram's first. Returns the next one's.
+static const struct slot *read_histogram(const struct engine_page *pg, enum engine_histogram h,
+                                         const struct slot *slot, struct engine_page_result *res) {
+    unsigned n = histogram_ways(pg->preset, h), w = 0;
+    while (w < n && slot[w].series == 0)
+        w++;
+    if (w < n && !bucket_sums_read(slot[w].buckets, &res->sample.histograms[h]))
+        res->bad |= ENGINE_HISTOGRAM_BIT(h);
+    else if (w == n && n > 0)
+        res->missing |= ENGINE_HISTOGRAM_BIT(h);
+    return slot + n;
+}
+
 // The page is well-formed and tells nothing: names the first metrics that were looked for.
 static int fail_empty(const struct engine_page *pg, const struct engine_page_result *res,
                       struct err *e) {
@@ -279,22 +326,33 @@ int engine_page_finish(struct engine_page *pg, bool complete, struct engine_page
     const struct slot *slots = pg->slots;
     for (unsigned v = 0; v < ENGINE_VALUE_MAX; v++)
         slots = read_value(pg, (enum engine_value)v, slots, &res);
+    for (unsigned h = 0; h < ENGINE_HISTOGRAM_MAX; h++)
+        slots = read_histogram(pg, (enum engine_histogram)h, slots, &res);
     *ret = res;
     return res.sample.valid || res.bad ? 0 : fail_empty(pg, &res, e);
+}
+
+// "queue (vllm:num_requests_waiting)": value `i`, or the histogram of that bit.
+static int describe(const struct engine_preset *p, unsigned i, struct buf *out) {
+    bool value = i < ENGINE_VALUE_MAX;
+    enum engine_histogram h = (enum engine_histogram)(i - ENGINE_VALUE_MAX);
+    int r = buf_addf(out, "%s (",
+                     value ? engine_value_name((enum engine_value)i) : engine_histogram_name(h));
+    if (r == 0)
+        r = value ? engine_preset_names(p, (enum engine_value)i, out)
+                  : engine_preset_histogram_names(p, h, out);
+    return r ? r : buf_add_byte(out, ')');
 }
 
 int engine_page_describe(const struct engine_preset *p, uint32_t values, struct buf *out) {
     size_t start = out->len;
     int r = 0;
-    for (unsigned v = 0; v < ENGINE_VALUE_MAX && r == 0; v++) {
-        if (!(values >> v & 1))
+    for (unsigned i = 0; i < ENGINE_VALUE_MAX + ENGINE_HISTOGRAM_MAX && r == 0; i++) {
+        if (!(values >> i & 1))
             continue;
-        r = buf_addf(out, "%s%s (", out->len > start ? ", " : "",
-                     engine_value_name((enum engine_value)v));
-        if (r == 0)
-            r = engine_preset_names(p, (enum engine_value)v, out);
-        if (r == 0)
-            r = buf_add_byte(out, ')');
+        if (out->len > start)
+            r = buf_addc(out, ", ");
+        r = r ? r : describe(p, i, out);
     }
     if (r < 0)
         buf_truncate(out, start);

@@ -14,6 +14,9 @@ struct engine_page_result {
     struct engine_sample sample;
     uint32_t missing;    // bit i: the preset names metrics for value i, none was on the page
     uint32_t bad;        // bit i: found, but NaN, infinite, negative or above its range: unknown
+                         // ENGINE_HISTOGRAM_BIT(h) in both: of histogram h; it is bad when a count
+                         // is, when counts fall along the edges, +Inf is not among them, ranks
+                         // differ in their edges, or there are too many (LIMIT_ENGINE_BUCKETS)
     uint64_t samples;    // sample lines on the page
     uint64_t duplicates; // series of interest that came again: the first counts, as in Prometheus
 };
@@ -34,5 +37,5 @@ int engine_page_finish(struct engine_page *pg, bool complete, struct engine_page
 enum prom_fault engine_page_fault(const struct engine_page *pg);
 
 // "queue (vllm:num_requests_waiting), kvCache (vllm:kv_cache_usage_perc or ...)" for the bits of
-// `values` (missing or bad). 0, ERR_LIMIT, ERR_NOMEM.
+// `values` (missing or bad, histograms too). 0, ERR_LIMIT, ERR_NOMEM.
 int engine_page_describe(const struct engine_preset *p, uint32_t values, struct buf *out);

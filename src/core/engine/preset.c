@@ -31,6 +31,14 @@ bool engine_value_is_counter(enum engine_value v) {
     return value_info[v].counter;
 }
 
+const char *engine_histogram_name(enum engine_histogram h) {
+    static const char *const names[ENGINE_HISTOGRAM_MAX] = {
+        [ENGINE_TTFT] = "timeToFirstToken",
+        [ENGINE_TPOT] = "timePerOutputToken",
+    };
+    return names[h];
+}
+
 int engine_preset_find(struct str name, const struct engine_preset **ret, struct err *e) {
     const char *names[PRESETS_MAX + 1] = {NULL};
     char list[256] = "";
@@ -80,6 +88,18 @@ int engine_preset_names(const struct engine_preset *p, enum engine_value v, stru
         if (r == 0)
             r = add_way(out, &spec->ways[i]);
     }
+    if (r < 0)
+        buf_truncate(out, start);
+    return r;
+}
+
+int engine_preset_histogram_names(const struct engine_preset *p, enum engine_histogram h,
+                                  struct buf *out) {
+    const struct engine_term *ways = p->histograms[h].ways;
+    size_t start = out->len;
+    int r = 0;
+    for (unsigned i = 0; i < ENGINE_WAYS_MAX && ways[i].name && r == 0; i++)
+        r = buf_addf(out, "%s%s", i ? " or " : "", ways[i].name);
     if (r < 0)
         buf_truncate(out, start);
     return r;

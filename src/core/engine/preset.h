@@ -60,6 +60,13 @@ struct engine_value_spec {
     struct engine_way ways[ENGINE_WAYS_MAX];
 };
 
+// A histogram's ways, in order of preference as above: each the name of the buckets
+// ("..._seconds_bucket"), with a factor that makes seconds of its edges (1e-3 for milliseconds).
+// Ranks and models are added up edge by edge, which needs the same edges in all of them.
+struct engine_histogram_spec {
+    struct engine_term ways[ENGINE_WAYS_MAX];
+};
+
 // What ENGINE_REQUESTS_TOTAL counts. Arrivals of a counter of finished requests are its increase
 // plus the change of (running + queue).
 enum engine_requests { ENGINE_COUNTS_FINISHED, ENGINE_COUNTS_ARRIVED };
@@ -82,6 +89,7 @@ struct engine_preset {
     enum engine_requests requests;
     double kv_ceiling_ratio; // KV usage at which the engine preempts or queues; 0: it has none
     struct engine_value_spec values[ENGINE_VALUE_MAX];
+    struct engine_histogram_spec histograms[ENGINE_HISTOGRAM_MAX];
 };
 
 extern const struct engine_preset engine_presets[];
@@ -92,9 +100,12 @@ int engine_preset_find(struct str name, const struct engine_preset **ret, struct
 
 // "queue", "running", "kvCache", ...: for messages and JSON.
 const char *engine_value_name(enum engine_value v);
+const char *engine_histogram_name(enum engine_histogram h); // "timeToFirstToken", ...
 bool engine_value_is_counter(enum engine_value v);
 // The newest spelling of a value's metric, NULL when the engine does not tell it.
 const char *engine_preset_metric(const struct engine_preset *p, enum engine_value v);
 // The names that would be read for a value, as a message says it: "vllm:kv_cache_usage_perc or
 // vllm:gpu_cache_usage_perc"; nothing when the engine does not tell it. 0, ERR_LIMIT, ERR_NOMEM.
 int engine_preset_names(const struct engine_preset *p, enum engine_value v, struct buf *out);
+int engine_preset_histogram_names(const struct engine_preset *p, enum engine_histogram h,
+                                  struct buf *out);

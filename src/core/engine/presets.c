@@ -39,15 +39,24 @@ const struct engine_preset
                                                             FULLEST("vllm:gpu_cache_usage_perc")}},
                         // all of finished_reason: stop, length, abort, error
                         [ENGINE_REQUESTS_TOTAL] = {.ways = {ONE("vllm:request_success_total")}},
-                        [ENGINE_PROMPT_TOKENS_TOTAL] = {.ways = {ONE("vllm:prompt_tokens_total")}},
-                        [ENGINE_GENERATION_TOKENS_TOTAL] = {.ways = {ONE(
-                                                                "vllm:generation_tokens_total")}},
+                        // prompt_tokens_total has those that a prefix cache or a transfer of KV
+                        // blocks gave, too
+                        [ENGINE_PROMPT_TOKENS_TOTAL] =
+                            {
+                                .ways = {{.add = {{.name = "vllm:prompt_tokens_by_source_total",
+                                                   .where = {{"source",
+                                                              ENGINE_LABEL_IS, "local_compute"}}}}},
+                                         ONE("vllm:prompt_tokens_total")}},
+                        [ENGINE_GENERATION_TOKENS_TOTAL] =
+                            {.ways = {ONE("vllm:generation_tokens_total")}},
                         [ENGINE_ITL_SUM_S] =
-                            {.ways = {ONE("vllm:inter_token_latency_seconds_sum"),
-                                      ONE("vllm:time_per_output_token_seconds_sum")}},
+                            {
+                                .ways = {ONE("vllm:inter_token_latency_seconds_sum"),
+                                         ONE("vllm:time_per_output_token_seconds_sum")}},
                         [ENGINE_ITL_COUNT] =
-                            {.ways = {ONE("vllm:inter_token_latency_seconds_count"),
-                                      ONE("vllm:time_per_output_token_seconds_count")}},
+                            {
+                                .ways = {ONE("vllm:inter_token_latency_seconds_count"),
+                                         ONE("vllm:time_per_output_token_seconds_count")}},
                         [ENGINE_AWAKE] = {.ways =
                                               {
                                                   {
@@ -57,6 +66,16 @@ const struct engine_preset
                                                             .where = {{"sleep_state",
                                                                        ENGINE_LABEL_IS, "awake"}}}},
                                                   }}},
+                    },
+                .histograms =
+                    {
+                        [ENGINE_TTFT] = {.ways = {{.name =
+                                                       "vllm:time_to_first_token_seconds_bucket"}}},
+                        // 0.11 on; before, of each token
+                        [ENGINE_TPOT] =
+                            {.ways = {{.name = "vllm:request_time_per_output_token_seconds_bucket"},
+                                      {.name = "vllm:inter_token_latency_seconds_bucket"},
+                                      {.name = "vllm:time_per_output_token_seconds_bucket"}}},
                     },
             },
             {

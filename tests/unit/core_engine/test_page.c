@@ -261,7 +261,7 @@ static void test_a_page_of_another_engine_says_what_was_looked_for(void **state)
                "vllm:num_requests_running, vllm:kv_cache_usage_perc, ...): wrong port, path or "
                "engine, or metrics not enabled");
     assert_int_equal(res.sample.valid, 0);
-    assert_int_equal(res.missing, (1u << ENGINE_VALUE_MAX) - 1);
+    assert_int_equal(res.missing, (1u << (ENGINE_VALUE_MAX + ENGINE_HISTOGRAM_MAX)) - 1);
     assert_int_equal(res.samples, 2);
     assert_int_equal(page_read(preset_named("custom"), "", 0, &res, &e), ERR_NOTFOUND);
     assert_non_null(strstr(e.msg, "the server must write them itself"));
@@ -371,6 +371,132 @@ static void test_real_vllm_page(void **state) {
     assert_true(res.sample.v[ENGINE_QUEUE] == 12 && res.sample.v[ENGINE_RUNNING] == 37);
     assert_true(res.sample.v[ENGINE_KV_CACHE_RATIO] == 0.8137);
     assert_true(res.sample.v[ENGINE_AWAKE] == 1);
+    // 68,380 of 81,244 prompt tokens were computed, the prefix cache had the rest.
+    assert_true(res.sample.v[ENGINE_PROMPT_TOKENS_TOTAL] == 68380);
+    const struct engine_buckets *ttft = &res.sample.histograms[ENGINE_TTFT];
+    assert_int_equal(ttft->n, 23);
+    assert_true(ttft->le_s[12] == 2.5 && ttft->count[12] == 188);
+    assert_true(isinf(ttft->le_s[22]) && ttft->count[22] == 200);
+    assert_true(res.sample.histograms[ENGINE_TPOT].n > 0);
+}
+
+#define TTFT "vllm:time_to_first_token_seconds_bucket"
+#define TPOT "vllm:request_time_per_output_token_seconds_bucket"
+#define ITL "vllm:inter_token_latency_seconds_bucket"
+
+struct histogram_case {
+    const char *fact;
+    const char *page;
+    enum engine_histogram histogram;
+    uint32_t n; // edges; 0: unknown
+    bool bad;
+    double first, last; // their counts
+};
+
+static const struct histogram_case histogram_cases[] = {
+    {"edges and counts, +Inf the last", TTFT "{le=\"0.5\"} 3\n" TTFT "{le=\"+Inf\"} 5\n",
+     ENGINE_TTFT, 2, false, 3, 5},
+    {"edges come in any order",
+     TTFT "{le=\"+Inf\"} 5\n" TTFT "{le=\"1\"} 4\n" TTFT "{le=\"0.5\"} 3\n", ENGINE_TTFT, 3, false,
+     3, 5},
+    {"ranks add up edge by edge, however an edge is written",
+     TTFT "{engine=\"0\",le=\"1\"} 3\n" TTFT "{engine=\"0\",le=\"+Inf\"} 5\n" TTFT
+          "{engine=\"1\",le=\"1.0\"} 10\n" TTFT "{engine=\"1\",le=\"+Inf\"} 10\n",
+     ENGINE_TTFT, 2, false, 13, 15},
+    {"a request's own mean counts before the single tokens'",
+     ITL "{le=\"0.1\"} 90\n" ITL "{le=\"+Inf\"} 100\n" TPOT "{le=\"0.1\"} 3\n" TPOT
+         "{le=\"+Inf\"} 4\n",
+     ENGINE_TPOT, 2, false, 3, 4},
+    {"before 0.11 there were the tokens alone",
+     "vllm:time_per_output_token_seconds_bucket{le=\"0.1\"} 90\n"
+     "vllm:time_per_output_token_seconds_bucket{le=\"+Inf\"} 100\n",
+     ENGINE_TPOT, 2, false, 90, 100},
+    {"no +Inf: how many there were is not known", TTFT "{le=\"0.5\"} 3\n" TTFT "{le=\"1\"} 5\n",
+     ENGINE_TTFT, 0, true, 0, 0},
+    {"+Inf alone has no edge", TTFT "{le=\"+Inf\"} 5\n", ENGINE_TTFT, 0, true, 0, 0},
+    {"counts that fall are no histogram", TTFT "{le=\"0.5\"} 6\n" TTFT "{le=\"+Inf\"} 5\n",
+     ENGINE_TTFT, 0, true, 0, 0},
+    {"ranks with different edges do not add up",
+     TTFT "{engine=\"0\",le=\"1\"} 3\n" TTFT "{engine=\"0\",le=\"+Inf\"} 5\n" TTFT
+          "{engine=\"1\",le=\"2\"} 10\n" TTFT "{engine=\"1\",le=\"+Inf\"} 10\n",
+     ENGINE_TTFT, 0, true, 0, 0},
+    {"an edge that is no number", TTFT "{le=\"x\"} 3\n" TTFT "{le=\"+Inf\"} 5\n", ENGINE_TTFT, 0,
+     true, 0, 0},
+    {"a series without an edge", TTFT " 3\n" TTFT "{le=\"1\"} 3\n" TTFT "{le=\"+Inf\"} 5\n",
+     ENGINE_TTFT, 0, true, 0, 0},
+    {"a count that is no number", TTFT "{le=\"1\"} NaN\n" TTFT "{le=\"+Inf\"} 5\n", ENGINE_TTFT, 0,
+     true, 0, 0},
+    {"a negative edge is no latency", TTFT "{le=\"-1\"} 0\n" TTFT "{le=\"+Inf\"} 5\n", ENGINE_TTFT,
+     0, true, 0, 0},
+    {"not on the page", "vllm:num_requests_waiting 1\n", ENGINE_TTFT, 0, false, 0, 0},
+};
+
+static void test_histograms_are_added_up_or_unknown(void **state) {
+    for (size_t i = 0; i < COUNT_OF(histogram_cases); i++) {
+        const struct histogram_case *c = &histogram_cases[i];
+        for (size_t cut = 0; cut <= strlen(c->page); cut++) {
+            struct engine_page_result res = {0};
+            struct err e = {0};
+            int r = page_read(preset_named("vllm"), c->page, cut, &res, &e);
+            const struct engine_buckets *b = &res.sample.histograms[c->histogram];
+            bool bad = res.bad & ENGINE_HISTOGRAM_BIT(c->histogram);
+            bool missing = res.missing & ENGINE_HISTOGRAM_BIT(c->histogram);
+            if ((r && r != ERR_NOTFOUND) || b->n != c->n || bad != c->bad ||
+                missing != (c->n == 0 && !c->bad))
+                fail_msg("%s (cut %zu): %u edges, bad %d, missing %d", c->fact, cut, b->n, bad,
+                         missing);
+            if (b->n && (b->count[0] != c->first || b->count[b->n - 1] != c->last))
+                fail_msg("%s: %g to %g", c->fact, b->count[0], b->count[b->n - 1]);
+        }
+    }
+}
+
+static void test_more_edges_than_the_limit_are_unknown(void **state) {
+    static char page[LIMIT_ENGINE_BUCKETS * 80];
+    for (int edges = LIMIT_ENGINE_BUCKETS - 1; edges <= LIMIT_ENGINE_BUCKETS; edges++) {
+        size_t at = 0;
+        for (int i = 1; i <= edges; i++)
+            at += (size_t)snprintf(page + at, sizeof(page) - at, TTFT "{le=\"%d\"} %d\n", i, i);
+        snprintf(page + at, sizeof(page) - at, TTFT "{le=\"+Inf\"} 100\n");
+        struct engine_page_result res = {0};
+        struct err e = {0};
+        page_read(preset_named("vllm"), page, 0, &res, &e);
+        bool fits = edges < LIMIT_ENGINE_BUCKETS;
+        assert_int_equal(res.sample.histograms[ENGINE_TTFT].n, fits ? LIMIT_ENGINE_BUCKETS : 0);
+        assert_int_equal(!!(res.bad & ENGINE_HISTOGRAM_BIT(ENGINE_TTFT)), !fits);
+    }
+}
+
+static void test_edges_in_milliseconds_become_seconds(void **state) {
+    static const struct engine_preset ms = {
+        .name = "ms",
+        .histograms = {[ENGINE_TTFT] = {.ways = {{.name = "first_ms_bucket",
+                                                  .where = {{"k", ENGINE_LABEL_IS, "a"}},
+                                                  .factor = 1e-3}}}},
+    };
+    struct engine_page_result res = {0};
+    struct err e = {0};
+    const char *page =
+        "first_ms_bucket{k=\"a\",le=\"2500\"} 3\nfirst_ms_bucket{k=\"b\",le=\"1\"} 3\n"
+        "first_ms_bucket{k=\"a\",le=\"+Inf\"} 4\n";
+    page_read(&ms, page, 0, &res, &e);
+    assert_int_equal(res.sample.histograms[ENGINE_TTFT].n, 2);
+    assert_true(fabs(res.sample.histograms[ENGINE_TTFT].le_s[0] - 2.5) < 1e-12);
+}
+
+static void test_a_histogram_of_one_page_is_not_in_the_next(void **state) {
+    struct engine_page *pg;
+    struct engine_page_result res = {0};
+    struct err e = {0};
+    const char *page = TTFT "{le=\"1\"} 3\n" TTFT "{le=\"+Inf\"} 5\n";
+    assert_int_equal(engine_page_new(&pg, preset_named("vllm"), &e), 0);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(engine_page_feed(pg, page, strlen(page), &e), 0);
+        engine_page_finish(pg, false, &res, &e);
+        assert_true(res.sample.histograms[ENGINE_TTFT].count[1] == 5);
+        engine_page_reset(pg);
+    }
+    engine_page_free(pg);
 }
 
 int main(void) {
@@ -385,6 +511,10 @@ int main(void) {
         cmocka_unit_test(test_too_many_series_of_interest_are_an_error_by_name),
         cmocka_unit_test(test_every_failing_allocation_is_reported),
         cmocka_unit_test(test_real_vllm_page),
+        cmocka_unit_test(test_histograms_are_added_up_or_unknown),
+        cmocka_unit_test(test_more_edges_than_the_limit_are_unknown),
+        cmocka_unit_test(test_edges_in_milliseconds_become_seconds),
+        cmocka_unit_test(test_a_histogram_of_one_page_is_not_in_the_next),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -37,6 +37,20 @@ static void check_value(const struct engine_preset *p, enum engine_value v) {
     }
 }
 
+static void check_histogram(const struct engine_preset *p, enum engine_histogram h) {
+    bool ended = false;
+    for (int w = 0; w < ENGINE_WAYS_MAX; w++) {
+        const struct engine_term *t = &p->histograms[h].ways[w];
+        ended |= !t->name;
+        if (!t->name)
+            continue;
+        assert_false(ended); // no gaps
+        check_term(p, t);
+        assert_true(str_ends(str_from(t->name), "_bucket"));
+        assert_true(t->factor >= 0);
+    }
+}
+
 static void test_every_row_is_well_formed(void **state) {
     for (unsigned i = 0; i < engine_presets_n; i++) {
         const struct engine_preset *p = &engine_presets[i];
@@ -51,6 +65,8 @@ static void test_every_row_is_well_formed(void **state) {
         assert_false(p->continuous_batching && p->linear);
         for (int v = 0; v < ENGINE_VALUE_MAX; v++)
             check_value(p, (enum engine_value)v);
+        for (int h = 0; h < ENGINE_HISTOGRAM_MAX; h++)
+            check_histogram(p, (enum engine_histogram)h);
         for (unsigned j = 0; j < i; j++)
             assert_string_not_equal(p->name, engine_presets[j].name);
     }
@@ -99,6 +115,13 @@ static void test_the_documentation_has_every_name_that_is_read(void **state) {
     assert_non_null(f);
     text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
     fclose(f);
+    for (unsigned i = 0; i < engine_presets_n; i++)
+        for (int h = 0; h < ENGINE_HISTOGRAM_MAX; h++)
+            for (int w = 0; w < ENGINE_WAYS_MAX && engine_presets[i].histograms[h].ways[w].name;
+                 w++)
+                if (!strstr(text, engine_presets[i].histograms[h].ways[w].name))
+                    fail_msg("docs/engines.md lacks %s of preset %s",
+                             engine_presets[i].histograms[h].ways[w].name, engine_presets[i].name);
     for (unsigned i = 0; i < engine_presets_n; i++)
         for (int v = 0; v < ENGINE_VALUE_MAX; v++)
             for (int w = 0; w < ENGINE_WAYS_MAX; w++) {
