@@ -60,6 +60,14 @@ static int check_demand(const struct binder *b, const struct trigger *t, struct 
                    t->demand, STR_ARG(buf_str(&names)));
 }
 
+static int check_queries(const struct trigger *t, struct err *e) {
+    if (t->query_n == 0)
+        return 0;
+    return err_set(e, ERR_INVALID,
+                   "%s: \"%s\": the scaler's configuration has no Prometheus servers (prometheus:)",
+                   t->queries[0].name, t->queries[0].server);
+}
+
 int binder_bind(const struct binder *b, const struct object_ref *r, struct trigger **ret,
                 struct err *e) {
     struct trigger_kv kv[LIMIT_METADATA_KEYS];
@@ -69,6 +77,8 @@ int binder_bind(const struct binder *b, const struct object_ref *r, struct trigg
     int rc = trigger_bind(&t, kv, r->n_pairs, b->presets, b->n_presets, e);
     if (rc == 0)
         rc = check_demand(b, t, e);
+    if (rc == 0)
+        rc = check_queries(t, e);
     if (rc < 0) {
         trigger_free(t);
         (void)err_wrap(e, "ScaledObject " STR_FMT "/" STR_FMT, STR_ARG(r->namespace_),

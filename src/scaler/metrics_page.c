@@ -142,7 +142,8 @@ static const struct {
 };
 
 static void decision_families(struct prom_writer *w, const struct io *io) {
-    uint64_t unknown[SIGNAL_MAX] = {0}, partial[SIGNAL_MAX] = {0};
+    // Of all queries together: their names are the tenants'.
+    uint64_t unknown[SIGNAL_PROMETHEUS + 1] = {0}, partial[SIGNAL_PROMETHEUS + 1] = {0};
     uint64_t notices[COUNT_OF(notice_names)] = {0};
     size_t unavailable = 0, no_workload = 0;
     for (const struct object *o = io->objects; o != NULL; o = o->hh.next) {
@@ -154,8 +155,9 @@ static void decision_families(struct prom_writer *w, const struct io *io) {
             notices[i] += (o->last.notices & notice_names[i].bit) != 0;
         for (uint32_t i = 0; i < o->last.signal_n; i++) {
             const struct record_signal *s = &o->last.signals[i];
-            unknown[s->signal] += s->known == 0;
-            partial[s->signal] += s->known > 0 && s->known < s->pods;
+            enum signal of = s->signal < SIGNAL_PROMETHEUS ? s->signal : SIGNAL_PROMETHEUS;
+            unknown[of] += s->known == 0;
+            partial[of] += s->known > 0 && s->known < s->pods;
         }
     }
     gauge(w, "gpuscale_objects", "Triggers that are decided.", HASH_COUNT(io->objects));
@@ -165,11 +167,11 @@ static void decision_families(struct prom_writer *w, const struct io *io) {
           (double)no_workload);
     prom_family(w, "gpuscale_unknown_signals", PROM_GAUGE,
                 "Signals of rules of which nothing is known now.");
-    for (int s = 0; s < SIGNAL_MAX; s++)
+    for (int s = 0; s <= SIGNAL_PROMETHEUS; s++)
         labelled(w, "signal", signals[s].name, (double)unknown[s]);
     prom_family(w, "gpuscale_partial_signals", PROM_GAUGE,
                 "Signals of rules that are known of some ready pods only.");
-    for (int s = 0; s < SIGNAL_MAX; s++)
+    for (int s = 0; s <= SIGNAL_PROMETHEUS; s++)
         labelled(w, "signal", signals[s].name, (double)partial[s]);
     prom_family(w, "gpuscale_notices", PROM_GAUGE,
                 "Triggers of whose last decision a person should be told (explain says why).");

@@ -30,13 +30,26 @@ static enum tri total_above(const struct trigger *t, const struct signal_workloa
     return above(total.lower, !isinf(total.upper), t->activation);
 }
 
-enum tri active_demand(const struct trigger *t, const struct signal_workload *w, int64_t now_ns) {
-    uint32_t provides = signal_workload_demand_provides(w);
-    if (!provides)
-        return TRI_UNKNOWN;
+static enum tri queries_above(const struct trigger *t, const struct signal_external *queries,
+                              int64_t now_ns) {
     enum tri busy = TRI_FALSE;
+    struct signal_total_query q = {.max_age_ns = t->max_age_ns, .now_ns = now_ns};
+    for (uint32_t i = 0; i < t->query_n; i++) {
+        struct signal_total total;
+        signal_external_total(queries ? &queries[i] : NULL, &q, &total);
+        busy = tri_or(busy, above(total.lower, total.known > 0, t->activation));
+    }
+    return busy;
+}
+
+enum tri active_demand(const struct trigger *t, const struct signal_workload *w,
+                       const struct signal_external *queries, int64_t now_ns) {
+    uint32_t provides = signal_workload_demand_provides(w);
+    if (!provides && !t->query_n)
+        return TRI_UNKNOWN;
+    enum tri busy = queries_above(t, queries, now_ns);
     if (provides >> DEMAND_REQUESTS_TOTAL & 1)
-        busy = total_above(t, w, SIGNAL_DEMAND, now_ns);
+        busy = tri_or(busy, total_above(t, w, SIGNAL_DEMAND, now_ns));
     for (int v = DEMAND_WAITING; v <= DEMAND_INFLIGHT; v++) {
         double gauge = 0;
         if (!(provides >> v & 1))
@@ -47,8 +60,9 @@ enum tri active_demand(const struct trigger *t, const struct signal_workload *w,
     return busy;
 }
 
-// The engines and the demand source together.
-static enum tri busy(const struct trigger *t, const struct signal_workload *w, int64_t now_ns) {
+// The engines, the demand source and the queries together.
+static enum tri busy(const struct trigger *t, const struct signal_workload *w,
+                     const struct signal_external *queries, int64_t now_ns) {
     static const struct {
         enum signal signal;
         enum engine_value value;
@@ -68,9 +82,9 @@ static enum tri busy(const struct trigger *t, const struct signal_workload *w, i
         told = true;
         result = tri_or(result, total_above(t, w, collected[i].signal, now_ns));
     }
-    if (signal_workload_demand_provides(w)) {
+    if (signal_workload_demand_provides(w) || t->query_n) {
         told = true;
-        result = tri_or(result, active_demand(t, w, now_ns));
+        result = tri_or(result, active_demand(t, w, queries, now_ns));
     }
     return told ? result : TRI_UNKNOWN;
 }
@@ -83,16 +97,17 @@ static bool is_starting(const struct signal_workload *w, int64_t now_ns, int64_t
 }
 
 enum active_reason active_decide(const struct trigger *t, const struct signal_workload *w,
-                                 int64_t now_ns, int32_t n, int64_t cold_start_ns) {
+                                 const struct signal_external *queries, int64_t now_ns, int32_t n,
+                                 int64_t cold_start_ns) {
     if (n == 0) {
-        enum tri demand = active_demand(t, w, now_ns);
+        enum tri demand = active_demand(t, w, queries, now_ns);
         return demand == TRI_TRUE    ? ACTIVE_DEMAND
                : demand == TRI_FALSE ? INACTIVE_ZERO_IDLE
                                      : INACTIVE_ZERO_UNKNOWN;
     }
     if (is_starting(w, now_ns, cold_start_ns))
         return ACTIVE_STARTING;
-    enum tri result = busy(t, w, now_ns);
+    enum tri result = busy(t, w, queries, now_ns);
     return result == TRI_TRUE ? ACTIVE_BUSY : result == TRI_FALSE ? INACTIVE_IDLE : ACTIVE_UNKNOWN;
 }
 

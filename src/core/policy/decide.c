@@ -128,6 +128,7 @@ static void note_hot_pod(struct tick *k, const struct record_signal *s,
 static void evaluate_signals(struct tick *k) {
     struct size_input in = {.trigger = k->t,
                             .workload = k->w,
+                            .queries = k->in->queries,
                             .now_ns = k->in->now_ns,
                             .n = k->n,
                             .rho = size_rho(k->cold_start_ns)};
@@ -269,6 +270,7 @@ static void remember_burst(struct tick *k) {
     int64_t now_ns = k->in->now_ns;
     struct size_input in = {.trigger = k->t,
                             .workload = k->w,
+                            .queries = k->in->queries,
                             .now_ns = now_ns,
                             .n = k->n,
                             .rho = size_rho(k->cold_start_ns)};
@@ -343,6 +345,8 @@ static void start_record(struct decider *d, const struct signal_workload *w,
     r->last = d->seeded ? d->last : -1;
     r->down_window_ns = d->trigger->down_window_ns;
     r->when = TRI_TRUE;
+    for (uint32_t i = 0; i < d->trigger->query_n; i++)
+        memcpy(r->queries[i], d->trigger->queries[i].name, sizeof(r->queries[i]));
 }
 
 void decider_tick(struct decider *d, const struct signal_workload *w, const struct decide_input *in,
@@ -381,7 +385,7 @@ void decider_tick(struct decider *d, const struct signal_workload *w, const stru
     remember_burst(&k);
     if (first && ret->desired == in->spec && ret->want < 0)
         ret->reason = REASON_FIRST;
-    ret->activity = active_decide(k.t, w, in->now_ns, k.n, k.cold_start_ns);
+    ret->activity = active_decide(k.t, w, in->queries, in->now_ns, k.n, k.cold_start_ns);
     ret->active = active_is(ret->activity);
     if (ret->active && ret->desired == 0) { // zero is for what is known to be idle
         ret->desired = 1;

@@ -28,6 +28,7 @@
 
 #include "core/policy/record.h"
 #include "core/policy/trigger.h"
+#include "core/signal/external.h"
 #include "core/signal/workload.h"
 
 struct decider;
@@ -37,6 +38,8 @@ struct decide_input {
     int64_t real_ns; // wall clock, for the record alone
     int32_t spec;    // spec.replicas; -1: not known
     int32_t status;  // status.replicas; -1: not known
+    // What the trigger's queries said, one each in their order; NULL: nothing is known of them.
+    const struct signal_external *queries;
 };
 
 // Borrows the trigger (it outlives the decider). 0 or ERR_NOMEM.

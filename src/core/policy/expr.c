@@ -31,6 +31,7 @@ struct parser {
     unsigned depth;
     struct VEC(struct expr_node) nodes;
     uint32_t signals;
+    const char *const *queries; // names of SIGNAL_PROMETHEUS and following, ends with NULL
     struct err *e;
 };
 
@@ -82,14 +83,26 @@ static int emit(struct parser *p, enum expr_op op, int signal) {
 
 static int parse_or(struct parser *p);
 
+static int signal_called(const struct parser *p, struct str name) {
+    for (int i = 0; p->queries[i]; i++)
+        if (str_eqc(name, p->queries[i]))
+            return SIGNAL_PROMETHEUS + i;
+    return signal_by_name(name);
+}
+
+static const char *nearest_signal(const struct parser *p, struct str name) {
+    const char *near = str_nearest(name, p->queries);
+    return near ? near : str_nearest(name, signal_names);
+}
+
 static int parse_name(struct parser *p) {
     struct str t = token(p);
     bool reserved = is_keyword(p, "and") || is_keyword(p, "or");
     if (t.n == 0 || !is_word(t.p[0]) || reserved)
         return fail(p, "a signal, `not` or `(`");
-    int s = signal_by_name(t);
+    int s = signal_called(p, t);
     if (s < 0) {
-        const char *near = str_nearest(t, signal_names);
+        const char *near = nearest_signal(p, t);
         return err_set(p->e, ERR_PARSE, "column %zu: \"%.*s\" is no signal%s%s%s", p->at + 1,
                        (int)(t.n < 64 ? t.n : 64), t.p, near ? "; did you mean \"" : "",
                        near ? near : "", near ? "\"?" : "");
@@ -143,7 +156,12 @@ static int parse_or(struct parser *p) {
 }
 
 int expr_parse(struct expr *ret, struct str text, struct err *e) {
-    struct parser p = {.text = text, .e = e};
+    static const char *const none[] = {NULL};
+    return expr_parse_named(ret, text, none, e);
+}
+
+int expr_parse_named(struct expr *ret, struct str text, const char *const *queries, struct err *e) {
+    struct parser p = {.text = text, .queries = queries, .e = e};
     vec_init(&p.nodes, LIMIT_EXPRESSION_NODES);
     next(&p);
     int r = parse_or(&p);

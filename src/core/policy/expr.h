@@ -38,6 +38,8 @@ struct expr {
 // ERR_LIMIT (LIMIT_EXPRESSION_NODES, LIMIT_EXPRESSION_DEPTH); ERR_NOMEM. `ret` is set only on
 // success.
 int expr_parse(struct expr *ret, struct str text, struct err *e);
+// With names for the queries: queries[i] (NULL after the last) is SIGNAL_PROMETHEUS + i.
+int expr_parse_named(struct expr *ret, struct str text, const char *const *queries, struct err *e);
 // All or any of the signals in the set (at least one bit).
 int expr_of_set(struct expr *ret, enum expr_op op, uint32_t signals, struct err *e);
 void expr_done(struct expr *x);

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "core/signal/external.h"
 
 const char *decision_reason_name(enum decision_reason r) {
     static const char *const names[] = {
@@ -31,6 +32,10 @@ const char *active_reason_name(enum active_reason r) {
         [INACTIVE_ZERO_UNKNOWN] = "zeroUnknown",
     };
     return names[r];
+}
+
+const char *record_signal_name(const struct record *r, enum signal s) {
+    return s >= SIGNAL_PROMETHEUS ? r->queries[s - SIGNAL_PROMETHEUS] : signals[s].name;
 }
 
 bool record_changed(const struct record *a, const struct record *b) {
@@ -111,10 +116,10 @@ static void count(struct json *j, const char *name, int64_t value) {
     number(j, name, value < 0 ? NAN : (double)value);
 }
 
-static void signal_json(struct json *j, const struct record_signal *s) {
+static void signal_json(struct json *j, const struct record *r, const struct record_signal *s) {
     separate(j);
     open_(j, "{");
-    text(j, "signal", signals[s->signal].name);
+    text(j, "signal", record_signal_name(r, s->signal));
     text(j, "role", trigger_role_name(s->role));
     number(j, "target", s->target);
     number(j, "lower", s->lower);
@@ -131,6 +136,8 @@ static void signal_json(struct json *j, const struct record_signal *s) {
     count(j, "never", s->never);
     count(j, "shared", s->shared);
     number(j, "max", s->max);
+    if (s->signal >= SIGNAL_PROMETHEUS)
+        text(j, "query", external_state_name(s->query));
     number(j, "ageSeconds", s->age_ns < 0 ? NAN : (double)s->age_ns / (double)NS_PER_S);
     close_(j, "}");
 }
@@ -142,7 +149,7 @@ static void lists_json(struct json *j, const struct record *r) {
         if (r->missing >> s & 1) {
             separate(j);
             if (j->r == 0)
-                j->r = buf_add_json(j->b, str_from(signals[s].name));
+                j->r = buf_add_json(j->b, str_from(record_signal_name(r, (enum signal)s)));
         }
     close_(j, "]");
     key(j, "notices");
@@ -157,7 +164,7 @@ static void lists_json(struct json *j, const struct record *r) {
     key(j, "signals");
     open_(j, "[");
     for (uint32_t i = 0; i < r->signal_n; i++)
-        signal_json(j, &r->signals[i]);
+        signal_json(j, r, &r->signals[i]);
     close_(j, "]");
 }
 

@@ -63,6 +63,7 @@ enum { RECORD_POD_MAX = 64 };
 struct record_signal {
     uint8_t signal, role, sizing; // enum signal, trigger_role, trigger_sizing
     uint8_t breached;             // enum tri
+    uint8_t query;                // enum external_state, of the trigger's queries
     bool gated, raise_only;
     // The total's interval, of rates and of gauges that size over the rate window; a replica's
     // share.
@@ -97,6 +98,7 @@ struct record {
     uint32_t missing;             // bit s: capacity signal s that is unknown (UNAVAILABLE, UNKNOWN)
     char hot_pod[RECORD_POD_MAX]; // NOTICE_HOT_POD: whose
     uint8_t hot_signal;
+    char queries[LIMIT_TRIGGER_QUERIES][TRIGGER_SIGNAL_NAME_MAX]; // names of the trigger's
     uint32_t signal_n;
     struct record_signal signals[SIGNAL_MAX]; // those of the rule, in its order
 };
@@ -104,6 +106,8 @@ struct record {
 static inline size_t record_size(const struct record *r) {
     return offsetof(struct record, signals) + r->signal_n * sizeof(r->signals[0]);
 }
+// "requestRate", "prometheus.tokens"
+const char *record_signal_name(const struct record *r, enum signal s);
 // Would a person call it a different decision? (desired, publish, state, reason, activity, notices;
 // not the signals' values)
 bool record_changed(const struct record *a, const struct record *b);

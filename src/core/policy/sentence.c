@@ -10,10 +10,12 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "core/signal/external.h"
 
 // Appends; the first failure sticks.
 struct text {
     struct buf *b;
+    const struct record *record; // whose names are said
     int r;
 };
 
@@ -49,7 +51,7 @@ static bool nothing_known(const struct record_signal *s) {
 
 // "requestRate 18.2/s", "requestRate 18.2..20.2/s", "queue 30 or more", "kvCache unknown"
 static void say_total(struct text *t, const struct record_signal *s) {
-    SAY(t, "%s ", signals[s->signal].name);
+    SAY(t, "%s ", record_signal_name(t->record, s->signal));
     if (nothing_known(s)) {
         SAY(t, "unknown");
         return;
@@ -71,6 +73,10 @@ static void say_total(struct text *t, const struct record_signal *s) {
 static void say_missing(struct text *t, const struct record_signal *s) {
     if (s->signal == SIGNAL_DEMAND || s->known == s->pods)
         return;
+    if (s->signal >= SIGNAL_PROMETHEUS) {
+        SAY(t, " (%s)", external_state_words(s->query));
+        return;
+    }
     SAY(t, " (%u of %u %s unknown", s->pods - s->known, s->pods, s->pods == 1 ? "pod" : "pods");
     if (s->shared)
         SAY(t, ", %u on shared GPUs", s->shared);
@@ -120,7 +126,7 @@ static void say_names(struct text *t, uint32_t set) {
     bool first = true;
     for (int s = 0; s < SIGNAL_MAX; s++)
         if (set >> s & 1) {
-            SAY(t, "%s%s", first ? "" : ", ", signals[s].name);
+            SAY(t, "%s%s", first ? "" : ", ", record_signal_name(t->record, (enum signal)s));
             first = false;
         }
 }
@@ -290,7 +296,7 @@ static void say_unavailable(struct text *t, const struct record *r) {
         const struct record_signal *s = &r->signals[i];
         if (!(r->missing >> s->signal & 1))
             continue;
-        SAY(t, "%s%s", separator, signals[s->signal].name);
+        SAY(t, "%s%s", separator, record_signal_name(r, s->signal));
         if (s->signal == SIGNAL_DEMAND)
             SAY(t, " (the demand source tells nothing)");
         say_missing(t, s);
@@ -300,7 +306,7 @@ static void say_unavailable(struct text *t, const struct record *r) {
 }
 
 int record_sentence(struct buf *b, const struct record *r) {
-    struct text t = {.b = b};
+    struct text t = {.b = b, .record = r};
     size_t before = b->len;
     if (r->state == DECISION_UNAVAILABLE) {
         say_unavailable(&t, r);

@@ -49,6 +49,18 @@ static double ceiling_of(const struct trigger_signal *s) {
     return s->role == ROLE_CAPACITY ? s->target : INFINITY;
 }
 
+static const struct signal_external *query_of(const struct size_input *in, enum signal s) {
+    return in->queries && s >= SIGNAL_PROMETHEUS ? &in->queries[s - SIGNAL_PROMETHEUS] : NULL;
+}
+
+static void total_of(const struct size_input *in, const struct signal_total_query *q,
+                     struct signal_total *ret) {
+    if (q->signal >= SIGNAL_PROMETHEUS)
+        signal_external_total(query_of(in, q->signal), q, ret);
+    else
+        signal_total(in->workload, q, ret);
+}
+
 static double need_of(const struct size_input *in, const struct trigger_signal *s, double total,
                       uint32_t pods) {
     if (s->signal == SIGNAL_RUNNING)
@@ -95,7 +107,7 @@ void size_signal(const struct size_input *in, const struct trigger_signal *s, st
                                    .window_ns = in->trigger->rate_window_ns,
                                    .max_age_ns = in->trigger->max_age_ns,
                                    .now_ns = in->now_ns};
-    signal_total(in->workload, &q, ret_total);
+    total_of(in, &q, ret_total);
     if (mean)
         mean_add(mean, in->now_ns, in->trigger->rate_window_ns, ret_total->known > 0,
                  &ret_total->lower, &ret_total->upper);
@@ -120,6 +132,8 @@ void size_signal(const struct size_input *in, const struct trigger_signal *s, st
         .age_ns = ret_total->oldest_ns == SIGNAL_TIME_UNKNOWN ? -1
                                                               : in->now_ns - ret_total->oldest_ns,
     };
+    const struct signal_external *x = query_of(in, s->signal);
+    ret->query = (uint8_t)(x ? x->state : EXTERNAL_WAITING);
     size_wants(in, s, lower, upper, ret);
 }
 
@@ -129,7 +143,7 @@ int32_t size_burst(const struct size_input *in, int64_t window_ns) {
     for (uint32_t i = 0; i < t->rule_n; i++) {
         const struct trigger_signal *s = &t->rule[i];
         if (s->signal != SIGNAL_DEMAND && s->signal != SIGNAL_REQUEST_RATE &&
-            s->signal != SIGNAL_TOKEN_RATE)
+            s->signal != SIGNAL_TOKEN_RATE && s->signal < SIGNAL_PROMETHEUS)
             continue;
         struct signal_total_query q = {.signal = s->signal,
                                        .ceiling = INFINITY,
@@ -137,7 +151,7 @@ int32_t size_burst(const struct size_input *in, int64_t window_ns) {
                                        .max_age_ns = t->max_age_ns,
                                        .now_ns = in->now_ns};
         struct signal_total total;
-        signal_total(in->workload, &q, &total);
+        total_of(in, &q, &total);
         double need = total.lower / s->target;
         int32_t want = s->sizing == SIZE_STAFFED ? size_staffed(need, t->safety, in->rho)
                                                  : size_ceil(need);

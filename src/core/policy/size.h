@@ -8,6 +8,7 @@
 #include "core/policy/mean.h"
 #include "core/policy/record.h"
 #include "core/policy/trigger.h"
+#include "core/signal/external.h"
 #include "core/signal/total.h"
 
 enum { WANT_UNBOUNDED = INT32_MAX }; // as many as there may be: unknown upward
@@ -35,6 +36,7 @@ bool size_needs_mean(const struct trigger_signal *s);
 struct size_input {
     const struct trigger *trigger;
     const struct signal_workload *workload;
+    const struct signal_external *queries; // as decide_input's
     int64_t now_ns;
     int32_t n;
     double rho;

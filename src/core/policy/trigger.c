@@ -45,7 +45,7 @@ static int refuse(struct trigger_bind *b, const char *key, struct str value, con
                    trigger_shown(value, shown), allowed);
 }
 
-static bool parse_number(struct str s, double *ret) {
+bool trigger_parse_number(struct str s, double *ret) {
     double v;
     if (s.n == 0 || !(isdigit((unsigned char)s.p[0]) || s.p[0] == '.') ||
         (s.n > 1 && tolower((unsigned char)s.p[1]) == 'x') || str_to_double(s, &v) || !isfinite(v))
@@ -56,7 +56,7 @@ static bool parse_number(struct str s, double *ret) {
 
 static int set_number(struct trigger_bind *b, const struct key *key, struct str value) {
     double v;
-    if (!parse_number(value, &v) || v < key->min || v > key->max)
+    if (!trigger_parse_number(value, &v) || v < key->min || v > key->max)
         return refuse(b, key->name, value, key->allowed);
     *(double *)((char *)b->t + key->offset) = v;
     return 0;
@@ -74,7 +74,7 @@ static int set_duration(struct trigger_bind *b, const struct key *key, struct st
 static int set_signal(struct trigger_bind *b, const struct key *key, struct str value) {
     int s = signal_by_name(str_from(key->name));
     double v;
-    if (!parse_number(value, &v) || v < signals[s].target_min || v > signals[s].target_max)
+    if (!trigger_parse_number(value, &v) || v < signals[s].target_min || v > signals[s].target_max)
         return refuse(b, key->name, value, signals[s].target_help);
     b->targets[s] = v;
     b->named |= 1u << s;
@@ -158,7 +158,7 @@ static int set_demand(struct trigger_bind *b, const struct key *key, struct str 
     for (size_t i = 0; ok && i < value.n; i++)
         ok = isalnum((unsigned char)value.p[i]) || strchr("-_.", value.p[i]);
     double number;
-    if (!ok && parse_number(value, &number))
+    if (!ok && trigger_parse_number(value, &number))
         return refuse(b, key->name, value,
                       "the name of a demand source of the scaler's configuration (what one "
                       "replica serves is said by capacity or requestRate)");
@@ -246,14 +246,40 @@ static const struct key keys[] = {
 };
 
 static const char *const key_names[] = {
-    "workload",   "engine",         "metricsPort", "metricsPath",
-    "capacity",   "requestRate",    "tokenRate",   "queue",
-    "running",    "kvCache",        "smActivity",  "gpuMemory",
-    "power",      "gpuUtilization", "when",        "tensorActivity",
-    "activation", "demand",         "safety",      "rateWindow",
-    "downWindow", "tolerance",      "downMargin",  "maxAge",
-    "coldStart",  "burstMemory",    "ttft",        "itl",
-    "sloGoal",    "mode",           NULL,
+    "workload",
+    "engine",
+    "metricsPort",
+    "metricsPath",
+    "capacity",
+    "requestRate",
+    "tokenRate",
+    "queue",
+    "running",
+    "kvCache",
+    "smActivity",
+    "gpuMemory",
+    "power",
+    "gpuUtilization",
+    "when",
+    "tensorActivity",
+    "activation",
+    "demand",
+    "safety",
+    "rateWindow",
+    "downWindow",
+    "tolerance",
+    "downMargin",
+    "maxAge",
+    "coldStart",
+    "burstMemory",
+    "ttft",
+    "itl",
+    "sloGoal",
+    "mode",
+    "prometheus.NAME",
+    "query.NAME",
+    "target.NAME",
+    NULL,
 };
 
 static const struct key *key_find(struct str name) {
@@ -271,12 +297,6 @@ static bool is_keda_key(struct str name) {
 
 static int refuse_key(struct trigger_bind *b, struct str name, struct str value) {
     char key[TRIGGER_SHOWN_MAX], shown[TRIGGER_SHOWN_MAX];
-    if (str_starts(name, "prometheus.") || str_starts(name, "query.") ||
-        str_starts(name, "target."))
-        return err_set(b->e, ERR_INVALID,
-                       "%s is not supported by this version: signals from Prometheus servers named "
-                       "in the scaler's configuration come with a later one",
-                       trigger_shown(name, key));
     const char *near = str_nearest(name, key_names);
     char list[400] = "";
     size_t used = 0;
@@ -299,13 +319,17 @@ static int bind_pair(struct trigger_bind *b, struct str name, struct str value, 
     bool from_env = str_ends(name, "FromEnv");
     struct str stem = {name.p, from_env ? name.n - strlen("FromEnv") : name.n};
     const struct key *key = key_find(stem);
-    if (!key && from_env)
+    bool of_query = str_starts(stem, "prometheus.") || str_starts(stem, "query.") ||
+                    str_starts(stem, "target.");
+    if (!key && from_env && !of_query)
         return 0;
     if (!utf8_valid(name.p, name.n) || !utf8_valid(value.p, value.n) ||
         memchr(value.p ? value.p : "", '\0', value.n))
         return err_set(b->e, ERR_INVALID, "%s: not text (UTF-8 without NUL)",
                        trigger_shown(name, shown));
     value = str_trim(value);
+    if (of_query)
+        return trigger_query_key(b, stem, value);
     if (!key)
         return refuse_key(b, name, value);
     uint64_t bit = UINT64_C(1) << (key - keys);
@@ -350,6 +374,8 @@ int trigger_bind(struct trigger **ret, const struct trigger_kv *kv, size_t n,
     if (r == 0 && !b.preset)
         r = set_engine(&b, key_find(STR("engine")), STR("custom"));
     if (r == 0)
+        r = trigger_queries_end(&b);
+    if (r == 0)
         r = trigger_make_rule(&b);
     if (r) {
         trigger_free(t);
@@ -366,6 +392,11 @@ struct trigger *trigger_free(struct trigger *t) {
     mem_free(t->metrics_path);
     mem_free(t->demand);
     mem_free(t->when_text);
+    for (uint32_t i = 0; i < t->query_n; i++) {
+        mem_free(t->queries[i].server);
+        mem_free(t->queries[i].query);
+        mem_free(t->queries[i].enforced);
+    }
     expr_done(&t->when);
     mem_free(t);
     return NULL;
@@ -376,6 +407,11 @@ const struct trigger_signal *trigger_rule_of(const struct trigger *t, enum signa
         if (t->rule[i].signal == s)
             return &t->rule[i];
     return NULL;
+}
+
+const char *trigger_signal_name(const struct trigger *t, enum signal s) {
+    uint32_t query = (uint32_t)s - SIGNAL_PROMETHEUS;
+    return s >= SIGNAL_PROMETHEUS && query < t->query_n ? t->queries[query].name : signals[s].name;
 }
 
 uint32_t trigger_gpu_signals(const struct trigger *t) {

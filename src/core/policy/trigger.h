@@ -66,7 +66,15 @@ enum trigger_target {
 };
 enum trigger_mode { MODE_SCALE, MODE_OBSERVE };
 
-enum { TRIGGER_NAME_MAX = 254 };
+enum { TRIGGER_NAME_MAX = 254, TRIGGER_SIGNAL_NAME_MAX = 44 };
+
+// A query on a Prometheus server of the scaler's configuration: SIGNAL_PROMETHEUS + its place.
+struct trigger_query {
+    char name[TRIGGER_SIGNAL_NAME_MAX]; // as people know it: "prometheus.tokens"
+    char *server, *query;
+    char *enforced; // what the server is asked instead, where a label is enforced; NULL: `query`.
+                    // Filled in by who knows the servers, freed with the trigger
+};
 
 struct trigger {
     enum trigger_target target;
@@ -77,6 +85,8 @@ struct trigger {
     char *metrics_path;    // NULL: the preset's
     char *demand;          // name of a demand source of the scaler's configuration, NULL
     double capacity;       // requests a second a replica; 0: none given
+    struct trigger_query queries[LIMIT_TRIGGER_QUERIES]; // by name
+    uint32_t query_n;
     struct trigger_signal rule[SIGNAL_MAX];
     uint32_t rule_n;
     struct expr when; // when.n == 0: each raises by itself
@@ -102,6 +112,8 @@ struct trigger *trigger_free(struct trigger *t);
 
 const struct trigger_signal *trigger_rule_of(const struct trigger *t,
                                              enum signal s); // NULL: not in it
+// "requestRate", "prometheus.tokens"
+const char *trigger_signal_name(const struct trigger *t, enum signal s);
 uint32_t
 trigger_gpu_signals(const struct trigger *t); // bits of the rule's GPU signals: 0: needs no agent
 

@@ -12,9 +12,18 @@ struct trigger_bind {
     const struct trigger_preset *preset; // of t->engine
     uint32_t named;                      // bit s: signal s has a target
     double targets[SIGNAL_MAX];
-    struct str when; // p NULL: not given
+    struct str when;                          // p NULL: not given
+    uint8_t query_has[LIMIT_TRIGGER_QUERIES]; // which of its three keys each query was given
+    double query_targets[LIMIT_TRIGGER_QUERIES];
     struct err *e;
 };
+
+// prometheus.NAME, query.NAME and target.NAME. 0, or negative with the reason.
+int trigger_query_key(struct trigger_bind *b, struct str key, struct str value);
+// After the last key: every query whole, in the order of their names.
+int trigger_queries_end(struct trigger_bind *b);
+// A decimal number above or equal to 0, as all of them are written.
+bool trigger_parse_number(struct str s, double *ret);
 
 // Fills t->rule and t->when; 0, ERR_INVALID, ERR_LIMIT or ERR_NOMEM.
 int trigger_make_rule(struct trigger_bind *b);

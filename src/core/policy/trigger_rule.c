@@ -140,7 +140,7 @@ static int set_when_text(struct trigger_bind *b, enum expr_op op, uint32_t set) 
             continue;
         if (text.len)
             r = buf_addc(&text, op == EXPR_AND ? " and " : " or ");
-        r = r ? r : buf_addc(&text, signals[s].name);
+        r = r ? r : buf_addc(&text, trigger_signal_name(b->t, (enum signal)s));
     }
     if (r == 0)
         b->t->when_text = mem_strndup(text.p, text.len);
@@ -155,7 +155,10 @@ static int make_set(struct trigger_bind *b, enum expr_op op, uint32_t set) {
 static int make_expression(struct trigger_bind *b) {
     struct trigger *t = b->t;
     char shown[TRIGGER_SHOWN_MAX];
-    int r = expr_parse(&t->when, b->when, b->e);
+    const char *queries[LIMIT_TRIGGER_QUERIES + 1] = {NULL};
+    for (uint32_t i = 0; i < t->query_n; i++)
+        queries[i] = t->queries[i].name;
+    int r = expr_parse_named(&t->when, b->when, queries, b->e);
     if (r) {
         err_wrap(b->e, "when: \"%s\"", trigger_shown(b->when, shown));
         return r;

@@ -48,15 +48,25 @@ const struct signal_info signals[SIGNAL_MAX] = {
                       .target_min = 1,
                       .target_max = 100000,
                       .target_help = "watts a GPU, 1 to 100000"},
+    [SIGNAL_PROMETHEUS...
+        SIGNAL_PROMETHEUS_LAST] = {.name = "prometheus",
+                                   .unit = "",
+                                   .kind = SIGNAL_LOAD,
+                                   .source = SIGNAL_FROM_QUERY,
+                                   .ceiling = INFINITY,
+                                   .target_min = 1e-9,
+                                   .target_max = 1e15,
+                                   .target_help =
+                                       "what one replica serves, in the query's unit, above 0"},
 };
 
-const char *const signal_names[SIGNAL_MAX + 1] = {
+const char *const signal_names[SIGNAL_PROMETHEUS + 1] = {
     "requestRate",    "tokenRate",  "queue",          "running",   "demand", "kvCache",
     "gpuUtilization", "smActivity", "tensorActivity", "gpuMemory", "power",  NULL,
 };
 
 int signal_by_name(struct str name) {
-    for (int i = 0; i < SIGNAL_MAX; i++)
+    for (int i = 0; i < SIGNAL_PROMETHEUS; i++)
         if (str_eqc(name, signals[i].name))
             return i;
     return -1;

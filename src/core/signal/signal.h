@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "base/limits.h"
 #include "base/str.h"
 
 enum signal {
@@ -19,6 +20,10 @@ enum signal {
     SIGNAL_TENSOR_ACTIVITY, // percent, likewise
     SIGNAL_GPU_MEMORY,      // percent of the memory, likewise
     SIGNAL_POWER,           // watts, likewise
+    // The trigger's Prometheus queries, in the order of their names; each is called
+    // prometheus.NAME by its trigger (trigger_signal_name) and its records. Last in the list.
+    SIGNAL_PROMETHEUS,
+    SIGNAL_PROMETHEUS_LAST = SIGNAL_PROMETHEUS + LIMIT_TRIGGER_QUERIES - 1,
     SIGNAL_MAX,
 };
 
@@ -29,7 +34,7 @@ enum signal_kind {
                   // replicas
 };
 
-enum signal_source { SIGNAL_FROM_ENGINE, SIGNAL_FROM_DEMAND, SIGNAL_FROM_GPU };
+enum signal_source { SIGNAL_FROM_ENGINE, SIGNAL_FROM_DEMAND, SIGNAL_FROM_GPU, SIGNAL_FROM_QUERY };
 
 struct signal_info {
     const char *name; // metadata key, expressions, records: "requestRate"
@@ -42,6 +47,7 @@ struct signal_info {
     const char *target_help; // what a target is: "percent of 1 to 100"
 };
 extern const struct signal_info signals[SIGNAL_MAX];
-extern const char *const signal_names[SIGNAL_MAX + 1]; // for str_nearest; ends with NULL
+// Those with names of their own, so without the queries; for str_nearest, ends with NULL.
+extern const char *const signal_names[SIGNAL_PROMETHEUS + 1];
 
-int signal_by_name(struct str name); // -1: none; exact case
+int signal_by_name(struct str name); // of those; -1: none; exact case

@@ -79,6 +79,7 @@ struct lab {
     int pod_n;
     struct lab_demand demand;
     double demanded;
+    struct signal_external queries[LIMIT_TRIGGER_QUERIES];
     int64_t start_ns, now_ns;
     int32_t spec, status;
     struct record r;
@@ -88,6 +89,8 @@ static inline void lab_open(struct lab *l, const char *metadata) {
     struct err e = {0};
     memset(l, 0, sizeof(*l));
     l->start_ns = l->now_ns = 777 * NS_PER_S;
+    for (int i = 0; i < LIMIT_TRIGGER_QUERIES; i++)
+        l->queries[i].at_ns = SIGNAL_TIME_UNKNOWN;
     if (lab_bind(&l->t, metadata, &e))
         fail_msg("%s: %s", metadata, e.msg);
     const struct trigger_preset *p = lab_presets;
@@ -188,7 +191,8 @@ static inline void lab_tick(struct lab *l) {
     struct decide_input in = {.now_ns = l->now_ns,
                               .real_ns = INT64_C(1795000000) * NS_PER_S + l->now_ns,
                               .spec = l->spec,
-                              .status = l->status};
+                              .status = l->status,
+                              .queries = l->queries};
     decider_tick(l->d, l->w, &in, &l->r);
 }
 

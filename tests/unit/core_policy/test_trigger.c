@@ -58,7 +58,7 @@ static void every_key_binds(void **state) {
     assert_string_equal(t->when_text, "queue and not gpuMemory");
     assert_true(trigger_rule_of(t, SIGNAL_QUEUE)->gated);
     assert_false(trigger_rule_of(t, SIGNAL_KV_CACHE)->gated);
-    assert_int_equal(t->rule_n, SIGNAL_MAX); // demand and requestRate by capacity
+    assert_int_equal(t->rule_n, SIGNAL_PROMETHEUS); // demand and requestRate by capacity
     trigger_free(t);
 }
 
@@ -121,7 +121,8 @@ static void a_demand_source_sizes_downward_alone(void **state) {
     "allowed: workload, engine, metricsPort, metricsPath, capacity, requestRate, tokenRate, "      \
     "queue, running, kvCache, smActivity, gpuMemory, power, gpuUtilization, when, "                \
     "tensorActivity, activation, demand, safety, rateWindow, downWindow, tolerance, downMargin, "  \
-    "maxAge, coldStart, burstMemory, ttft, itl, sloGoal, mode"
+    "maxAge, coldStart, burstMemory, ttft, itl, sloGoal, mode, prometheus.NAME, query.NAME, "      \
+    "target.NAME"
 
 static void every_mistake_is_told(void **state) {
     (void)state;
@@ -156,9 +157,6 @@ static void every_mistake_is_told(void **state) {
          "replica serves within its SLO, as in \"2.0\""},
         {"work=2", "work is not supported by this version: work units need the engines' token "
                    "counters, which a later one weighs; give capacity in requests a second"},
-        {"prometheus.lag=main",
-         "prometheus.lag is not supported by this version: signals from Prometheus servers named "
-         "in the scaler's configuration come with a later one"},
         {"engine=vlm;capacity=2", "engine: \"vlm\" is no engine preset, did you mean \"vllm\"?; "
                                   "allowed: custom, vllm, bare"},
         {"capacity=2;metricsPort=0",

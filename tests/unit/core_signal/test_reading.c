@@ -76,14 +76,15 @@ static void dcgms_blank_values_are_out_of_bounds(void **state) {
 
 static void the_signals_table_is_whole(void **state) {
     (void)state;
-    for (int i = 0; i < SIGNAL_MAX; i++) {
+    for (int i = 0; i < SIGNAL_PROMETHEUS; i++) {
         assert_string_equal(signals[i].name, signal_names[i]);
         assert_int_equal(signal_by_name(str_from(signals[i].name)), i);
         assert_true(signals[i].ceiling > 0);
         assert_true(signals[i].target_min > 0);
         assert_non_null(signals[i].target_help);
     }
-    assert_null(signal_names[SIGNAL_MAX]);
+    assert_null(signal_names[SIGNAL_PROMETHEUS]);
+    assert_int_equal(signal_by_name(STR("prometheus")), -1); // their names are the triggers'
     assert_int_equal(signal_by_name(STR("Queue")), -1);
 }
 
