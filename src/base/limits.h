@@ -24,6 +24,7 @@ enum {
     LIMIT_METRICS_LABELS = 64,           // labels of one series
     LIMIT_PAGE_SERIES = 4096,            // series of interest on one engine's or demand's page
     LIMIT_ENGINE_BUCKETS = 64,           // edges of one histogram, +Inf among them
+    LIMIT_EXPORTER_NAME_BYTES = 4 << 20, // names of GPUs and their holders on one exporter's page
     LIMIT_CONFIG_BYTES = 4 << 20,
     LIMIT_CONFIG_DEPTH = 32, // lists and maps inside each other
     LIMIT_CONFIG_KEY_BYTES = 256,
