@@ -10,7 +10,7 @@
 #include "core/engine/demand.h"
 #include "source/scraper.h"
 
-enum { CONNECT_MS = 1000, TOTAL_MS = 3000, GAP_TEXT_MAX = 4096 };
+enum { CONNECT_MS = 1000, TOTAL_MS = 3000 };
 
 // How one source is read.
 struct reading_rule {
@@ -56,16 +56,9 @@ static void describe(struct buf *text, const struct reading_rule *rule, uint32_t
     }
 }
 
-static void tell_gaps(struct demand *d, struct scraper_target *t,
-                      const struct demand_page_result *r) {
-    if (!scraper_target_gaps_changed(t, r->missing, r->bad) || !d->o.gaps)
-        return;
-    CLEANUP_BUF struct buf text;
-    buf_init(&text, GAP_TEXT_MAX);
-    describe(&text, scraper_target_what(t), r->missing, "no series matches: ");
-    describe(&text, scraper_target_what(t), r->bad, "without a usable number: ");
-    bool ended = buf_add_byte(&text, 0) == 0;
-    d->o.gaps(d->o.ctx, scraper_target_key(t), r->missing, r->bad, ended ? text.p : "");
+static void page_describe(const void *what, uint32_t missing, uint32_t bad, struct buf *text) {
+    describe(text, what, missing, "no series matches: ");
+    describe(text, what, bad, "without a usable number: ");
 }
 
 static int page_finish(void *ctx, struct scraper_target *t, void *reader, bool complete,
@@ -75,7 +68,7 @@ static int page_finish(void *ctx, struct scraper_target *t, void *reader, bool c
     int rc = demand_page_finish(reader, complete, &r, e);
     if (rc < 0)
         return rc;
-    tell_gaps(d, t, &r);
+    scraper_tell_gaps(t, r.missing, r.bad);
     d->o.sample(d->o.ctx, scraper_target_key(t), &r.sample, requested_at_ns);
     return 0;
 }
@@ -84,25 +77,13 @@ static int page_reason(void *reader, int code) {
     return scraper_fault_reason(demand_page_fault(reader));
 }
 
-static void page_failed(void *ctx, const char *key, int failure, const struct err *why) {
-    struct demand *d = ctx;
-    d->o.failure(d->o.ctx, key, failure, why);
-}
-
-static void tls_event(void *ctx, const struct err *why) {
-    struct demand *d = ctx;
-    if (d->o.tls_event)
-        d->o.tls_event(d->o.ctx, why);
-}
-
 static const struct scraper_ops demand_ops = {
     .open = page_open,
     .close = page_close,
     .feed = page_feed,
     .finish = page_finish,
     .reason = page_reason,
-    .failed = page_failed,
-    .tls_event = tls_event,
+    .describe = page_describe,
 };
 
 int demand_new(struct demand **ret, const struct demand_options *options, struct err *e) {
@@ -119,6 +100,7 @@ int demand_new(struct demand **ret, const struct demand_options *options, struct
         .total_ms = TOTAL_MS,
         .ops = &demand_ops,
         .ctx = d,
+        .told = {options->failure, options->gaps, options->tls_event, options->ctx},
     };
     int r = scraper_new(&d->scraper, &so, e);
     if (r < 0) {

@@ -10,7 +10,7 @@
 #include "core/engine/page.h"
 #include "source/scraper.h"
 
-enum { READERS_KEPT = 16, CONNECT_MS = 2000, TOTAL_MS = 10000, GAP_TEXT_MAX = 4096 };
+enum { READERS_KEPT = 16, CONNECT_MS = 2000, TOTAL_MS = 10000 };
 
 struct kept_reader {
     const struct engine_preset *preset;
@@ -51,28 +51,15 @@ static int page_feed(void *reader, const char *p, size_t n, struct err *e) {
     return engine_page_feed(reader, p, n, e);
 }
 
-static void describe(const struct engine_preset *preset, const struct engine_page_result *r,
-                     struct buf *text) {
-    if (r->missing) {
+static void page_describe(const void *what, uint32_t missing, uint32_t bad, struct buf *text) {
+    if (missing) {
         buf_addc(text, "not on the page: ");
-        engine_page_describe(preset, r->missing, text);
+        engine_page_describe(what, missing, text);
     }
-    if (r->bad) {
-        buf_addc(text, r->missing ? "; without a usable number: " : "without a usable number: ");
-        engine_page_describe(preset, r->bad, text);
+    if (bad) {
+        buf_addc(text, missing ? "; without a usable number: " : "without a usable number: ");
+        engine_page_describe(what, bad, text);
     }
-    if (buf_add_byte(text, 0) < 0 && text->len > 0)
-        text->p[text->len - 1] = 0;
-}
-
-static void tell_gaps(struct engines *x, struct scraper_target *t,
-                      const struct engine_preset *preset, const struct engine_page_result *r) {
-    if (!scraper_target_gaps_changed(t, r->missing, r->bad) || !x->o.gaps)
-        return;
-    CLEANUP_BUF struct buf text;
-    buf_init(&text, GAP_TEXT_MAX);
-    describe(preset, r, &text);
-    x->o.gaps(x->o.ctx, scraper_target_key(t), r->missing, r->bad, text.p ? text.p : "");
 }
 
 static int page_finish(void *ctx, struct scraper_target *t, void *reader, bool complete,
@@ -81,7 +68,7 @@ static int page_finish(void *ctx, struct scraper_target *t, void *reader, bool c
     struct engine_page_result r = {0};
     int rc = engine_page_finish(reader, complete, &r, e);
     if (rc == 0 || rc == ERR_NOTFOUND)
-        tell_gaps(x, t, scraper_target_what(t), &r);
+        scraper_tell_gaps(t, r.missing, r.bad);
     if (rc < 0)
         return rc;
     x->o.sample(x->o.ctx, scraper_target_key(t), &r.sample, requested_at_ns);
@@ -92,25 +79,13 @@ static int page_reason(void *reader, int code) {
     return code == ERR_NOTFOUND ? SCRAPE_NOTHING : scraper_fault_reason(engine_page_fault(reader));
 }
 
-static void page_failed(void *ctx, const char *key, int failure, const struct err *why) {
-    struct engines *x = ctx;
-    x->o.failure(x->o.ctx, key, failure, why);
-}
-
-static void tls_event(void *ctx, const struct err *why) {
-    struct engines *x = ctx;
-    if (x->o.tls_event)
-        x->o.tls_event(x->o.ctx, why);
-}
-
 static const struct scraper_ops engine_ops = {
     .open = page_open,
     .close = page_close,
     .feed = page_feed,
     .finish = page_finish,
     .reason = page_reason,
-    .failed = page_failed,
-    .tls_event = tls_event,
+    .describe = page_describe,
 };
 
 int engines_new(struct engines **ret, const struct engines_options *options, struct err *e) {
@@ -127,6 +102,7 @@ int engines_new(struct engines **ret, const struct engines_options *options, str
         .total_ms = TOTAL_MS,
         .ops = &engine_ops,
         .ctx = x,
+        .told = {options->failure, options->gaps, options->tls_event, options->ctx},
     };
     int r = scraper_new(&x->scraper, &so, e);
     if (r < 0) {

@@ -14,6 +14,7 @@ enum {
     SLOW_SHARE = 10, // a page may take a tenth of its interval before it is asked for less often
     SLOW_BACKOFF_MAX = 4, // below maxAge (30 s at 5 s), or a slow engine would be an unknown one
     FIRST_SHARE = 5,      // the first turn comes within a fifth of the interval
+    GAP_TEXT_MAX = 4096,
     // libcurl walks lists of a pool's connections: with thousands of targets, several pools cost
     // less than one (CPU a page at 2,000 targets: a half; at 10,000: a tenth).
     POOLS = 16,
@@ -23,7 +24,7 @@ enum {
 struct scraper_target {
     struct scraper *scraper;
     UT_hash_handle hh[2]; // [scraper->now]: the set; the other: the next set, being made
-    char *key, *url, *shown;
+    char *key, *url, *shown, *server_name; // server_name: NULL, the URL's host
     const void *what;
     int64_t interval_ns, phase_ns, current_ns;
     bool tls, wanted;
@@ -105,7 +106,7 @@ static void turn_failed(struct scraper_target *t, int failure, const struct err 
     t->failure = failure;
     remember_error(t, why->msg);
     schedule(t);
-    s->o.ops->failed(s->o.ctx, t->key, failure, why);
+    s->o.told.failure(s->o.told.ctx, t->key, failure, why);
 }
 
 static bool reader_open(struct scraper_target *t) {
@@ -169,6 +170,7 @@ static void turn(void *ctx) {
     t->page_err = (struct err){0};
     struct fetch_options o = {
         .url = t->url,
+        .server_name = t->server_name,
         .tls = t->tls ? s->tls : NULL,
         .accept = "text/plain;version=0.0.4,*/*;q=0.1",
         .connect_ms = s->o.connect_ms,
@@ -192,6 +194,7 @@ static void target_free(struct scraper_target *t) {
     mem_free(t->key);
     mem_free(t->url);
     mem_free(t->shown);
+    mem_free(t->server_name);
     mem_free(t->error);
     mem_free(t);
 }
@@ -205,7 +208,8 @@ static struct scraper_target *target_new(struct scraper *s, const struct scraper
     t->key = mem_strdup(spec->key);
     t->url = mem_strdup(spec->url);
     t->shown = mem_alloc(n);
-    if (!t->key || !t->url || !t->shown) {
+    t->server_name = spec->server_name ? mem_strdup(spec->server_name) : NULL;
+    if (!t->key || !t->url || !t->shown || (spec->server_name && !t->server_name)) {
         target_free(t);
         return NULL;
     }
@@ -221,7 +225,8 @@ static struct scraper_target *target_new(struct scraper *s, const struct scraper
 
 static bool same(const struct scraper_target *t, const struct scraper_spec *spec) {
     return t->what == spec->what && t->interval_ns == spec->interval_ns && t->tls == spec->tls &&
-           !strcmp(t->url, spec->url);
+           !strcmp(t->url, spec->url) &&
+           str_eq(str_from(t->server_name), str_from(spec->server_name));
 }
 
 static int spec_check(const struct scraper *s, const struct scraper_spec *spec, struct err *e) {
@@ -315,8 +320,8 @@ static void check_tls(void *ctx) {
     struct scraper *s = ctx;
     struct err e = {0};
     int r = fetch_tls_reload_if_changed(s->tls, &e);
-    if (r != 0 && s->o.ops->tls_event)
-        s->o.ops->tls_event(s->o.ctx, r < 0 ? &e : NULL);
+    if (r != 0 && s->o.told.tls_event)
+        s->o.told.tls_event(s->o.told.ctx, r < 0 ? &e : NULL);
 }
 
 int scraper_new(struct scraper **ret, const struct scraper_options *options, struct err *e) {
@@ -407,9 +412,17 @@ int scraper_fault_reason(enum prom_fault fault) {
     }
 }
 
-bool scraper_target_gaps_changed(struct scraper_target *t, uint32_t missing, uint32_t bad) {
+void scraper_tell_gaps(struct scraper_target *t, uint32_t missing, uint32_t bad) {
+    const struct scraper_told *told = &t->scraper->o.told;
     bool changed = t->missing != missing || t->bad != bad;
     t->missing = missing;
     t->bad = bad;
-    return changed;
+    if (!changed || !told->gaps)
+        return;
+    CLEANUP_BUF struct buf text;
+    buf_init(&text, GAP_TEXT_MAX);
+    t->scraper->o.ops->describe(t->what, missing, bad, &text);
+    if (buf_add_byte(&text, 0) < 0 && text.len > 0)
+        text.p[text.len - 1] = 0; // cut
+    told->gaps(told->ctx, t->key, missing, bad, text.p ? text.p : "");
 }

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "base/buf.h"
 #include "core/metrics/prom_parse.h"
 #include "net/loop.h"
 #include "source/scrape.h"
@@ -14,6 +15,7 @@ struct scraper_target;
 
 struct scraper_spec {
     const char *key, *url;
+    const char *server_name; // https: the name in the certificate; NULL: the URL's host
     const void *what; // how to read it; targets are the same only with the same pointer. Borrowed
     int64_t interval_ns;
     bool tls;
@@ -29,8 +31,16 @@ struct scraper_ops {
                   int64_t requested_at_ns, struct err *e);
     // Which reason (fetch_failure, scrape_failure) a failed feed or finish has.
     int (*reason)(void *reader, int code);
-    void (*failed)(void *ctx, const char *key, int failure, const struct err *why);
-    void (*tls_event)(void *ctx, const struct err *why);
+    // What the page of `missing` and `bad` lacks, in words.
+    void (*describe)(const void *what, uint32_t missing, uint32_t bad, struct buf *text);
+};
+
+// What the user of engines, demand or exporters is told, with the context that it gave.
+struct scraper_told {
+    void (*failure)(void *ctx, const char *key, int failure, const struct err *why);
+    void (*gaps)(void *ctx, const char *key, uint32_t missing, uint32_t bad, const char *text);
+    void (*tls_event)(void *ctx, const struct err *why); // gaps, tls_event: may be NULL
+    void *ctx;
 };
 
 struct scraper_options {
@@ -40,7 +50,8 @@ struct scraper_options {
     uint64_t seed;
     uint32_t connect_ms, total_ms;
     const struct scraper_ops *ops; // borrowed
-    void *ctx;
+    void *ctx;                     // of ops
+    struct scraper_told told;
 };
 
 int scraper_new(struct scraper **ret, const struct scraper_options *options, struct err *e);
@@ -52,8 +63,9 @@ void scraper_each(const struct scraper *s, void (*fn)(void *, const struct scrap
 
 const char *scraper_target_key(const struct scraper_target *t);
 const void *scraper_target_what(const struct scraper_target *t);
-// Remembers what a page lacked; true when that is another thing than after the page before.
-bool scraper_target_gaps_changed(struct scraper_target *t, uint32_t missing, uint32_t bad);
+// What a page lacked (bits of the owner's): told when it is another thing than after the page
+// before.
+void scraper_tell_gaps(struct scraper_target *t, uint32_t missing, uint32_t bad);
 
 // What a fault of the page is called in counters: a page that is no metrics page at all is
 // FETCH_HTML.

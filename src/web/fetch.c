@@ -98,7 +98,9 @@ static int set_options(struct fetch *f, const char *url) {
     SET(CURLOPT_SSL_SESSIONID_CACHE, 0L); // a resumed session would not look at the certificate
     SET(CURLOPT_CA_CACHE_TIMEOUT, 0L);    // or a CA that was rotated out stays trusted for a day
 #undef SET
-    return f->o.tls ? fetch_tls_apply(f->o.tls, url, c, &f->connect_to) : 0;
+    if (f->o.tls || (f->https && f->o.server_name))
+        return fetch_tls_apply(f->o.tls, f->o.server_name, url, c, &f->connect_to);
+    return 0;
 }
 
 static void fetch_free(struct fetch *f) {
@@ -123,7 +125,7 @@ int fetch_start(struct fetch **ret, struct fetch_pool *pool, const struct fetch_
     f->easy = pool_handle_take(pool);
     if (!f->easy || set_options(f, options->url) < 0)
         goto no_memory;
-    f->o.url = f->o.accept = NULL;
+    f->o.url = f->o.accept = f->o.server_name = NULL;
     f->started_ns = clock_mono_ns();
     if (curl_multi_add_handle(pool->multi, f->easy) != CURLM_OK)
         goto no_memory;

@@ -78,8 +78,10 @@ struct fetch_result {
 };
 
 struct fetch_options {
-    const char *url;         // http:// or https://, no user:password@
-    struct fetch_tls *tls;   // NULL: the system's trust, no certificate; borrowed until done
+    const char *url;       // http:// or https://, no user:password@
+    struct fetch_tls *tls; // NULL: the system's trust, no certificate; borrowed until done
+    // https: the name that must match, as fetch_tls_new()'s, which wins; NULL: the URL's host.
+    const char *server_name;
     const char *accept;      // Accept header, NULL: */*
     uint32_t connect_ms;     // name, connect, TLS
     uint32_t total_ms;       // the whole request

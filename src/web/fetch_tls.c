@@ -149,8 +149,7 @@ static int set_server_name(const char *name, const char *url, CURL *easy,
     return r;
 }
 
-int fetch_tls_apply(const struct fetch_tls *tls, const char *url, CURL *easy,
-                    struct curl_slist **connect_to) {
+static int set_trust(const struct fetch_tls *tls, CURL *easy) {
     if (set_blob(easy, CURLOPT_SSLCERT_BLOB, &tls->bytes[FILE_CERT]) != CURLE_OK ||
         set_blob(easy, CURLOPT_SSLKEY_BLOB, &tls->bytes[FILE_KEY]) != CURLE_OK ||
         set_blob(easy, CURLOPT_CAINFO_BLOB, &tls->bytes[FILE_CA]) != CURLE_OK)
@@ -158,7 +157,16 @@ int fetch_tls_apply(const struct fetch_tls *tls, const char *url, CURL *easy,
     // Debian's default CAPATH would stay trusted beside our CA.
     if (tls->bytes[FILE_CA].len > 0 && curl_easy_setopt(easy, CURLOPT_CAPATH, NULL) != CURLE_OK)
         return ERR_NOMEM;
-    if (tls->server_name && str_starts(str_from(url), "https:"))
-        return set_server_name(tls->server_name, url, easy, connect_to);
+    return 0;
+}
+
+int fetch_tls_apply(const struct fetch_tls *tls, const char *server_name, const char *url,
+                    CURL *easy, struct curl_slist **connect_to) {
+    if (tls && set_trust(tls, easy) < 0)
+        return ERR_NOMEM;
+    if (tls && tls->server_name)
+        server_name = tls->server_name;
+    if (server_name && str_starts(str_from(url), "https:"))
+        return set_server_name(server_name, url, easy, connect_to);
     return 0;
 }

@@ -46,9 +46,10 @@ struct fetch {
 CURL *pool_handle_take(struct fetch_pool *pool);
 void pool_handle_give(struct fetch_pool *pool, CURL *easy);
 
-// Sets the trust and identity of one request. 0 or ERR_NOMEM.
-int fetch_tls_apply(const struct fetch_tls *tls, const char *url, CURL *easy,
-                    struct curl_slist **connect_to);
+// Sets the trust and identity of one request, and the server's name: tls's own, or `server_name`
+// (tls, server_name: may be NULL). 0 or ERR_NOMEM.
+int fetch_tls_apply(const struct fetch_tls *tls, const char *server_name, const char *url,
+                    CURL *easy, struct curl_slist **connect_to);
 
 // The request has ended in libcurl with `code`: tells `done`, then frees it.
 void fetch_finish(struct fetch *f, CURLcode code);

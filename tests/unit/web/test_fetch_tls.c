@@ -64,8 +64,8 @@ static bool is_done(void *ctx) {
     return ((struct got *)ctx)->done;
 }
 
-static struct got fetch_from(struct world *w, const struct fake_http *s, const char *host,
-                             struct fetch_tls *tls) {
+static struct got fetch_named(struct world *w, const struct fake_http *s, const char *host,
+                              struct fetch_tls *tls, const char *server_name) {
     static struct got g;
     char url[128];
     struct fetch *f;
@@ -73,6 +73,7 @@ static struct got fetch_from(struct world *w, const struct fake_http *s, const c
     snprintf(url, sizeof(url), "https://%s:%u/metrics", host, s->port);
     struct fetch_options o = {.url = url,
                               .tls = tls,
+                              .server_name = server_name,
                               .connect_ms = 5000,
                               .total_ms = 10000,
                               .max_body_bytes = 1000,
@@ -83,6 +84,11 @@ static struct got fetch_from(struct world *w, const struct fake_http *s, const c
     TURN_UNTIL(&w->loop, is_done, &g);
     print_message("# %s\n", g.result.err.code ? g.result.err.msg : "ok");
     return g;
+}
+
+static struct got fetch_from(struct world *w, const struct fake_http *s, const char *host,
+                             struct fetch_tls *tls) {
+    return fetch_named(w, s, host, tls, NULL);
 }
 
 static struct fetch_tls *tls_of(struct world *w, bool identity, const char *server_name) {
@@ -147,6 +153,25 @@ static void a_server_name_is_what_is_verified_and_asked_for(void **state) {
     struct got g = fetch_from(w, s, "127.0.0.1", tls);
     assert_int_equal(g.result.failure, FETCH_TLS);
     assert_non_null(strstr(g.result.err.msg, "https://127.0.0.1:")); // the URL as configured
+    fetch_tls_free(tls);
+    fake_http_stop(s);
+    SSL_CTX_free(ctx);
+    pki_free(&named);
+}
+
+static void a_request_may_name_the_server_where_the_files_do_not(void **state) {
+    struct world *w = *state;
+    struct pki_cert named = pki_make("engine", &w->ca, "DNS:engine.test", 30);
+    SSL_CTX *ctx = pki_server(&named, NULL);
+    struct fake_http *s = fake_http_start(serve, NULL, ctx);
+    struct fetch_tls *tls = tls_of(w, false, NULL);
+    assert_int_equal(fetch_named(w, s, "127.0.0.1", tls, "engine.test").result.failure, FETCH_OK);
+    assert_int_equal(fetch_named(w, s, "127.0.0.1", tls, "other.test").result.failure, FETCH_TLS);
+    // Without files the system's trust does not know the authority, whatever the name.
+    assert_int_equal(fetch_named(w, s, "127.0.0.1", NULL, "engine.test").result.failure, FETCH_TLS);
+    fetch_tls_free(tls);
+    tls = tls_of(w, false, "engine.test"); // the files' own name wins
+    assert_int_equal(fetch_named(w, s, "127.0.0.1", tls, "other.test").result.failure, FETCH_OK);
     fetch_tls_free(tls);
     fake_http_stop(s);
     SSL_CTX_free(ctx);
@@ -227,6 +252,7 @@ int main(void) {
         T(a_server_of_the_configured_authority_is_trusted),
         T(strangers_expired_and_misnamed_certificates_are_refused),
         T(a_server_name_is_what_is_verified_and_asked_for),
+        T(a_request_may_name_the_server_where_the_files_do_not),
         T(mutual_tls_needs_our_certificate),
         T(a_plain_port_is_told_from_a_tls_port),
         T(an_authority_that_was_rotated_out_is_trusted_no_more),
