@@ -109,7 +109,9 @@ enum {
     // Policy
     LIMIT_METADATA_KEYS = 64,
     LIMIT_METADATA_VALUE_BYTES = 4096,
-    LIMIT_TRIGGER_QUERIES = 4, // Prometheus queries of one trigger
+    LIMIT_TRIGGER_QUERIES = 4,     // Prometheus queries of one trigger
+    LIMIT_PROMQL_BYTES = 16 << 10, // a query as it is sent, its enforced matchers added
+    LIMIT_PROMQL_DEPTH = 64,       // parentheses, calls and aggregations inside each other
     LIMIT_EXPRESSION_NODES = 256,
     LIMIT_EXPRESSION_DEPTH = 32,
     LIMIT_PODS_PER_WORKLOAD = 4096,
