@@ -13,6 +13,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "core/policy/active.h"
+#include "core/policy/capacity.h"
 #include "core/policy/peak.h"
 #include "core/policy/size.h"
 
@@ -36,6 +37,7 @@ struct decider {
     int64_t seen_ns;        // newest value of any capacity signal
     int64_t gated_since_ns; // a gated guard has been breached in vain since; INT64_MIN: is not
     int64_t saturating_since_ns;
+    struct trim trim;
 };
 
 struct tick {
@@ -125,13 +127,38 @@ static void note_hot_pod(struct tick *k, const struct record_signal *s,
     k->r->notices |= NOTICE_HOT_POD;
 }
 
+static struct size_input input_of(const struct tick *k) {
+    return (struct size_input){.trigger = k->t,
+                               .workload = k->w,
+                               .queries = k->in->queries,
+                               .now_ns = k->in->now_ns,
+                               .n = k->n,
+                               .rho = k->r->capacity.rho,
+                               .capacity = &k->r->capacity};
+}
+
+// The capacity of a replica, where work sizes, and rho.
+static void find_capacity(struct tick *k) {
+    struct record_capacity *c = &k->r->capacity;
+    const struct trigger_signal *s = trigger_rule_of(k->t, SIGNAL_WORK);
+    c->misses = c->done_per_s = -1;
+    trim_tick(&k->d->trim, k->t, k->w, k->in->now_ns, k->cold_start_ns, c);
+    if (!s)
+        return;
+    struct signal_work work;
+    signal_work(k->w, k->in->now_ns, &work);
+    c->work_per_request = work.per_request;
+    c->done_per_s = work.per_s_n ? work.per_s : -1;
+    if (k->t->learns) {
+        capacity_learned(&work, k->t->itl_ns, c);
+    } else {
+        c->source = CAPACITY_GIVEN;
+        c->per_replica = s->target;
+    }
+}
+
 static void evaluate_signals(struct tick *k) {
-    struct size_input in = {.trigger = k->t,
-                            .workload = k->w,
-                            .queries = k->in->queries,
-                            .now_ns = k->in->now_ns,
-                            .n = k->n,
-                            .rho = size_rho(k->cold_start_ns)};
+    struct size_input in = input_of(k);
     bool counted = signal_workload_demand_provides(k->w) >> DEMAND_REQUESTS_TOTAL & 1;
     for (uint32_t i = 0; i < k->t->rule_n; i++) {
         struct signal_total total;
@@ -268,12 +295,7 @@ static void remember_burst(struct tick *k) {
     if (d->burst.cap == 0)
         return;
     int64_t now_ns = k->in->now_ns;
-    struct size_input in = {.trigger = k->t,
-                            .workload = k->w,
-                            .queries = k->in->queries,
-                            .now_ns = now_ns,
-                            .n = k->n,
-                            .rho = size_rho(k->cold_start_ns)};
+    struct size_input in = input_of(k);
     if (d->burst.n == 0 || now_ns - d->burst_ns >= BURST_SAMPLE_NS) {
         peak_add(&d->burst, now_ns, size_burst(&in, BURST_SAMPLE_NS));
         d->burst_ns = now_ns;
@@ -372,6 +394,7 @@ void decider_tick(struct decider *d, const struct signal_workload *w, const stru
     k.exact = k.blind = true;
     k.guard = TRI_FALSE;
 
+    find_capacity(&k);
     evaluate_signals(&k);
     ret->when = evaluate_when(&k);
     weigh_signals(&k);

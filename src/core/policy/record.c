@@ -38,6 +38,24 @@ const char *record_signal_name(const struct record *r, enum signal s) {
     return s >= SIGNAL_PROMETHEUS ? r->queries[s - SIGNAL_PROMETHEUS] : signals[s].name;
 }
 
+const char *capacity_source_name(enum capacity_source s) {
+    static const char *const names[] = {
+        [CAPACITY_NONE] = "none",       [CAPACITY_GIVEN] = "given",
+        [CAPACITY_UNKNOWN] = "unknown", [CAPACITY_GUESSED] = "guessed",
+        [CAPACITY_LEARNED] = "learned",
+    };
+    return names[s];
+}
+
+const char *trim_state_name(enum trim_state s) {
+    static const char *const names[] = {
+        [TRIM_UNKNOWN] = "unknown",
+        [TRIM_SLOW_START] = "slowStart",
+        [TRIM_ON] = "on",
+    };
+    return names[s];
+}
+
 bool record_changed(const struct record *a, const struct record *b) {
     return a->desired != b->desired || a->publish != b->publish || a->state != b->state ||
            a->reason != b->reason || a->activity != b->activity || a->notices != b->notices;
@@ -142,6 +160,25 @@ static void signal_json(struct json *j, const struct record *r, const struct rec
     close_(j, "}");
 }
 
+static void capacity_json(struct json *j, const struct record_capacity *c) {
+    key(j, "capacity");
+    open_(j, "{");
+    text(j, "source", capacity_source_name(c->source));
+    number(j, "perReplica", c->per_replica > 0 ? c->per_replica : NAN);
+    number(j, "workPerRequest", c->work_per_request > 0 ? c->work_per_request : NAN);
+    number(j, "donePerSecond", c->done_per_s < 0 ? NAN : c->done_per_s);
+    number(j, "bareStepSeconds", c->bare_step_s > 0 ? c->bare_step_s : NAN);
+    count(j, "lessons", c->lessons);
+    number(j, "weight", c->weight);
+    truth(j, "sloTight", c->slo_tight);
+    number(j, "rho", c->rho);
+    text(j, "trim", trim_state_name(c->trim));
+    number(j, "ttftEdgeSeconds", c->edge_s[0] > 0 ? c->edge_s[0] : NAN);
+    number(j, "itlEdgeSeconds", c->edge_s[1] > 0 ? c->edge_s[1] : NAN);
+    number(j, "missed", c->misses < 0 ? NAN : c->misses);
+    close_(j, "}");
+}
+
 static void lists_json(struct json *j, const struct record *r) {
     key(j, "missing");
     open_(j, "[");
@@ -196,6 +233,7 @@ int record_json(struct buf *b, const struct record *r) {
     number(&j, "unseenSeconds", (double)r->unseen_ns / (double)NS_PER_S);
     if (r->notices & NOTICE_HOT_POD)
         text(&j, "hotPod", r->hot_pod);
+    capacity_json(&j, &r->capacity);
     lists_json(&j, r);
     key(&j, "sentence");
     if (j.r == 0) {

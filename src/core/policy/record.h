@@ -75,6 +75,38 @@ struct record_signal {
     int32_t want_up, want_down; // replicas by this signal alone; -1: none
 };
 
+enum capacity_source {
+    CAPACITY_NONE,    // the rule does not size by work
+    CAPACITY_GIVEN,   // a number in the metadata
+    CAPACITY_UNKNOWN, // no lesson yet
+    CAPACITY_GUESSED, // from the lightest lesson and a careful prior
+    CAPACITY_LEARNED,
+};
+const char *capacity_source_name(enum capacity_source s);
+
+enum trim_state {
+    TRIM_UNKNOWN,    // no share within the SLO is known: rho is the cold start's own
+    TRIM_SLOW_START, // the cold start is above 120 s or not known: likewise (misses could not be
+                     // cured in time)
+    TRIM_ON,
+};
+const char *trim_state_name(enum trim_state s);
+
+// How the capacity of a replica and rho came about (core/policy/capacity.h).
+struct record_capacity {
+    uint8_t source, trim; // enum capacity_source, trim_state
+    bool slo_tight;       // `itl` is below what the engine's bare step allows: sized by 1.25 of it
+    uint32_t lessons;     // ever
+    double weight;        // of the lessons that count now
+    double per_replica;   // tokens a second; 0: unknown
+    double bare_step_s;   // a decode step of the idle engine, as the lessons say
+    double work_per_request; // tokens; 0: unknown
+    double done_per_s;       // tokens that the engines did over the last minute; -1: unknown
+    double rho;
+    double edge_s[2]; // bucket edges for ttft and itl; 0: unknown
+    double misses;    // share in the trim's last step, both latencies added up; -1: none yet
+};
+
 struct record {
     uint64_t sequence; // of the decider, from 1
     int64_t now_ns, real_ns;
@@ -99,6 +131,7 @@ struct record {
     char hot_pod[RECORD_POD_MAX]; // NOTICE_HOT_POD: whose
     uint8_t hot_signal;
     char queries[LIMIT_TRIGGER_QUERIES][TRIGGER_SIGNAL_NAME_MAX]; // names of the trigger's
+    struct record_capacity capacity;
     uint32_t signal_n;
     struct record_signal signals[SIGNAL_MAX]; // those of the rule, in its order
 };

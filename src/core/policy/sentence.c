@@ -64,6 +64,10 @@ static void say_total(struct text *t, const struct record_signal *s) {
         SAY(t, "..");
         say_amount(t, s->upper, s);
     }
+    if (!(s->target > 0)) {
+        SAY(t, " at a capacity not known yet");
+        return;
+    }
     SAY(t, " at ");
     say_amount(t, s->target, s);
     SAY(t, " each");
@@ -86,7 +90,7 @@ static void say_missing(struct text *t, const struct record_signal *s) {
 }
 
 static void say_capacity(struct text *t, const struct record_signal *s) {
-    if (s->known == 0 && s->lower == 0)
+    if ((s->known == 0 && s->lower == 0) || !(s->target > 0))
         return;
     if (s->sizing == SIZE_STAFFED && s->want_up == s->want_down)
         SAY(t, " needs %d", s->want_up);
@@ -248,6 +252,47 @@ static void say_saturating(struct text *t, const struct record *r) {
     SAY(t, ".");
 }
 
+// "work is 6.2 requests/s of 351 tokens; ...": only where work sizes.
+static void say_work(struct text *t, const struct record *r) {
+    const struct record_capacity *c = &r->capacity;
+    if (c->source == CAPACITY_NONE)
+        return;
+    if (c->work_per_request > 0) {
+        SAY(t, " A request is ");
+        say_number(t, c->work_per_request);
+        SAY(t, " tokens of work (one of a prompt counts 0.12).");
+    } else {
+        SAY(t, " The work of a request is not known until 20 have finished.");
+    }
+    if (c->source == CAPACITY_UNKNOWN) {
+        SAY(t, " The capacity is not learned yet: it takes a minute of traffic that shows its "
+               "inter-token latency.");
+        return;
+    }
+    if (c->source == CAPACITY_GIVEN)
+        return;
+    SAY(t, " Capacity %s from %u %s (an idle step takes %.3g ms)",
+        c->source == CAPACITY_LEARNED ? "learned" : "guessed, so nothing is lowered yet,",
+        c->lessons, c->lessons == 1 ? "lesson" : "lessons", c->bare_step_s * 1e3);
+    if (c->slo_tight)
+        SAY(t, ", for a step 1.25 times as long: `itl` asks for less than that, which no batch "
+               "keeps");
+    SAY(t, ".");
+}
+
+// "Trimmed by rho 1.04: 0.4% missed ttft 2.5 s or itl 0.1 s."
+static void say_trim(struct text *t, const struct record *r) {
+    const struct record_capacity *c = &r->capacity;
+    if (c->trim != TRIM_ON || c->misses < 0)
+        return;
+    SAY(t, " Trimmed to rho %.3g: of the last requests %.2g%% missed", c->rho, c->misses * 100);
+    if (c->edge_s[0] > 0)
+        SAY(t, " ttft %.3g s", c->edge_s[0]);
+    if (c->edge_s[1] > 0)
+        SAY(t, "%s itl %.3g s", c->edge_s[0] > 0 ? " or" : "", c->edge_s[1]);
+    SAY(t, " (the engine's edges at or above the SLO).");
+}
+
 static void say_notices(struct text *t, const struct record *r) {
     if (r->notices & NOTICE_GUARD_GATED)
         say_gate(t, r);
@@ -322,6 +367,8 @@ int record_sentence(struct buf *b, const struct record *r) {
             SAY(&t, " Observing only: KEDA is told the %s %.0f.",
                 r->spec < 0 ? "last known" : "present", ceil(r->publish));
         say_activity(&t, r);
+        say_work(&t, r);
+        say_trim(&t, r);
         say_notices(&t, r);
     }
     if (t.r)

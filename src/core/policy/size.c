@@ -53,25 +53,85 @@ static const struct signal_external *query_of(const struct size_input *in, enum 
     return in->queries && s >= SIGNAL_PROMETHEUS ? &in->queries[s - SIGNAL_PROMETHEUS] : NULL;
 }
 
-static void total_of(const struct size_input *in, const struct signal_total_query *q,
-                     struct signal_total *ret) {
-    if (q->signal >= SIGNAL_PROMETHEUS)
-        signal_external_total(query_of(in, q->signal), q, ret);
-    else
-        signal_total(in->workload, q, ret);
+// One replica's share of what sizes; 0: not known.
+static double target_of(const struct size_input *in, const struct trigger_signal *s) {
+    return s->signal == SIGNAL_WORK && s->target == 0 ? in->capacity->per_replica : s->target;
 }
 
 static double need_of(const struct size_input *in, const struct trigger_signal *s, double total,
                       uint32_t pods) {
     if (s->signal == SIGNAL_RUNNING)
         return size_running(total, pods, s->target, in->trigger->continuous_batching);
-    return total / s->target;
+    if (total == 0)
+        return 0;
+    double target = target_of(in, s);
+    return target > 0 ? total / target : INFINITY;
 }
 
 static enum tri breached(double need_lower, double need_upper, int32_t n, double tolerance) {
     if (size_exceeds(need_lower, n, tolerance))
         return TRI_TRUE;
     return size_exceeds(need_upper, n, tolerance) ? TRI_UNKNOWN : TRI_FALSE;
+}
+
+// Arrivals: at the demand source where it counts requests, and at the engines, which may prove
+// more.
+static void total_arrivals(const struct size_input *in, const struct signal_total_query *q,
+                           struct signal_total *ret) {
+    struct signal_total_query engines = *q, source = *q;
+    engines.signal = SIGNAL_REQUEST_RATE;
+    source.signal = SIGNAL_DEMAND;
+    signal_total(in->workload, &engines, ret);
+    if (!(signal_workload_demand_provides(in->workload) >> DEMAND_REQUESTS_TOTAL & 1))
+        return;
+    struct signal_total told;
+    signal_total(in->workload, &source, &told);
+    double least = fmax(ret->lower, told.lower);
+    if (told.known)
+        *ret = told;
+    ret->lower = least;
+    ret->upper = told.known ? fmax(told.upper, least) : INFINITY;
+}
+
+// Work: arrivals x work of a request. Before a request's work is known, what the engines do is the
+// least that there is, and nobody knows the most; but nothing that arrives is no work.
+static void total_work(const struct size_input *in, const struct signal_total_query *q,
+                       struct signal_total *ret) {
+    const struct record_capacity *c = in->capacity;
+    struct signal_total_query arrivals = *q;
+    double each = c->work_per_request;
+    arrivals.ceiling = each > 0 && c->per_replica > 0 ? c->per_replica / each : INFINITY;
+    total_arrivals(in, &arrivals, ret);
+    bool idle = ret->upper == 0;
+    ret->lower = each > 0 ? ret->lower * each : fmax(c->done_per_s, 0);
+    ret->upper = idle ? 0 : each > 0 ? ret->upper * each : INFINITY;
+    if (idle)
+        ret->lower = 0;
+    ret->max *= each;
+}
+
+// The total of what the signal sizes by.
+static void total_of(const struct size_input *in, const struct signal_total_query *q,
+                     struct signal_total *ret) {
+    if (q->signal == SIGNAL_WORK) {
+        total_work(in, q, ret);
+        return;
+    }
+    if (q->signal >= SIGNAL_PROMETHEUS) {
+        signal_external_total(query_of(in, q->signal), q, ret);
+        return;
+    }
+    signal_total(in->workload, q, ret);
+    if (q->signal != SIGNAL_RUNNING || !in->trigger->continuous_batching ||
+        !(signal_workload_engine_provides(in->workload) >> ENGINE_QUEUE & 1) || ret->pods == 0)
+        return;
+    struct signal_total waiting;
+    struct signal_total_query queue = *q;
+    queue.signal = SIGNAL_QUEUE;
+    queue.ceiling = 0; // a silent pod is one capacity, whatever of it waits
+    signal_total(in->workload, &queue, &waiting);
+    ret->lower += waiting.lower;
+    ret->upper += waiting.upper;
 }
 
 // What the signal proves, and what it may still be, in replicas.
@@ -113,6 +173,13 @@ void size_signal(const struct size_input *in, const struct trigger_signal *s, st
                  &ret_total->lower, &ret_total->upper);
     double lower = need_of(in, s, ret_total->lower, ret_total->pods);
     double upper = need_of(in, s, ret_total->upper, ret_total->pods);
+    if (s->signal == SIGNAL_WORK && in->trigger->learns && upper > 0) {
+        // Without a capacity nothing is proven; on a guess of it nothing is lowered.
+        if (in->capacity->source == CAPACITY_UNKNOWN)
+            lower = 0;
+        if (in->capacity->source != CAPACITY_LEARNED)
+            upper = INFINITY;
+    }
     *ret = (struct record_signal){
         .signal = (uint8_t)s->signal,
         .role = (uint8_t)s->role,
@@ -121,7 +188,7 @@ void size_signal(const struct size_input *in, const struct trigger_signal *s, st
         .gated = s->gated,
         .lower = ret_total->lower,
         .upper = ret_total->upper,
-        .target = s->target,
+        .target = target_of(in, s),
         .need_lower = lower,
         .need_upper = upper,
         .max = ret_total->max,
@@ -143,7 +210,8 @@ int32_t size_burst(const struct size_input *in, int64_t window_ns) {
     for (uint32_t i = 0; i < t->rule_n; i++) {
         const struct trigger_signal *s = &t->rule[i];
         if (s->signal != SIGNAL_DEMAND && s->signal != SIGNAL_REQUEST_RATE &&
-            s->signal != SIGNAL_TOKEN_RATE && s->signal < SIGNAL_PROMETHEUS)
+            s->signal != SIGNAL_TOKEN_RATE && s->signal != SIGNAL_WORK &&
+            s->signal < SIGNAL_PROMETHEUS)
             continue;
         struct signal_total_query q = {.signal = s->signal,
                                        .ceiling = INFINITY,
@@ -152,7 +220,7 @@ int32_t size_burst(const struct size_input *in, int64_t window_ns) {
                                        .now_ns = in->now_ns};
         struct signal_total total;
         total_of(in, &q, &total);
-        double need = total.lower / s->target;
+        double need = target_of(in, s) > 0 ? need_of(in, s, total.lower, total.pods) : 0;
         int32_t want = s->sizing == SIZE_STAFFED ? size_staffed(need, t->safety, in->rho)
                                                  : size_ceil(need);
         if (want > most)

@@ -30,6 +30,9 @@ double size_running(double running, uint32_t pods, double target, bool continuou
 // rho of a cold start (0: unknown): 1.05 up to a minute, 1 above.
 double size_rho(int64_t cold_start_ns);
 
+// Under continuous batching those that wait count with the running ones: an engine that is full
+// runs no more, however many come.
+
 // Does the signal size as a gauge, so that its mean is wanted?
 bool size_needs_mean(const struct trigger_signal *s);
 
@@ -40,6 +43,7 @@ struct size_input {
     int64_t now_ns;
     int32_t n;
     double rho;
+    const struct record_capacity *capacity; // of this tick
 };
 // Evaluates one signal of the rule into a record's row. `mean`, where not NULL, makes a gauge its
 // mean over the rate window.

@@ -82,19 +82,13 @@ static int set_signal(struct trigger_bind *b, const struct key *key, struct str 
 }
 
 static int set_capacity(struct trigger_bind *b, const struct key *key, struct str value) {
-    if (str_eqc(value, "learn"))
-        return err_set(b->e, ERR_INVALID,
-                       "capacity: \"learn\" is not supported by this version: learning the "
-                       "capacity from the engines' token counters comes with a later one; give "
-                       "the requests a second that one replica serves within its SLO, as in "
-                       "\"2.0\"");
-    return set_number(b, key, value);
+    b->learn = str_eqc(value, "learn");
+    return b->learn ? 0 : set_number(b, key, value);
 }
 
-static int set_later(struct trigger_bind *b, const struct key *key, struct str value) {
-    (void)value;
-    return err_set(b->e, ERR_INVALID, "%s is not supported by this version: %s", key->name,
-                   key->allowed);
+static int set_work(struct trigger_bind *b, const struct key *key, struct str value) {
+    b->work_units = str_eqc(value, "capacity");
+    return b->work_units ? 0 : set_signal(b, key, value);
 }
 
 static int set_when(struct trigger_bind *b, const struct key *key, struct str value) {
@@ -212,9 +206,11 @@ static const struct key keys[] = {
     {"metricsPort", set_port, .allowed = "a port of 1 to 65535"},
     {"metricsPath", set_path, .allowed = "a path that begins with /"},
     {"capacity", set_capacity, .offset = offsetof(struct trigger, capacity), .min = 1e-6,
-     .max = 1e9, .allowed = "requests a second that one replica serves, a number above 0"},
+     .max = 1e9,
+     .allowed = "requests a second that one replica serves, a number above 0; or learn"},
     {"requestRate", TARGET},
     {"tokenRate", TARGET},
+    {"work", set_work},
     {"queue", TARGET},
     {"running", TARGET},
     {"kvCache", TARGET},
@@ -240,46 +236,18 @@ static const struct key keys[] = {
     {"itl", DURATION(itl_ns, 0.001, 60, "a duration of 1ms to 1m")},
     {"sloGoal", NUMBER(slo_goal, 0.5, 0.9999, "a ratio of 0.5 to 0.9999")},
     {"mode", set_mode, .allowed = "scale or observe"},
-    {"work", set_later,
-     .allowed = "work units need the engines' token counters, which a later one weighs; give "
-                "capacity in requests a second"},
 };
 
 static const char *const key_names[] = {
-    "workload",
-    "engine",
-    "metricsPort",
-    "metricsPath",
-    "capacity",
-    "requestRate",
-    "tokenRate",
-    "queue",
-    "running",
-    "kvCache",
-    "smActivity",
-    "gpuMemory",
-    "power",
-    "gpuUtilization",
-    "when",
-    "tensorActivity",
-    "activation",
-    "demand",
-    "safety",
-    "rateWindow",
-    "downWindow",
-    "tolerance",
-    "downMargin",
-    "maxAge",
-    "coldStart",
-    "burstMemory",
-    "ttft",
-    "itl",
-    "sloGoal",
-    "mode",
-    "prometheus.NAME",
-    "query.NAME",
-    "target.NAME",
-    NULL,
+    "workload",   "engine",         "metricsPort", "metricsPath",
+    "capacity",   "requestRate",    "tokenRate",   "queue",
+    "running",    "kvCache",        "smActivity",  "gpuMemory",
+    "power",      "gpuUtilization", "when",        "tensorActivity",
+    "activation", "demand",         "safety",      "rateWindow",
+    "downWindow", "tolerance",      "downMargin",  "maxAge",
+    "coldStart",  "burstMemory",    "ttft",        "itl",
+    "sloGoal",    "mode",           "work",        "prometheus.NAME",
+    "query.NAME", "target.NAME",    NULL,
 };
 
 static const struct key *key_find(struct str name) {

@@ -55,7 +55,7 @@ struct trigger_signal {
     enum trigger_sizing sizing;
     bool raise_only; // a second measure of what another capacity signal sizes downward
     bool gated;      // named by `when`: raises only while it is true
-    double target;   // a replica's share
+    double target;   // a replica's share; 0: learned
 };
 
 enum trigger_target {
@@ -84,7 +84,8 @@ struct trigger {
     uint16_t metrics_port; // 0: the preset's
     char *metrics_path;    // NULL: the preset's
     char *demand;          // name of a demand source of the scaler's configuration, NULL
-    double capacity;       // requests a second a replica; 0: none given
+    double capacity;       // requests a second a replica, or work with `work`; 0: none given
+    bool learns;           // the rule sizes by work with a learned capacity (its target is 0)
     struct trigger_query queries[LIMIT_TRIGGER_QUERIES]; // by name
     uint32_t query_n;
     struct trigger_signal rule[SIGNAL_MAX];
@@ -97,7 +98,7 @@ struct trigger {
     int64_t cold_start_ns;   // 0: learned
     int64_t burst_memory_ns; // 0: off
     double tolerance, down_margin;
-    int64_t ttft_ns, itl_ns; // the SLO, for the records
+    int64_t ttft_ns, itl_ns; // the SLO: what the capacity is learned for and rho is trimmed by
     double slo_goal;
     enum trigger_mode mode;
 };

@@ -12,6 +12,8 @@ struct trigger_bind {
     const struct trigger_preset *preset; // of t->engine
     uint32_t named;                      // bit s: signal s has a target
     double targets[SIGNAL_MAX];
+    bool learn;                               // capacity: learn
+    bool work_units;                          // work: capacity
     struct str when;                          // p NULL: not given
     uint8_t query_has[LIMIT_TRIGGER_QUERIES]; // which of its three keys each query was given
     double query_targets[LIMIT_TRIGGER_QUERIES];

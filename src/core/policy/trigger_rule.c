@@ -45,6 +45,8 @@ static bool provided(const struct trigger_bind *b, enum signal s) {
         return p >> ENGINE_REQUESTS_TOTAL & 1;
     case SIGNAL_TOKEN_RATE:
         return p >> ENGINE_GENERATION_TOKENS_TOTAL & 1;
+    case SIGNAL_WORK:
+        return (p >> ENGINE_GENERATION_TOKENS_TOTAL & 1) && (p >> ENGINE_REQUESTS_TOTAL & 1);
     case SIGNAL_QUEUE:
         return (p >> ENGINE_QUEUE & 1) || b->t->demand;
     case SIGNAL_RUNNING:
@@ -56,17 +58,66 @@ static bool provided(const struct trigger_bind *b, enum signal s) {
     }
 }
 
+static bool can_learn(const struct trigger_bind *b) {
+    uint32_t p = b->preset->provides;
+    return provided(b, SIGNAL_WORK) && (p >> ENGINE_ITL_SUM_S & 1) && (p >> ENGINE_ITL_COUNT & 1) &&
+           b->preset->continuous_batching;
+}
+
+// Work is sized by `capacity` where `work` says that it is in its units, or where it is learned.
+static int add_work(struct trigger_bind *b) {
+    struct trigger *t = b->t;
+    if (b->work_units && t->capacity == 0 && !b->learn)
+        return err_set(b->e, ERR_INVALID,
+                       "work: \"capacity\" says that capacity is in tokens a second, and there is "
+                       "none: give capacity, a number or learn");
+    if (b->learn && !can_learn(b))
+        return err_set(b->e, ERR_INVALID,
+                       "capacity: \"learn\" needs counters of tokens, finished requests and "
+                       "inter-token latency of an engine that batches continuously, which engine "
+                       "\"%s\" does not tell: give the requests a second that one replica serves "
+                       "within its SLO, as in \"2.0\"",
+                       t->engine);
+    if (b->work_units && !provided(b, SIGNAL_WORK))
+        return err_set(b->e, ERR_INVALID,
+                       "work: engine \"%s\" does not tell the tokens that it generates and the "
+                       "requests that it finishes: give capacity in requests a second, without "
+                       "work",
+                       t->engine);
+    t->learns = b->learn;
+    add(t, SIGNAL_WORK, ROLE_CAPACITY, SIZE_STAFFED, t->capacity);
+    return 0;
+}
+
+// Where nothing sizes, continuous batching has a measure of its own.
+static void add_default(struct trigger_bind *b) {
+    for (uint32_t i = 0; i < b->t->rule_n; i++)
+        if (b->t->rule[i].role == ROLE_CAPACITY)
+            return;
+    if (!can_learn(b))
+        return;
+    b->t->learns = true;
+    add(b->t, SIGNAL_WORK, ROLE_CAPACITY, SIZE_STAFFED, 0);
+}
+
 // Arrivals are sized by `capacity` (staffed) or a named requestRate: at the demand source where one
 // is named, and at the engines.
 static int add_arrivals(struct trigger_bind *b) {
     struct trigger *t = b->t;
     bool named = b->named >> SIGNAL_REQUEST_RATE & 1;
     bool at_engine = provided(b, SIGNAL_REQUEST_RATE);
-    if (t->capacity > 0 && named)
+    if ((t->capacity > 0 || b->learn) && named)
         return err_set(b->e, ERR_INVALID,
                        "capacity and requestRate both say how many requests a second one replica "
                        "serves: give one of them (capacity adds a margin for noise, requestRate "
                        "is taken as it is)");
+    if ((t->capacity > 0 || b->learn) && b->named >> SIGNAL_WORK & 1)
+        return err_set(b->e, ERR_INVALID,
+                       "capacity and work both say what one replica serves: give capacity (a "
+                       "margin for noise is added; work: \"capacity\" makes its unit tokens a "
+                       "second) or work (taken as it is)");
+    if (b->work_units || b->learn)
+        return add_work(b);
     if (t->capacity == 0 && !named)
         return 0;
     if (!at_engine && !t->demand)
@@ -193,6 +244,8 @@ static int make_when(struct trigger_bind *b) {
 int trigger_make_rule(struct trigger_bind *b) {
     int r = add_arrivals(b);
     r = r ? r : add_named(b);
+    if (r == 0)
+        add_default(b);
     r = r ? r : require_capacity(b);
     r = r ? r : make_when(b);
     for (uint32_t i = 0; r == 0 && i < b->t->rule_n; i++)

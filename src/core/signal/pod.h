@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The inside of a workload, for workload.c and total.c only. */
+/* The inside of a workload, for core/signal only. */
 #pragma once
 
 #include "base/map.h"
 #include "base/vec.h"
 #include "core/signal/window.h"
+#include "core/signal/work_state.h"
 #include "core/signal/workload.h"
 
 enum { WORKLOAD_STARTS_KEPT = 8 };
@@ -29,6 +30,8 @@ struct pod {
     int64_t engine_at_ns;
     struct signal_window arrivals; // requests
     struct signal_window tokens;   // generated
+    struct meter meter;
+    struct pod_buckets buckets[ENGINE_HISTOGRAM_MAX];
 };
 
 struct signal_workload {
@@ -48,4 +51,5 @@ struct signal_workload {
     struct signal_window demand_arrivals;
     int64_t starts_ns[WORKLOAD_STARTS_KEPT]; // durations
     uint32_t starts_n;                       // ever seen
+    struct work work;
 };

@@ -23,6 +23,10 @@ const struct signal_info signals[SIGNAL_MAX] = {
                                  "requests a second that one replica serves, above 0"),
     [SIGNAL_TOKEN_RATE] = LOAD("tokenRate", "/s", SIGNAL_FROM_ENGINE,
                                "generated tokens a second that one replica serves, above 0"),
+    [SIGNAL_WORK] = LOAD("work", " tok/s", SIGNAL_FROM_ENGINE,
+                         "tokens a second that one replica does (a generated one counts 1, one of "
+                         "a prompt 0.12), above 0; or \"capacity\": size by work, `capacity` is in "
+                         "its units"),
     [SIGNAL_QUEUE] = LOAD("queue", "", SIGNAL_FROM_ENGINE, "waiting requests a replica, above 0"),
     [SIGNAL_RUNNING] = LOAD("running", "", SIGNAL_FROM_ENGINE,
                             "running requests of one replica at its capacity, above 0"),
@@ -61,8 +65,8 @@ const struct signal_info signals[SIGNAL_MAX] = {
 };
 
 const char *const signal_names[SIGNAL_PROMETHEUS + 1] = {
-    "requestRate",    "tokenRate",  "queue",          "running",   "demand", "kvCache",
-    "gpuUtilization", "smActivity", "tensorActivity", "gpuMemory", "power",  NULL,
+    "requestRate",    "tokenRate",  "work",           "queue",     "running", "demand", "kvCache",
+    "gpuUtilization", "smActivity", "tensorActivity", "gpuMemory", "power",   NULL,
 };
 
 int signal_by_name(struct str name) {

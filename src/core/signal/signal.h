@@ -11,6 +11,7 @@
 enum signal {
     SIGNAL_REQUEST_RATE, // requests that arrived, a second, over the rate window
     SIGNAL_TOKEN_RATE,   // tokens generated, a second, over the rate window
+    SIGNAL_WORK,         // work that arrived, in tokens a second: arrivals x work of a request
     SIGNAL_QUEUE,        // requests waiting: in the engines and, where named, at the demand source
     SIGNAL_RUNNING,      // requests being served
     SIGNAL_DEMAND,       // requests that arrived at the demand source, a second

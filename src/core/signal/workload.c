@@ -156,6 +156,8 @@ static void pod_tell(struct signal_workload *w, struct pod *p, const struct sign
         p->seen_starting = told->state == POD_STARTING;
         p->started_ns = told->started_ns != SIGNAL_TIME_UNKNOWN ? told->started_ns : now_ns;
     }
+    if (told->state == POD_READY && (fresh || reborn || p->state != POD_READY))
+        work_pod_changed(p);
     if (told->state == POD_READY && (fresh || p->state != POD_READY)) {
         learn_start(w, p, now_ns);
         // Not ready, or not there, in the set before: it served nothing until now. In the first
@@ -265,6 +267,7 @@ bool signal_workload_engine(struct signal_workload *w, struct str pod,
     if (SAMPLE_HAS(sample, ENGINE_GENERATION_TOKENS_TOTAL))
         signal_window_add(&p->tokens, sample->v[ENGINE_GENERATION_TOKENS_TOTAL], 0, at_ns,
                           w->history_ns, w->history_ns);
+    work_page(w, p, sample, at_ns);
     return true;
 }
 

@@ -25,6 +25,11 @@ static const struct trigger_preset lab_presets[] = {
      .provides = 1u << ENGINE_QUEUE | 1u << ENGINE_RUNNING | 1u << ENGINE_REQUESTS_TOTAL},
     {.name = "vllm", .continuous_batching = true, .provides = (1u << ENGINE_VALUE_MAX) - 1},
     {.name = "bare", .provides = 1u << ENGINE_QUEUE},
+    // batches continuously and tells no tokens
+    {.name = "dumb",
+     .continuous_batching = true,
+     .provides = 1u << ENGINE_QUEUE | 1u << ENGINE_RUNNING | 1u << ENGINE_KV_CACHE_RATIO |
+                 1u << ENGINE_REQUESTS_TOTAL},
 };
 
 // "key=value;key=value" into pairs; the text must live as long as they.

@@ -93,7 +93,7 @@ static const struct decision_case cases[] = {
                  8,
                  {READY(8, .rate = 0.1, .running = 1, .gpu_pct = 100)},
                  .expect = {1, .publish = 0.001, .active = 1}}}},
-    {5, "queue alone is refused", "engine=vllm;queue=10", .error = "no capacity signal"},
+    {5, "queue alone is refused", "engine=custom;queue=10", .error = "no capacity signal"},
     {6, "one lost agent of forty blocks nothing", "engine=custom;gpuUtilization=60",
      .phases = {{1,
                  40,

@@ -58,7 +58,8 @@ static void every_key_binds(void **state) {
     assert_string_equal(t->when_text, "queue and not gpuMemory");
     assert_true(trigger_rule_of(t, SIGNAL_QUEUE)->gated);
     assert_false(trigger_rule_of(t, SIGNAL_KV_CACHE)->gated);
-    assert_int_equal(t->rule_n, SIGNAL_PROMETHEUS); // demand and requestRate by capacity
+    assert_int_equal(t->rule_n,
+                     SIGNAL_PROMETHEUS - 1); // all but work: capacity is requests a second
     trigger_free(t);
 }
 
@@ -121,8 +122,48 @@ static void a_demand_source_sizes_downward_alone(void **state) {
     "allowed: workload, engine, metricsPort, metricsPath, capacity, requestRate, tokenRate, "      \
     "queue, running, kvCache, smActivity, gpuMemory, power, gpuUtilization, when, "                \
     "tensorActivity, activation, demand, safety, rateWindow, downWindow, tolerance, downMargin, "  \
-    "maxAge, coldStart, burstMemory, ttft, itl, sloGoal, mode, prometheus.NAME, query.NAME, "      \
+    "maxAge, coldStart, burstMemory, ttft, itl, sloGoal, mode, work, prometheus.NAME, "            \
+    "query.NAME, "                                                                                 \
     "target.NAME"
+
+static void work_sizes_where_nothing_else_does(void **state) {
+    (void)state;
+    static const struct {
+        const char *metadata;
+        bool learns;
+        enum trigger_sizing sizing;
+        double target;
+        uint32_t rule_n;
+    } rows[] = {
+        {"engine=vllm", true, SIZE_STAFFED, 0, 1},
+        {"engine=vllm;capacity=learn", true, SIZE_STAFFED, 0, 1},
+        {"engine=vllm;capacity=learn;demand=gw;kvCache=0.85", true, SIZE_STAFFED, 0, 2},
+        {"engine=vllm;queue=10;gpuUtilization=55", true, SIZE_STAFFED, 0, 3},
+        {"engine=vllm;capacity=learn;work=capacity", true, SIZE_STAFFED, 0, 1},
+        {"engine=vllm;capacity=700;work=capacity", false, SIZE_STAFFED, 700, 1},
+        {"engine=vllm;work=700", false, SIZE_TARGET, 700, 1},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct trigger *t = bind(rows[i].metadata);
+        const struct trigger_signal *s = trigger_rule_of(t, SIGNAL_WORK);
+        assert_non_null(s);
+        assert_int_equal(s->role, ROLE_CAPACITY);
+        assert_int_equal(s->sizing, rows[i].sizing);
+        assert_true(s->target == rows[i].target && t->learns == rows[i].learns);
+        assert_int_equal(t->rule_n, rows[i].rule_n);
+        trigger_free(t);
+    }
+    struct trigger *t = bind("engine=vllm;capacity=2"); // requests a second, as ever
+    assert_null(trigger_rule_of(t, SIGNAL_WORK));
+    trigger_free(t);
+    t = bind("engine=vllm;running=30"); // something else sizes
+    assert_null(trigger_rule_of(t, SIGNAL_WORK));
+    trigger_free(t);
+    t = bind("engine=vllm;queue=10;gpuUtilization=55"); // the pair is a guard confirmed by the GPU
+    assert_true(trigger_rule_of(t, SIGNAL_QUEUE)->gated);
+    assert_false(trigger_rule_of(t, SIGNAL_WORK)->gated);
+    trigger_free(t);
+}
 
 static void every_mistake_is_told(void **state) {
     (void)state;
@@ -140,25 +181,44 @@ static void every_mistake_is_told(void **state) {
         {"capacity=", "capacity: \"\" is not allowed: leave the key out or give a value"},
         {"capacity=  ", "capacity: \"\" is not allowed: leave the key out or give a value"},
         {"capacity=fast", "capacity: \"fast\" is not allowed; allowed: requests a second that one "
-                          "replica serves, a number above 0"},
+                          "replica serves, a number above 0; or learn"},
         {"capacity=0", "capacity: \"0\" is not allowed; allowed: requests a second that one "
-                       "replica serves, a number above 0"},
+                       "replica serves, a number above 0; or learn"},
         {"capacity=-1", "capacity: \"-1\" is not allowed; allowed: requests a second that one "
-                        "replica serves, a number above 0"},
+                        "replica serves, a number above 0; or learn"},
         {"capacity=0x10", "capacity: \"0x10\" is not allowed; allowed: requests a second that one "
-                          "replica serves, a number above 0"},
+                          "replica serves, a number above 0; or learn"},
         {"capacity=inf", "capacity: \"inf\" is not allowed; allowed: requests a second that one "
-                         "replica serves, a number above 0"},
+                         "replica serves, a number above 0; or learn"},
         {"capacity=2/s", "capacity: \"2/s\" is not allowed; allowed: requests a second that one "
-                         "replica serves, a number above 0"},
+                         "replica serves, a number above 0; or learn"},
         {"capacity=learn",
-         "capacity: \"learn\" is not supported by this version: learning the capacity from the "
-         "engines' token counters comes with a later one; give the requests a second that one "
-         "replica serves within its SLO, as in \"2.0\""},
-        {"work=2", "work is not supported by this version: work units need the engines' token "
-                   "counters, which a later one weighs; give capacity in requests a second"},
+         "capacity: \"learn\" needs counters of tokens, finished requests and inter-token latency "
+         "of an engine that batches continuously, which engine \"custom\" does not tell: give the "
+         "requests a second that one replica serves within its SLO, as in \"2.0\""},
+        {"engine=dumb;work=capacity;capacity=700",
+         "work: engine \"dumb\" does not tell the tokens that it generates and the requests that "
+         "it "
+         "finishes: give capacity in requests a second, without work"},
+        {"engine=vllm;work=capacity",
+         "work: \"capacity\" says that capacity is in tokens a second, and there is none: give "
+         "capacity, a number or learn"},
+        {"engine=vllm;work=700;capacity=2",
+         "capacity and work both say what one replica serves: give capacity (a margin for noise is "
+         "added; work: \"capacity\" makes its unit tokens a second) or work (taken as it is)"},
+        {"engine=vllm;work=700;capacity=learn",
+         "capacity and work both say what one replica serves: give capacity (a margin for noise is "
+         "added; work: \"capacity\" makes its unit tokens a second) or work (taken as it is)"},
+        {"engine=vllm;requestRate=2;capacity=learn",
+         "capacity and requestRate both say how many requests a second one replica serves: give "
+         "one of them (capacity adds a margin for noise, requestRate is taken as it is)"},
+        {"engine=vllm;work=fast",
+         "work: \"fast\" is not allowed; allowed: tokens a second that one replica does (a "
+         "generated one counts 1, one of a prompt 0.12), above 0; or \"capacity\": size by work, "
+         "`capacity` is in its units"},
+        {"work=2", "work: engine \"custom\" does not tell it: leave it out or name another engine"},
         {"engine=vlm;capacity=2", "engine: \"vlm\" is no engine preset, did you mean \"vllm\"?; "
-                                  "allowed: custom, vllm, bare"},
+                                  "allowed: custom, vllm, bare, dumb"},
         {"capacity=2;metricsPort=0",
          "metricsPort: \"0\" is not allowed; allowed: a port of 1 to 65535"},
         {"capacity=2;metricsPort=70000",
@@ -193,11 +253,11 @@ static void every_mistake_is_told(void **state) {
          "no capacity signal: queue tells trouble, not size (when it is quiet the rule would say "
          "zero replicas); give capacity, the requests a second that one replica serves, or "
          "gpuUtilization, the percent to run at"},
-        {"engine=vllm;kvCache=0.8",
+        {"engine=dumb;kvCache=0.8",
          "no capacity signal: kvCache tells trouble, not size (when it is quiet the rule would say "
          "zero replicas); give capacity, the requests a second that one replica serves"},
-        {"engine=vllm;queue=10;gpuUtilization=55",
-         "no capacity signal: under continuous batching (engine \"vllm\") GPU activity is near "
+        {"engine=dumb;queue=10;gpuUtilization=55",
+         "no capacity signal: under continuous batching (engine \"dumb\") GPU activity is near "
          "100% from the first request on, so it can confirm but never size; give capacity, the "
          "requests a second that one replica serves"},
         {"capacity=2;requestRate=2",
@@ -310,6 +370,7 @@ int main(void) {
         cmocka_unit_test(roles_depend_on_the_engine),
         cmocka_unit_test(gpu_activity_with_the_queue_means_both),
         cmocka_unit_test(a_demand_source_sizes_downward_alone),
+        cmocka_unit_test(work_sizes_where_nothing_else_does),
         cmocka_unit_test(every_mistake_is_told),
         cmocka_unit_test(sizes_have_limits),
         cmocka_unit_test(every_allocation_may_fail),

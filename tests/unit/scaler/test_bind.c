@@ -22,7 +22,11 @@ static void gpu_activity_sizes_where_the_preset_says_so(void **state) {
     assert_int_equal(trigger_rule_of(t, SIGNAL_GPU_UTILIZATION)->role, ROLE_CAPACITY);
     assert_int_equal(trigger_rule_of(t, SIGNAL_QUEUE)->role, ROLE_GUARD);
     trigger_free(t);
-    assert_int_equal(bind(llm, 2, &t, &e), ERR_INVALID); // saturating: it cannot size
+    assert_int_equal(bind(llm, 2, &t, &e), 0); // saturating: work sizes
+    assert_int_equal(trigger_rule_of(t, SIGNAL_GPU_UTILIZATION)->role, ROLE_SATURATING);
+    assert_int_equal(trigger_rule_of(t, SIGNAL_WORK)->role, ROLE_CAPACITY);
+    trigger_free(t);
+    assert_int_equal(bind(classic, 1, &t, &e), ERR_INVALID); // a queue alone
     assert_non_null(strstr(e.msg, "ScaledObject prod/llm"));
 }
 
