@@ -103,7 +103,9 @@ static const struct conf_field log_fields[] = {
 static const struct conf_field agent_fields[] = {
     {"source", CONF_STRING(struct agent_config, source), .def = "auto", .flag = "source",
      .arg = "SOURCE",
-     .help = "Where readings come from: auto; sim:N[,SCENARIO][,KEY=VALUE]... (scenarios idle "
+     .help = "Where readings come from: auto; nvml[:library=PATH][,pcie] (NVIDIA GPUs; pcie: PCIe "
+             "throughput of GPUs older than Hopper too, 40 ms a GPU); "
+             "sim:N[,SCENARIO][,KEY=VALUE]... (scenarios idle "
              "steady ramp burst sawtooth flaky lost hang; keys level period after for gpu seed "
              "load); replay:FILE[,end=hold|loop|stop][,speed=X]."},
     {"interval", CONF_DURATION(struct agent_config, interval_ns), .def = "1s", .min = "100ms",

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A GPU source: what the agent's sampler thread reads. One table of operations each (sim, replay;
- * nvml, amd, intel later), all in one visible array. Every call may block for as long as a driver
- * hangs: only the sampler thread calls them, after gpu_source_open() too.
+ * A GPU source: what the agent's sampler thread reads. One table of operations each (nvml,
+ * replay, sim; amd, intel later), all in one visible array. Every call may block for as long as a
+ * driver hangs: only the sampler thread calls them, after gpu_source_open() too.
  */
 #pragma once
 

@@ -537,7 +537,7 @@ def test_sigterm_ends_streams_with_ok_and_exits_0(pb):
 @pytest.mark.parametrize("args, says", [
     (["--source", "simm:8"], 'unknown GPU source "simm" (did you mean "sim"?)'),
     (["--source", "sim:8,rampp"], 'did you mean "ramp"'),
-    (["--source", "nvml"], '"nvml" is not in this build'),
+    (["--source", "amd"], '"amd" is not in this build'),
     (["--source", "auto"], "found no GPU"),
     (["--source", "replay:/no/such/file"], "/no/such/file"),
     (["--source", "sim:1", "--record", "/no/such/folder/file"], "/no/such/folder/file"),

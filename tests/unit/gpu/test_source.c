@@ -15,7 +15,7 @@ static void refuses(const char *spec, int code, const char *says) {
 static void test_a_wrong_spec_is_told_with_what_is_allowed(void **state) {
     refuses("", ERR_INVALID, "write sim:8");
     refuses("simm:8", ERR_INVALID, "did you mean \"sim\"");
-    refuses("simm:8", ERR_INVALID, "auto, replay, sim");
+    refuses("simm:8", ERR_INVALID, "auto, nvml, replay, sim");
     refuses("quux", ERR_INVALID, "unknown GPU source \"quux\"");
     refuses("auto:8", ERR_INVALID, "takes no arguments");
     refuses("sim", ERR_INVALID, "is not a number of GPUs");
@@ -37,8 +37,8 @@ static void test_a_wrong_spec_is_told_with_what_is_allowed(void **state) {
 }
 
 static void test_a_source_of_another_build_is_not_pretended(void **state) {
-    refuses("nvml", ERR_UNSUPPORTED, "\"nvml\" is not in this build, which has: replay, sim");
-    refuses("amd", ERR_UNSUPPORTED, "not in this build");
+    refuses("amd", ERR_UNSUPPORTED, "\"amd\" is not in this build, which has: nvml, replay, sim");
+    refuses("intel", ERR_UNSUPPORTED, "not in this build");
 }
 
 static void test_auto_never_takes_a_simulation(void **state) {
