@@ -78,7 +78,7 @@ static int start_library(struct nvml *n, struct err *e) {
 
 static void stop_library(struct nvml *n) {
     nvml_events_stop(n);
-    for (unsigned i = 0; i < COUNT_OF(n->entities); i++) {
+    for (unsigned i = 0; i < n->used; i++) {
         nvml_gpm_forget(n, &n->entities[i]);
         n->entities[i].handle = NULL;
     }
@@ -88,7 +88,7 @@ static void stop_library(struct nvml *n) {
 }
 
 static bool any_lost(const struct nvml *n) {
-    for (unsigned i = 0; i < COUNT_OF(n->entities); i++)
+    for (unsigned i = 0; i < n->used; i++)
         if (n->entities[i].listed && n->entities[i].lost && n->entities[i].kind != NVML_INSTANCE)
             return true;
     return false;
@@ -156,7 +156,7 @@ static bool sees_processes(void) {
 
 static unsigned count_listed(const struct nvml *n, bool instances) {
     unsigned count = 0;
-    for (unsigned i = 0; i < COUNT_OF(n->entities); i++)
+    for (unsigned i = 0; i < n->used; i++)
         count += n->entities[i].listed && (n->entities[i].kind == NVML_INSTANCE) == instances;
     return count;
 }
@@ -233,7 +233,7 @@ static int nvml_enumerate(void *state, int64_t now_ns, struct gpu_device *device
         *e = end;
         return ERR_CLOSED;
     }
-    for (uint32_t i = 0; i < COUNT_OF(n->entities); i++) {
+    for (uint32_t i = 0; i < n->used; i++) {
         if (!n->entities[i].listed)
             continue;
         if (count == cap)
@@ -247,7 +247,7 @@ static int nvml_enumerate(void *state, int64_t now_ns, struct gpu_device *device
 static int nvml_sample(void *state, uint32_t slot, int64_t now_ns, struct gpu_reading *ret_reading,
                        enum gpu_sample_result *ret_result, struct err *e) {
     struct nvml *n = state;
-    if (slot >= COUNT_OF(n->entities) || !n->entities[slot].listed)
+    if (slot >= n->used || !n->entities[slot].listed)
         return err_set(e, ERR_NOTFOUND, "there is no GPU in slot %u", slot);
     struct nvml_entity *g = &n->entities[slot];
     if (g->round == n->round) { // sampled already: another round begins

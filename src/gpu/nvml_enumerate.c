@@ -11,19 +11,19 @@
 #include "gpu/nvml_internal.h"
 
 static struct nvml_entity *find(struct nvml *n, const char *uuid) {
-    for (unsigned i = 0; i < COUNT_OF(n->entities); i++)
+    for (unsigned i = 0; i < n->used; i++)
         if (strcmp(n->entities[i].info.uuid, uuid) == 0)
             return &n->entities[i];
     return NULL;
 }
 
-// The place of a UUID: its own, a free one, or that of a UUID that is not there any more. NULL: all
+// The place of a UUID: its own, a new one, or that of a UUID that is not there any more. NULL: all
 // are in use.
 static struct nvml_entity *claim(struct nvml *n, const char *uuid) {
     struct nvml_entity *g = find(n, uuid);
-    if (!g)
-        g = find(n, "");
-    for (unsigned i = 0; i < COUNT_OF(n->entities) && !g; i++)
+    if (!g && n->used < COUNT_OF(n->entities))
+        g = &n->entities[n->used++];
+    for (unsigned i = 0; i < n->used && !g; i++)
         if (!n->entities[i].listed && !n->entities[i].seen)
             g = &n->entities[i];
     if (!g)
@@ -139,7 +139,7 @@ static int look_at_instance(struct nvml *n, uint32_t parent, struct nvml_dev *d,
 
 // Instances of a GPU that the enumeration could not reach: they are as they were, or lost with it.
 static void keep_instances(struct nvml *n, uint32_t parent, bool lost) {
-    for (unsigned i = 0; i < COUNT_OF(n->entities); i++) {
+    for (unsigned i = 0; i < n->used; i++) {
         struct nvml_entity *g = &n->entities[i];
         if (!g->listed || g->seen || g->kind != NVML_INSTANCE || g->parent != parent)
             continue;
@@ -206,7 +206,7 @@ static int look_at_gpu(struct nvml *n, uint32_t index, struct nvml_dev *d, const
 // A GPU at `index` that did not answer: the one that was there before, if it was not met elsewhere.
 static void look_past_gpu(struct nvml *n, uint32_t index, int code) {
     bool known = false;
-    for (unsigned i = 0; i < COUNT_OF(n->entities) && !known; i++) {
+    for (unsigned i = 0; i < n->used && !known; i++) {
         struct nvml_entity *g = &n->entities[i];
         if (!g->listed || g->seen || g->kind == NVML_INSTANCE || g->info.index != index)
             continue;
@@ -225,7 +225,7 @@ static void look_past_gpu(struct nvml *n, uint32_t index, int code) {
 }
 
 static void drop_unseen(struct nvml *n) {
-    for (unsigned i = 0; i < COUNT_OF(n->entities); i++) {
+    for (unsigned i = 0; i < n->used; i++) {
         struct nvml_entity *g = &n->entities[i];
         if (!g->listed || g->seen || g->kind == NVML_INSTANCE || !g->lost)
             continue;
@@ -233,7 +233,7 @@ static void drop_unseen(struct nvml *n) {
         g->handle = NULL;
         keep_instances(n, i, true);
     }
-    for (unsigned i = 0; i < COUNT_OF(n->entities); i++) {
+    for (unsigned i = 0; i < n->used; i++) {
         struct nvml_entity *g = &n->entities[i];
         if (!g->listed || g->seen)
             continue;
@@ -244,12 +244,12 @@ static void drop_unseen(struct nvml *n) {
 }
 
 static void note_sharing(struct nvml *n) {
-    for (unsigned i = 0; i < COUNT_OF(n->entities); i++) {
+    for (unsigned i = 0; i < n->used; i++) {
         struct nvml_entity *a = &n->entities[i];
         if (!a->listed || a->kind != NVML_INSTANCE)
             continue;
         a->shares_instance = false;
-        for (unsigned k = 0; k < COUNT_OF(n->entities) && !a->shares_instance; k++) {
+        for (unsigned k = 0; k < n->used && !a->shares_instance; k++) {
             const struct nvml_entity *b = &n->entities[k];
             a->shares_instance = k != i && b->listed && b->kind == NVML_INSTANCE &&
                                  b->parent == a->parent &&
@@ -305,7 +305,7 @@ int nvml_refresh(struct nvml *n, struct err *e) {
     if (count > LIMIT_GPU_ENTITIES_PER_NODE)
         return err_set(e, ERR_LIMIT, "%u GPUs, at most %d are kept", count,
                        LIMIT_GPU_ENTITIES_PER_NODE);
-    for (unsigned i = 0; i < COUNT_OF(n->entities); i++)
+    for (unsigned i = 0; i < n->used; i++)
         n->entities[i].seen = false;
     int r = look_at_all(n, count, e);
     if (r)

@@ -16,7 +16,7 @@ void nvml_events_stop(struct nvml *n) {
     if (n->events && n->up)
         n->api.event_set_free(n->events);
     n->events = NULL;
-    for (unsigned i = 0; i < COUNT_OF(n->entities); i++)
+    for (unsigned i = 0; i < n->used; i++)
         n->entities[i].xid_heard = false;
 }
 
@@ -27,14 +27,14 @@ void nvml_events_listen(struct nvml *n) {
         n->events = NULL;
         return;
     }
-    for (unsigned i = 0; i < COUNT_OF(n->entities); i++) {
+    for (unsigned i = 0; i < n->used; i++) {
         struct nvml_entity *g = &n->entities[i];
         if (!g->listed || !g->handle || g->kind == NVML_INSTANCE || g->xid_heard)
             continue;
         // Where events are not supported this fails, now and at each enumeration.
         g->xid_heard = n->api.event_register(g->handle, NVML_EVENT_XID, n->events) == NVML_SUCCESS;
     }
-    for (unsigned i = 0; i < COUNT_OF(n->entities); i++) {
+    for (unsigned i = 0; i < n->used; i++) {
         struct nvml_entity *g = &n->entities[i];
         if (g->listed && g->kind == NVML_INSTANCE)
             g->xid_heard = n->entities[g->parent].xid_heard;
@@ -43,12 +43,12 @@ void nvml_events_listen(struct nvml *n) {
 
 static struct nvml_entity *gpu_of(struct nvml *n, struct nvml_dev *device) {
     char uuid[GPU_UUID_MAX] = "";
-    for (unsigned i = 0; i < COUNT_OF(n->entities); i++)
+    for (unsigned i = 0; i < n->used; i++)
         if (n->entities[i].listed && n->entities[i].handle == device)
             return &n->entities[i];
     if (!device || n->api.uuid(device, uuid, sizeof uuid))
         return NULL;
-    for (unsigned i = 0; i < COUNT_OF(n->entities); i++)
+    for (unsigned i = 0; i < n->used; i++)
         if (n->entities[i].listed && strncmp(n->entities[i].info.uuid, uuid, sizeof uuid) == 0)
             return &n->entities[i];
     return NULL;
@@ -66,7 +66,7 @@ static void take(struct nvml *n, const struct nvml_event *event) {
     if (!gpu)
         return;
     gpu->xid = (uint32_t)event->data;
-    for (unsigned i = 0; i < COUNT_OF(n->entities); i++) {
+    for (unsigned i = 0; i < n->used; i++) {
         struct nvml_entity *g = &n->entities[i];
         if (g->listed && g->kind == NVML_INSTANCE && &n->entities[g->parent] == gpu &&
             concerns(event, g))

@@ -31,10 +31,10 @@ struct nvml_gpm {
 // Calls that are not made again for a while once the GPU refused them.
 enum { NVML_CALLS_MAX = 24 };
 
-// A GPU or instance. Its place in the table is its slot, kept for its UUID for ever unless the
-// table is full.
+// A GPU or instance. Its place in the table is its slot, kept for its UUID unless the table is
+// full.
 struct nvml_entity {
-    struct gpu_info info; // uuid "": the place is free
+    struct gpu_info info;
     bool listed;
     bool seen; // in the running enumeration
     bool lost; // does not answer; the handle is asked for again
@@ -79,6 +79,7 @@ struct nvml {
     uint32_t processes_room;
     uint32_t *pids; // of one entity
     uint32_t pids_room;
+    uint32_t used; // places of the table that a UUID has had
     struct nvml_entity entities[LIMIT_GPU_ENTITIES_PER_NODE];
 };
 

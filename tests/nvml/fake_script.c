@@ -95,8 +95,10 @@ static void set_value(struct fake_device *d, char *word) {
     d->values[k] = v;
 }
 
+static char *word_at; // what of the line was not read yet
+
 static char *next_word(void) {
-    return strtok(NULL, " \t");
+    return strtok_r(NULL, " \t", &word_at);
 }
 
 static void run_hang(void) {
@@ -137,7 +139,7 @@ static void run_gone(void) {
 }
 
 static void run_statement(char *line) {
-    char *verb = strtok(line, " \t");
+    char *verb = strtok_r(line, " \t", &word_at);
     if (!verb)
         return;
     if (strcmp(verb, "driver") == 0) {

@@ -37,13 +37,54 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define FAKE_KEYS(K)                                                                               \
-    K(uuid)                                                                                        \
-    K(name) K(pci) K(mig) K(util) K(copy) K(enc) K(dec) K(total) K(used) K(free) K(reserved) K(v2) \
-        K(power) K(limit) K(energy) K(temp) K(tempv) K(memtemp) K(smclock) K(memclock) K(reasons)  \
-            K(eccc) K(eccu) K(tx) K(rx) K(compute) K(graphics) K(mps) K(gpm) K(gr) K(sm) K(occ)    \
-                K(tensor) K(dram) K(gtx) K(grx) K(events) K(gi) K(ci) K(slices) K(cslices) K(mib)  \
-                    K(open) K(all)
+// clang-format off
+#define FAKE_KEYS(K) \
+    K(uuid) \
+    K(name) \
+    K(pci) \
+    K(mig) \
+    K(util) \
+    K(copy) \
+    K(enc) \
+    K(dec) \
+    K(total) \
+    K(used) \
+    K(free) \
+    K(reserved) \
+    K(v2) \
+    K(power) \
+    K(limit) \
+    K(energy) \
+    K(temp) \
+    K(tempv) \
+    K(memtemp) \
+    K(smclock) \
+    K(memclock) \
+    K(reasons) \
+    K(eccc) \
+    K(eccu) \
+    K(tx) \
+    K(rx) \
+    K(compute) \
+    K(graphics) \
+    K(mps) \
+    K(gpm) \
+    K(gr) \
+    K(sm) \
+    K(occ) \
+    K(tensor) \
+    K(dram) \
+    K(gtx) \
+    K(grx) \
+    K(events) \
+    K(gi) \
+    K(ci) \
+    K(slices) \
+    K(cslices) \
+    K(mib) \
+    K(open) \
+    K(all)
+// clang-format on
 
 enum fake_key {
 #define KEY(name) KEY_##name,
