@@ -196,7 +196,8 @@ static void free_agent(struct agent *a) {
     if (a->sampler && !agent_sampler_stop(a->sampler, sampler_wait_ns))
         log_warn("the GPU driver still holds its thread; ending without it");
     agent_watch_free(a->watch);
-    agent_page_done(&a->page);
+    for (int f = 0; f < PROM_FORMAT_MAX; f++)
+        agent_page_done(&a->pages[f]);
     agent_state_done(&a->state);
     agent_owners_done(&a->owners);
     net_tls_free(a->metrics_tls);
@@ -219,7 +220,8 @@ int agent_run(struct agent_config_file *config, int argc, char **argv, struct er
     a->argv = argv;
     a->started_real_ns = clock_real_ns();
     agent_owners_init(&a->owners);
-    agent_page_init(&a->page);
+    for (int f = 0; f < PROM_FORMAT_MAX; f++)
+        agent_page_init(&a->pages[f], (enum prom_format)f);
     if (config->path)
         conf_file_changed(config->path, &a->config_stamp);
     int r = start(a, e);

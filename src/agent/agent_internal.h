@@ -35,7 +35,7 @@ struct agent {
     bool source_open;
     bool stall_told;
 
-    struct agent_page page;
+    struct agent_page pages[PROM_FORMAT_MAX];
     struct agent_page_options page_options;
     uint64_t scrapes, rounds_discarded;
     int64_t started_real_ns;

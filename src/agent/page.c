@@ -8,8 +8,8 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-void agent_page_init(struct agent_page *p) {
-    *p = (struct agent_page){0};
+void agent_page_init(struct agent_page *p, enum prom_format format) {
+    *p = (struct agent_page){.format = format};
     buf_init(&p->text, AGENT_PAGE_BYTES_MAX);
     buf_init(&p->gzip, AGENT_PAGE_BYTES_MAX);
     buf_init(&p->labels, AGENT_PAGE_BYTES_MAX);
@@ -101,7 +101,7 @@ static void write_process(struct prom_writer *w, const struct agent_page_stats *
     struct prom_label l[] = {{STR("version"), STR(GPUSCALE_VERSION)},
                              {STR("source"), str_from(st->source)},
                              {STR("node"), str_from(st->node)}};
-    prom_family(w, "gpuscale_agent_build_info", PROM_GAUGE, "Version and source; always 1.");
+    prom_family(w, "gpuscale_agent_build_info", PROM_INFO, "Version and source; always 1.");
     prom_sample(w, l, COUNT_OF(l), 1);
     prom_family(w, "process_cpu_seconds_total", PROM_COUNTER,
                 "User and system CPU time of the agent.");
@@ -123,7 +123,7 @@ int agent_page_render(struct agent_page *p, const struct agent_state *s,
     p->rendered = false;
     buf_clear(&p->text);
     buf_clear(&p->gzip);
-    prom_writer_init(&w, &p->text);
+    prom_writer_init(&w, &p->text, p->format);
     if (o->dcgm)
         r = agent_page_dcgm(&w, &v);
     if (!r && o->classic)

@@ -14,6 +14,7 @@
 
 #include "agent/state.h"
 #include "base/buf.h"
+#include "core/metrics/prom_write.h"
 
 // How dcgm-exporter's host label is spelled: "Hostname" until its change of 2026-05-12, "hostname"
 // since. Dashboards and rules in use were written for the first, which is therefore the default.
@@ -41,7 +42,9 @@ struct agent_page_stats {
     uint64_t resident_bytes; // 0: unknown
 };
 
+// One page in one format; the agent keeps one of each, made when somebody asks for it.
 struct agent_page {
+    enum prom_format format;
     struct buf text, gzip; // gzip empty: not made yet
     struct buf labels;     // scratch
     bool rendered;
@@ -53,7 +56,7 @@ struct agent_page {
 
 enum { AGENT_PAGE_BYTES_MAX = 8 << 20 };
 
-void agent_page_init(struct agent_page *p);
+void agent_page_init(struct agent_page *p, enum prom_format format);
 void agent_page_done(struct agent_page *p);
 // Whether `text` still says what it should: same state, same round, same options, and not older
 // than an interval (ages and the stall grow while no round ends).

@@ -38,7 +38,7 @@ static int encode_all(struct offsets *o, const struct agent_page_view *v) {
 }
 
 static void write_info(struct prom_writer *w, const struct agent_page_view *v) {
-    prom_family(w, "gpuscale_gpu_info", PROM_GAUGE, "What a GPU is; always 1.");
+    prom_family(w, "gpuscale_gpu_info", PROM_INFO, "What a GPU is; always 1.");
     for (uint32_t i = 0; i < v->state->n_gpus; i++) {
         const struct gpu_info *g = &v->state->gpus[i].info;
         char index[16], instance[16];
@@ -60,7 +60,7 @@ static void write_info(struct prom_writer *w, const struct agent_page_view *v) {
 }
 
 static void write_owners(struct prom_writer *w, const struct agent_page_view *v) {
-    prom_family(w, "gpuscale_gpu_owner_info", PROM_GAUGE,
+    prom_family(w, "gpuscale_gpu_owner_info", PROM_INFO,
                 "A container that holds the GPU; always 1. Join on uuid.");
     for (uint32_t i = 0; i < v->state->n_gpus; i++) {
         const struct agent_gpu *g = &v->state->gpus[i];

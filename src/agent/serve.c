@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "net/metrics_format.h"
 
 enum { GRACE_MS = 2000 };
 
@@ -51,11 +52,12 @@ static struct agent_page_stats page_stats(const struct agent *a) {
 
 static void handle_metrics(struct http_request *request, void *ctx) {
     struct agent *a = ctx;
+    struct agent_page *page = &a->pages[metrics_format(request)];
     int64_t now_ns = clock_mono_ns();
     a->scrapes++;
-    if (!agent_page_is_fresh(&a->page, &a->state, &a->page_options, now_ns)) {
+    if (!agent_page_is_fresh(page, &a->state, &a->page_options, now_ns)) {
         struct agent_page_stats stats = page_stats(a);
-        int r = agent_page_render(&a->page, &a->state, &a->page_options, &stats, now_ns);
+        int r = agent_page_render(page, &a->state, &a->page_options, &stats, now_ns);
         if (r) {
             log_error("page of metrics not made", LOG_STR("reason", err_code_name(r)));
             http_request_answer_text(request, 500, "the page could not be made: %s",
@@ -65,11 +67,12 @@ static void handle_metrics(struct http_request *request, void *ctx) {
     }
     struct http_answer answer = {
         .status = 200,
-        .content_type = "text/plain; version=0.0.4; charset=utf-8",
-        .body = buf_str(&a->page.text),
+        .content_type = prom_content_type(page->format),
+        .extra_headers = METRICS_FORMAT_VARY,
+        .body = buf_str(&page->text),
     };
     struct str gzip;
-    if (http_request_accepts_gzip(request) && agent_page_gzip(&a->page, &gzip) == 0) {
+    if (http_request_accepts_gzip(request) && agent_page_gzip(page, &gzip) == 0) {
         answer.body = gzip;
         answer.body_gzip = true;
     }

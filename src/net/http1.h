@@ -83,5 +83,17 @@ bool http1_header_at(const struct http1 *h, size_t i, struct str *ret_name, stru
 int http1_query_param(struct str query, const char *name, char *dst, size_t cap);
 // What Accept-Encoding says about gzip, by its weights (RFC 9110 12.5.3). Absent: false.
 bool http1_accepts_gzip(const struct http1 *h);
+// A representation that can be answered.
+struct http_offer {
+    const char *type;    // "text/plain"
+    const char *version; // of its version parameter; NULL: it has none
+    bool named_only;     // only for who names the type: not for "*/*" or "text/*"
+};
+// Which of the offers Accept prefers (RFC 9110 12.5.1): the highest weight, each offer's by the
+// range that fits it most closely; among equals the one that is named, then the one named first.
+// The first offer where there is no Accept, or it accepts none. A range whose version is another
+// than the offer's does not fit; other parameters (charset, escaping) are not looked at; a range
+// with a malformed weight counts as not written.
+size_t http1_prefers(const struct http1 *h, const struct http_offer *offers, size_t n);
 // "OK", "Not Found"; "" for codes that are not registered here.
 const char *http1_reason(int status);

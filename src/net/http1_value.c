@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Values that handlers ask for: query parameters, accepted codings, names of status codes. */
+/* Values that handlers ask for: query parameters, accepted codings and types, status codes. */
 #include <string.h>
 
 #include "base/err.h"
@@ -28,27 +28,36 @@ int http1_query_param(struct str query, const char *name, char *dst, size_t cap)
     return ERR_NOTFOUND;
 }
 
-// A weight is 0..1 with at most three decimals (RFC 9110 12.4.2): whether it is above 0. Malformed
-// ones count as 0: then the answer goes uncompressed, which every client reads.
-static bool weight_positive(struct str q) {
+// A weight is 0..1 with at most three decimals (RFC 9110 12.4.2): in thousandths, -1 when
+// malformed.
+static int weight(struct str q) {
     if (q.n == 0 || q.n > 5 || (q.p[0] != '0' && q.p[0] != '1') || (q.n > 1 && q.p[1] != '.'))
-        return false;
-    bool positive = q.p[0] == '1';
-    for (size_t i = 2; i < q.n; i++) {
+        return -1;
+    int w = q.p[0] == '1' ? 1000 : 0, unit = 100;
+    for (size_t i = 2; i < q.n; i++, unit /= 10) {
         if (q.p[i] < '0' || q.p[i] > '9')
-            return false;
-        positive = positive || q.p[i] > '0';
+            return -1;
+        w += (q.p[i] - '0') * unit;
     }
-    return positive;
+    return w <= 1000 ? w : -1;
 }
 
-// One element of Accept-Encoding: coding [;q=weight].
+static bool is_weight(struct str parameter) {
+    return parameter.n >= 2 && (parameter.p[0] == 'q' || parameter.p[0] == 'Q') &&
+           parameter.p[1] == '=';
+}
+
+static int weight_of(struct str parameter) {
+    return weight((struct str){parameter.p + 2, parameter.n - 2});
+}
+
+// One element of Accept-Encoding: coding [;q=weight]. Malformed weights count as 0: then the answer
+// goes uncompressed, which every client reads.
 static bool element_positive(struct str element) {
     while (element.n > 0) {
         struct str parameter = str_trim(str_cut(&element, ';'));
-        if (parameter.n >= 2 && (parameter.p[0] == 'q' || parameter.p[0] == 'Q') &&
-            parameter.p[1] == '=')
-            return weight_positive((struct str){parameter.p + 2, parameter.n - 2});
+        if (is_weight(parameter))
+            return weight_of(parameter) > 0;
     }
     return true;
 }
@@ -69,6 +78,87 @@ bool http1_accepts_gzip(const struct http1 *h) {
         }
     }
     return named >= 0 ? named == 1 : any == 1;
+}
+
+// One element of Accept: type/subtype [;parameter=value]... [;q=weight].
+struct media_range {
+    struct str type, version; // version {NULL, 0}: none is named
+    int weight;               // -1: malformed
+};
+
+static struct media_range read_range(struct str element) {
+    struct media_range m = {.type = str_trim(str_cut(&element, ';')), .weight = 1000};
+    while (element.n > 0) {
+        struct str value = str_trim(str_cut(&element, ';'));
+        if (is_weight(value)) {
+            m.weight = weight_of(value);
+            break; // what follows is none of the type's parameters
+        }
+        struct str name = str_trim(str_cut(&value, '='));
+        value = str_trim(value);
+        if (value.n >= 2 && value.p[0] == '"' && value.p[value.n - 1] == '"')
+            value = (struct str){value.p + 1, value.n - 2};
+        if (str_eq_nocase(name, STR("version")))
+            m.version = value;
+    }
+    return m;
+}
+
+// How closely a range fits an offer: 0 not at all, 1 any type, 2 any subtype, 3 the type, 4 its
+// version too.
+static int range_fit(const struct media_range *m, const struct http_offer *o) {
+    struct str type = str_from(o->type), main = type;
+    main = str_cut(&type, '/');
+    if (str_eq_nocase(m->type, str_from(o->type)))
+        return m->version.p == NULL ? 3 : str_eqc(m->version, o->version) ? 4 : 0;
+    if (o->named_only)
+        return 0;
+    if (str_eqc(m->type, "*/*"))
+        return 1;
+    struct str subtype = m->type, range_main = str_cut(&subtype, '/');
+    return str_eqc(subtype, "*") && str_eq_nocase(range_main, main) ? 2 : 0;
+}
+
+// What the header says of one offer: by the range that fits it most closely.
+struct liking {
+    int fit, weight;
+    size_t at; // which element
+};
+
+static struct liking liking_of(const struct http1 *h, const struct http_offer *o) {
+    struct liking best = {0};
+    struct str name, value;
+    for (size_t i = 0, at = 0; http1_header_at(h, i, &name, &value); i++) {
+        if (!str_eq_nocase(name, STR("accept")))
+            continue;
+        for (; value.n > 0; at++) {
+            struct media_range m = read_range(str_cut(&value, ','));
+            int fit = m.weight < 0 ? 0 : range_fit(&m, o);
+            if (fit > best.fit)
+                best = (struct liking){fit, m.weight, at};
+        }
+    }
+    return best;
+}
+
+static bool likes_more(const struct liking *a, const struct liking *b) {
+    if (a->weight != b->weight)
+        return a->weight > b->weight;
+    bool a_named = a->fit >= 3, b_named = b->fit >= 3;
+    return a_named != b_named ? a_named : a->at < b->at;
+}
+
+size_t http1_prefers(const struct http1 *h, const struct http_offer *offers, size_t n) {
+    size_t best = 0;
+    struct liking most = {0};
+    for (size_t i = 0; i < n; i++) {
+        struct liking l = liking_of(h, &offers[i]);
+        if (l.weight > 0 && (most.weight == 0 || likes_more(&l, &most))) {
+            best = i;
+            most = l;
+        }
+    }
+    return best;
 }
 
 const char *http1_reason(int status) {

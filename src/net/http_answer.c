@@ -192,3 +192,8 @@ struct str http_request_body(const struct http_request *r) {
 bool http_request_accepts_gzip(const struct http_request *r) {
     return http1_accepts_gzip(&r->h);
 }
+
+size_t http_request_prefers(const struct http_request *r, const struct http_offer *offers,
+                            size_t n) {
+    return http1_prefers(&r->h, offers, n);
+}

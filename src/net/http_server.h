@@ -64,6 +64,10 @@ int http_request_param(const struct http_request *r, const char *name, char *dst
 struct str http_request_header(const struct http_request *r, const char *name); // {NULL,0}: absent
 struct str http_request_body(const struct http_request *r);
 bool http_request_accepts_gzip(const struct http_request *r); // by Accept-Encoding's weights
+struct http_offer;
+// Which of the offers the client prefers: http1_prefers().
+size_t http_request_prefers(const struct http_request *r, const struct http_offer *offers,
+                            size_t n);
 
 struct http_answer {
     int status;

@@ -4,6 +4,7 @@
  * JSON, or, for `Accept: text/plain`, as sentences (what `gpuscale explain` prints).
  */
 #include "base/clock.h"
+#include "net/http1.h"
 #include "scaler/api.h"
 #include "scaler/api_page.h"
 #include "scaler/io.h"
@@ -87,8 +88,11 @@ static void add_text(struct buf *b, const struct filter *f, const struct object 
 }
 
 static bool wants_text(const struct http_request *r) {
-    struct str accept = http_request_header(r, "accept");
-    return str_starts(accept, "text/plain");
+    static const struct http_offer offers[] = {
+        {.type = "application/json"},
+        {.type = "text/plain", .named_only = true},
+    };
+    return http_request_prefers(r, offers, COUNT_OF(offers)) == 1;
 }
 
 static void answer_text(struct http_request *r, const struct io *io, const struct filter *f) {

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "net/addr.h"
+#include "net/metrics_format.h"
 #include "scaler/api.h"
 #include "scaler/io.h"
 #include "scaler/metrics_page.h"
@@ -15,14 +16,15 @@ enum { METRICS_PAGE_MAX = 64 << 20, MISSING_MAX = 4096, RPC_SILENT_S = 30 };
 static void handle_metrics(struct http_request *r, void *ctx) {
     CLEANUP_BUF struct buf page;
     buf_init(&page, METRICS_PAGE_MAX);
-    if (metrics_page_render(ctx, &page) < 0) {
+    enum prom_format format = metrics_format(r);
+    if (metrics_page_render(ctx, format, &page) < 0) {
         http_request_answer_text(r, 500, "the page is over its limit or memory is short");
         return;
     }
-    http_request_answer(
-        r, &(struct http_answer){.status = 200,
-                                 .content_type = "text/plain; version=0.0.4; charset=utf-8",
-                                 .body = buf_str(&page)});
+    http_request_answer(r, &(struct http_answer){.status = 200,
+                                                 .content_type = prom_content_type(format),
+                                                 .extra_headers = METRICS_FORMAT_VARY,
+                                                 .body = buf_str(&page)});
 }
 
 static void handle_healthz(struct http_request *r, void *ctx) {

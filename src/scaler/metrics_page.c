@@ -5,7 +5,6 @@
 #include <math.h>
 
 #include "base/clock.h"
-#include "core/metrics/prom_write.h"
 #include "net/grpc_status.h"
 #include "scaler/io.h"
 
@@ -262,7 +261,7 @@ static void certificate(struct prom_writer *w, const char *server, int64_t not_a
 
 static void program_families(struct prom_writer *w, const struct io *io) {
     struct http_server_stats h = http_server_stats(io->http);
-    prom_family(w, "gpuscale_build_info", PROM_GAUGE, "1; the version is a label.");
+    prom_family(w, "gpuscale_build_info", PROM_INFO, "1; the version is a label.");
     labelled(w, "version", GPUSCALE_VERSION, 1);
     gauge(w, "gpuscale_uptime_seconds", "Since the start.",
           (double)(clock_mono_ns() - io->started_ns) / NS_PER_S);
@@ -294,9 +293,9 @@ static void program_families(struct prom_writer *w, const struct io *io) {
     counter(w, "gpuscale_http_bad_requests_total", "HTTP requests refused.", h.bad_requests);
 }
 
-int metrics_page_render(const struct io *io, struct buf *out) {
+int metrics_page_render(const struct io *io, enum prom_format format, struct buf *out) {
     struct prom_writer w;
-    prom_writer_init(&w, out);
+    prom_writer_init(&w, out, format);
     program_families(&w, io);
     rpc_calls(&w, &io->rpc_stats);
     rpc_rest(&w, &io->rpc_stats);

@@ -36,6 +36,9 @@ static void add_request(struct sum *s, const struct http1 *h) {
     }
     char param[16];
     int r = http1_query_param(http1_query(h), "a", param, sizeof(param));
+    static const struct http_offer offers[] = {{.type = "text/plain", .version = "0.0.4"},
+                                               {.type = "a/b", .version = "1", .named_only = true}};
+    s->hash += 8u * http1_prefers(h, offers, 2);
     s->hash += (uint64_t)r + http1_accepts_gzip(h) + 2u * h->keep_alive;
     if (memchr(http1_path(h).p, '\0', http1_path(h).n))
         abort();

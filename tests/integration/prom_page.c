@@ -15,7 +15,7 @@ int main(int argc, char **argv) {
     struct histogram h;
     struct buf out;
     buf_init(&out, 16u << 20);
-    prom_writer_init(&w, &out);
+    prom_writer_init(&w, &out, PROM_TEXT);
     prom_family(&w, "page_values", PROM_GAUGE, "A gauge with \\ and\nnewline in its help.");
     for (int i = 1; i < argc; i++) {
         char n[16];

@@ -6,7 +6,15 @@
 
 #include "base/str.h"
 
-enum prom_type { PROM_UNTYPED, PROM_COUNTER, PROM_GAUGE, PROM_HISTOGRAM, PROM_SUMMARY };
+enum prom_type {
+    PROM_UNTYPED,
+    PROM_COUNTER,
+    PROM_GAUGE,
+    PROM_HISTOGRAM,
+    PROM_SUMMARY,
+    // Written only: NAME_info, always 1; a gauge in the text format.
+    PROM_INFO,
+};
 
 struct prom_label {
     struct str name;

@@ -1,17 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Prometheus text format 0.0.4, written. */
+/* Prometheus text format 0.0.4 and OpenMetrics 1.0.0, written. */
 #include "core/metrics/prom_write.h"
 
 #include <assert.h>
 #include <math.h>
 
+#include "base/mem.h"
 #include "base/utf8.h"
 #include "core/metrics/histogram.h"
 
-static const char *const type_names[] = {
-    [PROM_UNTYPED] = "untyped",     [PROM_COUNTER] = "counter", [PROM_GAUGE] = "gauge",
-    [PROM_HISTOGRAM] = "histogram", [PROM_SUMMARY] = "summary",
+static const char *const type_names[PROM_FORMAT_MAX][PROM_INFO + 1] = {
+    {
+        [PROM_UNTYPED] = "untyped",
+        [PROM_COUNTER] = "counter",
+        [PROM_GAUGE] = "gauge",
+        [PROM_HISTOGRAM] = "histogram",
+        [PROM_SUMMARY] = "summary",
+        [PROM_INFO] = "gauge",
+    },
+    {
+        [PROM_UNTYPED] = "unknown",
+        [PROM_COUNTER] = "counter",
+        [PROM_GAUGE] = "gauge",
+        [PROM_HISTOGRAM] = "histogram",
+        [PROM_SUMMARY] = "summary",
+        [PROM_INFO] = "info",
+    },
 };
+
+const char *prom_content_type(enum prom_format f) {
+    static const char *const types[] = {
+        [PROM_TEXT] = "text/plain; version=0.0.4; charset=utf-8",
+        [PROM_OPENMETRICS] = "application/openmetrics-text; version=1.0.0; charset=utf-8",
+    };
+    return types[f];
+}
 
 // Text with '\\' and newline escaped, '"' too when `quoted`; each byte that is not UTF-8 becomes
 // U+FFFD, NUL too (which the format allows and its readers do not).
@@ -71,11 +94,13 @@ int prom_labels_encode(struct buf *out, const struct prom_label *labels, size_t 
     return r;
 }
 
-void prom_writer_init(struct prom_writer *w, struct buf *out) {
-    *w = (struct prom_writer){.out = out, .start = out->len};
+void prom_writer_init(struct prom_writer *w, struct buf *out, enum prom_format format) {
+    *w = (struct prom_writer){.out = out, .format = format, .start = out->len};
 }
 
 int prom_writer_end(struct prom_writer *w) {
+    if (w->rc == 0 && w->format == PROM_OPENMETRICS)
+        w->rc = buf_addc(w->out, "# EOF\n");
     if (w->rc < 0)
         buf_truncate(w->out, w->start);
     return w->rc;
@@ -94,17 +119,59 @@ void prom_family(struct prom_writer *w, const char *name, enum prom_type type, c
     prom_family_if(w, true, name, type, help);
 }
 
+// What a family is called and typed in its head.
+struct head {
+    struct str name;
+    const char *type, *unit; // unit NULL: none
+};
+
+static bool cut_suffix(struct str *s, const char *suffix) {
+    size_t n = strlen(suffix);
+    if (s->n <= n || !str_ends(*s, suffix))
+        return false;
+    s->n -= n;
+    return true;
+}
+
+static const char *unit_of(struct str name) {
+    static const char *const units[] = {"seconds", "bytes",   "ratio", "watts",
+                                        "joules",  "celsius", "hertz"};
+    for (size_t i = 0; i < COUNT_OF(units); i++) {
+        struct str rest = name;
+        if (cut_suffix(&rest, units[i]) && rest.p[rest.n - 1] == '_')
+            return units[i];
+    }
+    return NULL;
+}
+
+static struct head head_of(const struct prom_writer *w) {
+    struct head h = {.name = str_from(w->name)};
+    enum prom_type type = w->type;
+    if (w->format == PROM_OPENMETRICS) {
+        if (type == PROM_COUNTER && !cut_suffix(&h.name, "_total"))
+            type = PROM_UNTYPED;
+        if (type == PROM_INFO && !cut_suffix(&h.name, "_info"))
+            type = PROM_GAUGE;
+        h.unit = type == PROM_INFO ? NULL : unit_of(h.name);
+    }
+    h.type = type_names[w->format][type];
+    return h;
+}
+
 static int add_head(struct prom_writer *w) {
+    struct head h = head_of(w);
     int r = 0;
     if (w->help) {
-        r = buf_addf(w->out, "# HELP %s ", w->name);
+        r = buf_addf(w->out, "# HELP " STR_FMT " ", STR_ARG(h.name));
         if (r == 0)
-            r = add_escaped(w->out, str_from(w->help), false);
+            r = add_escaped(w->out, str_from(w->help), w->format == PROM_OPENMETRICS);
         if (r == 0)
             r = buf_add_byte(w->out, '\n');
     }
     if (r == 0)
-        r = buf_addf(w->out, "# TYPE %s %s\n", w->name, type_names[w->type]);
+        r = buf_addf(w->out, "# TYPE " STR_FMT " %s\n", STR_ARG(h.name), h.type);
+    if (r == 0 && h.unit)
+        r = buf_addf(w->out, "# UNIT " STR_FMT " %s\n", STR_ARG(h.name), h.unit);
     return r;
 }
 
@@ -179,6 +246,18 @@ void prom_sample_text(struct prom_writer *w, struct str labels_text, double valu
     end_double(w, value);
 }
 
+// A bucket's bound: in OpenMetrics a whole number has ".0", as its canonical numbers are written.
+static int add_bound(struct prom_writer *w, double le) {
+    size_t start = w->out->len;
+    int r = buf_add_double(w->out, le);
+    if (r < 0 || w->format != PROM_OPENMETRICS || isinf(le))
+        return r;
+    for (size_t i = start; i < w->out->len; i++)
+        if (w->out->p[i] == '.' || w->out->p[i] == 'e')
+            return 0;
+    return buf_addc(w->out, ".0");
+}
+
 static void add_bucket(struct prom_writer *w, const struct prom_label *labels, size_t n, double le,
                        uint64_t cumulative) {
     if (!begin_sample(w, "_bucket"))
@@ -189,7 +268,7 @@ static void add_bucket(struct prom_writer *w, const struct prom_label *labels, s
     if (w->rc == 0)
         w->rc = buf_addc(w->out, n ? ",le=\"" : "le=\"");
     if (w->rc == 0)
-        w->rc = buf_add_double(w->out, le);
+        w->rc = add_bound(w, le);
     if (w->rc == 0)
         w->rc = buf_addc(w->out, "\"}");
     end_u64(w, cumulative);

@@ -19,7 +19,7 @@ static int setup(void **state) {
     struct err e = {0};
     assert_int_equal(agent_state_init(&f->state, NS_PER_S, 100 * NS_PER_S, &e), 0);
     agent_owners_init(&f->owners);
-    agent_page_init(&f->page);
+    agent_page_init(&f->page, PROM_TEXT);
     f->options = (struct agent_page_options){
         .dcgm = true, .classic = true, .own = true, .stale_after_ns = 5 * NS_PER_S};
     f->stats = (struct agent_page_stats){
@@ -240,7 +240,7 @@ static void test_no_memory_leaves_no_half_page(void **state) {
     for (long n = 1;; n++) {
         struct str gzip;
         agent_page_done(&f->page);
-        agent_page_init(&f->page);
+        agent_page_init(&f->page, PROM_TEXT);
         mem_fail_from(n);
         int r = agent_page_render(&f->page, &f->state, &f->options, &f->stats, 101 * NS_PER_S);
         if (r == 0)

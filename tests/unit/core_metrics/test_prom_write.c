@@ -13,7 +13,7 @@ static void test_head_once_a_family_and_doubles_as_prometheus_prints_them(void *
     CLEANUP_BUF struct buf out;
     struct prom_writer w;
     buf_init(&out, 4096);
-    prom_writer_init(&w, &out);
+    prom_writer_init(&w, &out, PROM_TEXT);
     struct prom_label l[] = {LABEL("gpu", "0"), LABEL("UUID", "GPU-1")};
     prom_family(&w, "a_watts", PROM_GAUGE, "Power \\ drawn\nnow.");
     prom_sample(&w, l, 2, 312.5);
@@ -32,11 +32,77 @@ static void test_head_once_a_family_and_doubles_as_prometheus_prints_them(void *
                                "b_total{gpu=\"0\"} +Inf\n");
 }
 
+static void test_openmetrics_names_types_and_units_are_its_own(void **state) {
+    static const double bounds[] = {0.001, 1, 2.5, 1e6};
+    CLEANUP_BUF struct buf out;
+    struct prom_writer w;
+    struct histogram h;
+    struct prom_label l = LABEL("gpu", "0");
+    histogram_init(&h, bounds, 4);
+    histogram_add(&h, 2);
+    buf_init(&out, 4096);
+    prom_writer_init(&w, &out, PROM_OPENMETRICS);
+    prom_family(&w, "a_joules_total", PROM_COUNTER, "A \"counter\".");
+    prom_sample(&w, &l, 1, 1e6);
+    prom_family(&w, "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION", PROM_COUNTER, NULL);
+    prom_sample_u64(&w, &l, 1, 7);
+    prom_family(&w, "_total", PROM_COUNTER, NULL); // nothing would be left of its name
+    prom_sample_u64(&w, NULL, 0, 1);
+    prom_family(&w, "b_info", PROM_INFO, NULL);
+    prom_sample(&w, &l, 1, 1);
+    prom_family(&w, "c", PROM_UNTYPED, NULL);
+    prom_sample(&w, NULL, 0, 2);
+    prom_family(&w, "nanoseconds", PROM_GAUGE, NULL); // ends with a unit that is not a word of it
+    prom_sample(&w, NULL, 0, 2);
+    prom_family(&w, "d_seconds", PROM_HISTOGRAM, NULL);
+    prom_sample_histogram(&w, NULL, 0, &h);
+    prom_family(&w, "never", PROM_GAUGE, NULL);
+    prom_sample(&w, NULL, 0, NAN);
+    assert_int_equal(prom_writer_end(&w), 0);
+    assert_int_equal(buf_add_byte(&out, '\0'), 0);
+    assert_string_equal(out.p, "# HELP a_joules A \\\"counter\\\".\n"
+                               "# TYPE a_joules counter\n"
+                               "# UNIT a_joules joules\n"
+                               "a_joules_total{gpu=\"0\"} 1e+06\n"
+                               "# TYPE DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION unknown\n"
+                               "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION{gpu=\"0\"} 7\n"
+                               "# TYPE _total unknown\n"
+                               "_total 1\n"
+                               "# TYPE b info\n"
+                               "b_info{gpu=\"0\"} 1\n"
+                               "# TYPE c unknown\n"
+                               "c 2\n"
+                               "# TYPE nanoseconds gauge\n"
+                               "nanoseconds 2\n"
+                               "# TYPE d_seconds histogram\n"
+                               "# UNIT d_seconds seconds\n"
+                               "d_seconds_bucket{le=\"0.001\"} 0\n"
+                               "d_seconds_bucket{le=\"1.0\"} 0\n"
+                               "d_seconds_bucket{le=\"2.5\"} 1\n"
+                               "d_seconds_bucket{le=\"1e+06\"} 1\n"
+                               "d_seconds_bucket{le=\"+Inf\"} 1\n"
+                               "d_seconds_sum 2\n"
+                               "d_seconds_count 1\n"
+                               "# EOF\n");
+}
+
+static void test_an_info_is_a_gauge_in_the_text_format(void **state) {
+    CLEANUP_BUF struct buf out;
+    struct prom_writer w;
+    buf_init(&out, 4096);
+    prom_writer_init(&w, &out, PROM_TEXT);
+    prom_family(&w, "b_info", PROM_INFO, "\"B\".");
+    prom_sample(&w, NULL, 0, 1);
+    assert_int_equal(prom_writer_end(&w), 0);
+    assert_int_equal(buf_add_byte(&out, '\0'), 0);
+    assert_string_equal(out.p, "# HELP b_info \"B\".\n# TYPE b_info gauge\nb_info 1\n");
+}
+
 static void test_unknown_values_and_families_switched_off_leave_no_trace(void **state) {
     CLEANUP_BUF struct buf out;
     struct prom_writer w;
     buf_init(&out, 4096);
-    prom_writer_init(&w, &out);
+    prom_writer_init(&w, &out, PROM_TEXT);
     prom_family(&w, "a", PROM_GAUGE, "Never known.");
     prom_sample(&w, NULL, 0, NAN);
     prom_sample_text(&w, STR("x=\"y\""), NAN);
@@ -75,7 +141,7 @@ static void test_a_histogram_is_cumulative_with_le_last_and_inf_as_count(void **
     histogram_add(&h, 0.75);
     histogram_add(&h, 3);
     buf_init(&out, 4096);
-    prom_writer_init(&w, &out);
+    prom_writer_init(&w, &out, PROM_TEXT);
     prom_family(&w, "d_seconds", PROM_HISTOGRAM, NULL);
     prom_sample_histogram(&w, &l, 1, &h);
     prom_sample_histogram(&w, NULL, 0, &h);
@@ -115,7 +181,7 @@ static void test_a_page_that_does_not_fit_is_taken_back_whole(void **state) {
     for (size_t max = 3; whole == 0; max++) {
         buf_init(&out, max);
         assert_int_equal(buf_addc(&out, "old"), 0);
-        prom_writer_init(&w, &out);
+        prom_writer_init(&w, &out, PROM_TEXT);
         write_some(&w);
         int r = prom_writer_end(&w);
         if (r == 0)
@@ -130,7 +196,7 @@ static void test_a_page_that_does_not_fit_is_taken_back_whole(void **state) {
     int failures = 0;
     for (long k = 1;; k++) {
         buf_init(&out, 4096);
-        prom_writer_init(&w, &out);
+        prom_writer_init(&w, &out, PROM_TEXT);
         mem_fail_from(k);
         write_some(&w);
         int r = prom_writer_end(&w);
@@ -168,7 +234,7 @@ static void test_what_is_written_is_read_back(void **state) {
         }
         double v = random_normal(&r) * 1e6;
         buf_init(&out, 4096);
-        prom_writer_init(&w, &out);
+        prom_writer_init(&w, &out, PROM_TEXT);
         prom_family(&w, "m:n", PROM_COUNTER, "h\\elp\n");
         prom_sample(&w, l, n, v);
         assert_int_equal(prom_writer_end(&w), 0);
@@ -187,6 +253,8 @@ static void test_what_is_written_is_read_back(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_head_once_a_family_and_doubles_as_prometheus_prints_them),
+        cmocka_unit_test(test_openmetrics_names_types_and_units_are_its_own),
+        cmocka_unit_test(test_an_info_is_a_gauge_in_the_text_format),
         cmocka_unit_test(test_unknown_values_and_families_switched_off_leave_no_trace),
         cmocka_unit_test(test_label_values_are_escaped_and_made_valid_utf8),
         cmocka_unit_test(test_a_histogram_is_cumulative_with_le_last_and_inf_as_count),

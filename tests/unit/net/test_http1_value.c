@@ -36,6 +36,70 @@ static void parameters_are_found_and_decoded(void **state) {
     assert_int_equal(http1_query_param(STR("a=1"), "a", NULL, 0), ERR_LIMIT);
 }
 
+static void accept_chooses_among_offers_by_weight_then_by_name_then_by_order(void **state) {
+    static const struct http_offer offers[] = {
+        {.type = "text/plain", .version = "0.0.4"},
+        {.type = "application/openmetrics-text", .version = "1.0.0", .named_only = true},
+    };
+    enum { TEXT, OM };
+    static const struct {
+        const char *accept;
+        size_t wanted;
+    } cases[] = {
+        {"", TEXT},
+        {"*/*", TEXT},
+        {"application/*", TEXT},
+        {"text/html, image/png", TEXT},
+        {"text/plain", TEXT},
+        {"application/openmetrics-text", OM},
+        {"Application/OpenMetrics-Text ; Version=1.0.0", OM},
+        {"application/openmetrics-text; version=\"1.0.0\"; charset=utf-8", OM},
+        {"application/openmetrics-text;version=0.0.1", TEXT},
+        {"application/openmetrics-text;version=1.0.0;q=0", TEXT},
+        {"application/openmetrics-text;q=x, text/plain;q=0.1", TEXT},
+        {"application/openmetrics-text;q=2", TEXT},
+        {"application/openmetrics-text;q=1.001", TEXT},
+        {"application/openmetrics-text;q=0.001", OM}, // nothing else is accepted
+        {"application/openmetrics-text, */*", OM},
+        {"*/*, application/openmetrics-text", OM},
+        {"*/*;q=0.8, application/openmetrics-text;q=0.5", TEXT},
+        {"text/*;q=0.3, */*;q=0.8, application/openmetrics-text;q=0.5", OM},
+        {"text/plain;q=0.9, application/openmetrics-text;q=0.5", TEXT},
+        {"text/plain, application/openmetrics-text", TEXT},
+        {"application/openmetrics-text, text/plain", OM},
+        {"text/plain;version=1.0.0;q=0.9, application/openmetrics-text;q=0.5", OM},
+        // Prometheus 2.42, 2.5 and 3
+        {"application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;"
+         "q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+         OM},
+        {"application/openmetrics-text; version=0.0.1,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+         TEXT},
+        {"application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,"
+         "application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping="
+         "allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1",
+         OM},
+        // Prometheus with scrape_protocols: [PrometheusText0.0.4]
+        {"text/plain;version=0.0.4;q=0.6,*/*;q=0.1", TEXT},
+        {"text/plain;q=0.5\r\nAccept: application/openmetrics-text;q=0.6", OM},
+        {",;,=;q=;application/openmetrics-text", TEXT},
+        {"application/openmetrics-text;;;q=1;version=0.0.1", OM}, // behind q: not the type's
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct http1 h;
+        http1_init(&h);
+        CLEANUP_BUF struct buf b;
+        buf_init(&b, 1024);
+        assert_int_equal(buf_addf(&b, "GET / HTTP/1.1\r\nHost: a\r\n%s%s\r\n\r\n",
+                                  cases[i].accept[0] ? "Accept: " : "X: y", cases[i].accept),
+                         0);
+        assert_int_equal(http1_feed(&h, b.p, b.len), b.len);
+        assert_int_equal(h.state, HTTP1_DONE);
+        if (http1_prefers(&h, offers, 2) != cases[i].wanted)
+            fail_msg("Accept: %s", cases[i].accept);
+        http1_done(&h);
+    }
+}
+
 static void gzip_is_accepted_by_weight(void **state) {
     static const struct {
         const char *headers;
@@ -85,6 +149,7 @@ static void reasons_are_those_of_rfc_9110(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parameters_are_found_and_decoded),
+        cmocka_unit_test(accept_chooses_among_offers_by_weight_then_by_name_then_by_order),
         cmocka_unit_test(gzip_is_accepted_by_weight),
         cmocka_unit_test(reasons_are_those_of_rfc_9110),
     };
