@@ -6,17 +6,6 @@
 
 #include "base/buf.h"
 
-uint32_t engine_preset_provides(const struct engine_preset *p) {
-    uint32_t provides = 0;
-    for (int v = 0; v < ENGINE_VALUE_MAX; v++)
-        if (p->values[v].ways[0].add[0].name != NULL)
-            provides |= 1u << v;
-    for (int h = 0; h < ENGINE_HISTOGRAM_MAX; h++)
-        if (p->histograms[h].ways[0].name != NULL)
-            provides |= ENGINE_HISTOGRAM_BIT(h);
-    return provides;
-}
-
 static uint32_t linear_signals(const struct engine_preset *p) {
     uint32_t bits = 0;
     if (p->linear & ENGINE_LINEAR_GPU_UTILIZATION)
@@ -30,13 +19,15 @@ void binder_init(struct binder *b, const char *const *demand_names) {
     assert(engine_presets_n <= BINDER_PRESETS_MAX);
     b->demand = demand_names;
     b->n_presets = engine_presets_n;
-    for (unsigned i = 0; i < engine_presets_n; i++)
+    for (unsigned i = 0; i < engine_presets_n; i++) {
+        const struct engine_preset *p = engine_presets[i];
         b->presets[i] = (struct trigger_preset){
-            .name = engine_presets[i].name,
-            .continuous_batching = engine_presets[i].continuous_batching,
-            .linear = linear_signals(&engine_presets[i]),
-            .provides = engine_preset_provides(&engine_presets[i]),
+            .name = p->name,
+            .continuous_batching = p->continuous_batching,
+            .linear = linear_signals(p),
+            .provides = engine_preset_provides(p),
         };
+    }
 }
 
 // A trigger names a demand source, never a URL: it must be one of the scaler's.

@@ -22,5 +22,3 @@ void binder_init(struct binder *b, const char *const *demand_names);
 // ScaledObject.
 int binder_bind(const struct binder *b, const struct object_ref *r, struct trigger **ret,
                 struct err *e);
-// What the signals must know of a preset.
-uint32_t engine_preset_provides(const struct engine_preset *p);

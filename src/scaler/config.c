@@ -82,17 +82,43 @@ static const struct conf_field engines_fields[] = {
      .help = "Between two readings of an engine's page; rendering it costs the engine."},
     {0}};
 
+// What a preset needs to know of the service.
+#define KEY(name_, which, text)                                                                    \
+    {                                                                                              \
+        name_, CONF_STRING(struct config_demand, rule.key[DEMAND_KEY_##which]),                    \
+            .numbers_too = true, .help = text                                                      \
+    }
+
 static const struct conf_field demand_fields[] = {
     {"url", CONF_STRING(struct config_demand, url), .required = true, .check = check_url,
      .help = "Page of the source, http:// or https://."},
-    {"requestsTotal", CONF_STRING(struct config_demand, requests_total), .check = check_selector,
-     .help =
-         "Counter of requests that arrived: name{label=\"value\"}; matching series are summed."},
-    {"waiting", CONF_STRING(struct config_demand, waiting), .check = check_selector,
-     .help = "Gauge of requests held at the source."},
-    {"inflight", CONF_STRING(struct config_demand, inflight), .check = check_selector,
+    {"preset", CONF_STRING(struct config_demand, rule.preset),
+     .help = "What the page is: envoy, istio, ingress-nginx, knative, epp or http-add-on; the keys "
+             "that it needs say which service (docs/engines.md)."},
+    KEY("cluster", CLUSTER, "envoy: name of the upstream cluster."),
+    KEY("service", SERVICE,
+        "istio: the service with its domain; knative, ingress-nginx: its name."),
+    KEY("namespace", NAMESPACE, "ingress-nginx, knative, http-add-on: the service's namespace."),
+    KEY("ingress", INGRESS, "ingress-nginx: name of the Ingress."),
+    KEY("revision", REVISION, "knative: one revision; left out: all of the service."),
+    KEY("route", ROUTE, "http-add-on: name of the InterceptorRoute or HTTPScaledObject."),
+    KEY("pool", POOL, "epp, with flow control: name of the InferencePool."),
+    KEY("model", MODEL, "epp: model name of the requests; left out: all."),
+    KEY("port", PORT, "istio, where the proxy tells Envoy's gauges: port of the service."),
+    KEY("reporter", REPORTER,
+        "istio: source (the default: a gateway's page), destination or waypoint."),
+    {"requestsTotal", CONF_STRING(struct config_demand, rule.selector[DEMAND_REQUESTS_TOTAL]),
+     .check = check_selector,
+     .help = "Counter of requests that arrived: name{label=\"value\"}; matching series are summed. "
+             "With a preset: instead of the preset's, likewise the next two."},
+    {"waiting", CONF_STRING(struct config_demand, rule.selector[DEMAND_WAITING]),
+     .check = check_selector, .help = "Gauge of requests held at the source."},
+    {"inflight", CONF_STRING(struct config_demand, rule.selector[DEMAND_INFLIGHT]),
+     .check = check_selector,
      .help = "Gauge of requests that the source has passed on and that are not answered yet."},
     {0}};
+
+#undef KEY
 
 // By enum log_format and enum log_level.
 static const char *const log_formats[] = {"logfmt", "json", NULL};
@@ -132,12 +158,11 @@ static int check(const void *bound, struct err *e) {
     if (check_pair(&c->agents.tls, "agents", e) < 0)
         return ERR_INVALID;
     for (size_t i = 0; i < c->demand.n; i++) {
-        const struct config_demand *d = &c->demand.items[i];
-        if (d->requests_total == NULL && d->waiting == NULL && d->inflight == NULL)
-            return err_set(e, ERR_INVALID,
-                           "demand.%s: at least one of requestsTotal, waiting and inflight is "
-                           "needed",
-                           d->name);
+        struct demand_rule *rule = NULL;
+        int rc = demand_rule_new(&rule, &c->demand.items[i].rule, e);
+        demand_rule_free(rule);
+        if (rc < 0)
+            return err_wrap(e, "demand.%s", c->demand.items[i].name);
     }
     return 0;
 }

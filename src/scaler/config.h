@@ -9,6 +9,7 @@
  *     agents:  {targets: ["HOST:PORT"], tls: {cert, key, ca, serverName}}
  *     engines: {interval: 5s}
  *     demand:
+ *       NAME:  {url: URL, preset: PRESET, KEYS...}   # core/engine/demand_preset.h
  *       NAME:  {url: URL, requestsTotal: SELECTOR, waiting: SELECTOR, inflight: SELECTOR}
  *     workloads: FILE                              # workloads.h
  *     tick: 1s
@@ -18,6 +19,7 @@
 
 #include "base/log.h"
 #include "conf/conf.h"
+#include "core/engine/demand_rule.h"
 #include "net/tls.h"
 
 struct config_tls {
@@ -28,7 +30,7 @@ struct config_tls {
 struct config_demand {
     const char *name; // first: the map's key
     const char *url;
-    const char *requests_total, *waiting, *inflight; // selectors, NULL: not told
+    struct demand_rule_spec rule;
 };
 
 struct scaler_config {

@@ -47,18 +47,6 @@ static struct feed *feed_free(struct feed *f) {
     return NULL;
 }
 
-// Which values the demand source gives, by its configured selectors.
-static uint32_t demand_provides(const struct scaler_config *c, const char *name) {
-    for (size_t i = 0; name != NULL && i < c->demand.n; i++) {
-        const struct config_demand *d = &c->demand.items[i];
-        if (strcmp(d->name, name) == 0)
-            return (d->requests_total ? 1u << DEMAND_REQUESTS_TOTAL : 0) |
-                   (d->waiting ? 1u << DEMAND_WAITING : 0) |
-                   (d->inflight ? 1u << DEMAND_INFLIGHT : 0);
-    }
-    return 0;
-}
-
 static bool copy_optional(char **dst, const char *s) {
     *dst = s ? mem_strdup(s) : NULL;
     return s == NULL || *dst != NULL;
@@ -85,7 +73,11 @@ static int feed_new(struct io *io, const struct workload *w, const struct trigge
         feed_free(f);
         return err_set(e, ERR_NOMEM, "out of memory");
     }
-    signal_workload_set_demand(f->signals, demand_provides(io->config, t->demand));
+    const struct demand_rule *rule = t->demand ? demand_rule_of(io->demand, t->demand) : NULL;
+    if (rule != NULL) {
+        signal_workload_set_demand(f->signals, rule->provides);
+        signal_workload_set_demand_uncounted(f->signals, rule->uncounted);
+    }
     *ret = f;
     return 0;
 }
@@ -236,8 +228,8 @@ static int add_feed_targets(struct io *io, struct feed *f, struct target_vec *ta
         struct pod_entry *p = add_pod(io, f, pod);
         if (p == NULL)
             return ERR_NOMEM;
-        if (pod->state != POD_READY || pod->ip == NULL)
-            continue;
+        if (pod->state != POD_READY || pod->ip == NULL || f->preset->path == NULL)
+            continue; // not serving, or an engine without a page
         struct engines_target t = {
             .key = p->key,
             .url = page_url(io, f, pod),

@@ -251,11 +251,7 @@ static int start_demand(struct io *io, struct err *e) {
     }
     for (size_t i = 0; i < c->demand.n; i++) {
         const struct config_demand *d = &c->demand.items[i];
-        sources[i] = (struct demand_source){.name = d->name,
-                                            .url = d->url,
-                                            .requests_total = d->requests_total,
-                                            .waiting = d->waiting,
-                                            .inflight = d->inflight};
+        sources[i] = (struct demand_source){.name = d->name, .url = d->url, .rule = d->rule};
     }
     struct demand_options o = {
         .loop = &io->loop,

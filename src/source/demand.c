@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Demand sources: pages read through three selectors. Sources whose texts did not change keep their
- * parsed selectors, by which the scraper sees that they are the same.
+ * Demand sources: pages read through their rules. Sources whose rule did not change keep the one
+ * they have, by which the scraper sees that they are the same.
  */
 #include "source/demand.h"
 
@@ -14,10 +14,9 @@ enum { CONNECT_MS = 1000, TOTAL_MS = 3000 };
 
 // How one source is read.
 struct reading_rule {
-    char *text[DEMAND_VALUE_MAX]; // NULL: not configured
-    struct selector *parsed[DEMAND_VALUE_MAX];
-    struct demand_selectors selectors;
-    bool kept; // in the next set too
+    struct demand_rule *how;
+    char *name; // of the source
+    bool kept;  // in the next set too
 };
 
 struct demand {
@@ -30,7 +29,7 @@ struct demand {
 static void *page_open(void *ctx, const void *what) {
     const struct reading_rule *rule = what;
     struct demand_page *page;
-    return demand_page_new(&page, &rule->selectors, NULL) == 0 ? page : NULL;
+    return demand_page_new(&page, rule->how, NULL) == 0 ? page : NULL;
 }
 
 static void page_close(void *ctx, const void *what, void *reader) {
@@ -51,7 +50,7 @@ static void describe(struct buf *text, const struct reading_rule *rule, uint32_t
         if (!(bits >> i & 1))
             continue;
         buf_addf(text, "%s%s (%s)", between, demand_value_name((enum demand_value)i),
-                 rule->text[i] ? rule->text[i] : "");
+                 rule->how->text[i] ? rule->how->text[i] : "");
         between = ", ";
     }
 }
@@ -114,10 +113,8 @@ int demand_new(struct demand **ret, const struct demand_options *options, struct
 static void rule_free(struct reading_rule *rule) {
     if (!rule)
         return;
-    for (int i = 0; i < DEMAND_VALUE_MAX; i++) {
-        mem_free(rule->text[i]);
-        selector_free(rule->parsed[i]);
-    }
+    demand_rule_free(rule->how);
+    mem_free(rule->name);
     mem_free(rule);
 }
 
@@ -132,28 +129,15 @@ struct demand *demand_free(struct demand *d) {
     return NULL;
 }
 
-static int rule_new(struct reading_rule **ret, const struct demand_source *source,
-                    const char *const text[DEMAND_VALUE_MAX], struct err *e) {
+static int rule_new(struct reading_rule **ret, const struct demand_source *source, struct err *e) {
     struct reading_rule *rule = mem_zalloc(sizeof(*rule));
     if (!rule)
         return err_set(e, ERR_NOMEM, "out of memory");
-    int r = 0, named = 0;
-    for (int i = 0; i < DEMAND_VALUE_MAX && r == 0; i++) {
-        if (!text[i])
-            continue;
-        named++;
-        rule->text[i] = mem_strdup(text[i]);
-        if (!rule->text[i])
-            r = err_set(e, ERR_NOMEM, "out of memory");
-        else if ((r = selector_parse(&rule->parsed[i], str_from(text[i]), e)) < 0)
-            err_wrap(e, "demand %s, %s", source->name, demand_value_name((enum demand_value)i));
-        rule->selectors.by_value[i] = rule->parsed[i];
-    }
-    if (r == 0 && named == 0)
-        r = err_set(e, ERR_INVALID,
-                    "demand %s: at least one of requestsTotal, waiting, inflight is needed",
-                    source->name);
+    rule->name = mem_strdup(source->name);
+    int r = rule->name ? demand_rule_new(&rule->how, &source->rule, e)
+                       : err_set(e, ERR_NOMEM, "out of memory");
     if (r < 0) {
+        err_wrap(e, "demand %s", source->name);
         rule_free(rule);
         return r;
     }
@@ -161,17 +145,17 @@ static int rule_new(struct reading_rule **ret, const struct demand_source *sourc
     return 0;
 }
 
-static struct reading_rule *rule_find(struct demand *d, const char *const text[DEMAND_VALUE_MAX]) {
+// The rule that the source had already, kept; else the new one.
+static struct reading_rule *rule_keep(struct demand *d, struct reading_rule *rule) {
     for (size_t i = 0; i < d->n_rules; i++) {
-        bool same = true;
-        for (int k = 0; k < DEMAND_VALUE_MAX && same; k++) {
-            const char *a = d->rules[i]->text[k], *b = text[k];
-            same = a && b ? !strcmp(a, b) : a == b;
-        }
-        if (same && !d->rules[i]->kept)
-            return d->rules[i];
+        struct reading_rule *old = d->rules[i];
+        if (old->kept || strcmp(old->name, rule->name) || !demand_rule_same(old->how, rule->how))
+            continue;
+        rule_free(rule);
+        old->kept = true;
+        return old;
     }
-    return NULL;
+    return rule;
 }
 
 // Of two sets that share their kept rules, ends one: the old one after success, the new one after
@@ -194,16 +178,10 @@ int demand_set_sources(struct demand *d, const struct demand_source *sources, si
     struct reading_rule **rules = mem_array(n ? n : 1, sizeof(*rules));
     int r = specs && rules ? 0 : err_set(e, ERR_NOMEM, "out of memory");
     for (size_t i = 0; i < n && r == 0; i++) {
-        const char *const text[DEMAND_VALUE_MAX] = {
-            [DEMAND_REQUESTS_TOTAL] = sources[i].requests_total,
-            [DEMAND_WAITING] = sources[i].waiting,
-            [DEMAND_INFLIGHT] = sources[i].inflight,
-        };
-        rules[i] = rule_find(d, text);
-        if (rules[i])
-            rules[i]->kept = true;
-        else
-            r = rule_new(&rules[i], &sources[i], text, e);
+        r = rule_new(&rules[i], &sources[i], e);
+        if (r < 0)
+            break;
+        rules[i] = rule_keep(d, rules[i]);
         specs[i] = (struct scraper_spec){
             .key = sources[i].name,
             .url = sources[i].url,
@@ -222,6 +200,13 @@ int demand_set_sources(struct demand *d, const struct demand_source *sources, si
     d->rules = rules;
     d->n_rules = n;
     return 0;
+}
+
+const struct demand_rule *demand_rule_of(const struct demand *d, const char *name) {
+    for (size_t i = 0; i < d->n_rules; i++)
+        if (strcmp(d->rules[i]->name, name) == 0)
+            return d->rules[i]->how;
+    return NULL;
 }
 
 struct scrape_stats demand_stats(const struct demand *d) {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Demand sources: places that know of requests while no pod exists (a gateway, an activator). Each
- * is a page scraped each second and three selectors, `name` or `name{label="value",...}`; the
- * matching series are summed. Same rules as engines.h: failures are failures, never zero.
+ * is a page scraped each second and a rule how to read it (core/engine/demand_rule.h). Same rules
+ * as engines.h: failures are failures, never zero.
  */
 #pragma once
 
-#include "core/signal/sample.h"
+#include "core/engine/demand_rule.h"
 #include "source/scrape.h"
 
 struct demand;
@@ -16,8 +16,7 @@ struct demand;
 struct demand_source {
     const char *name; // as the trigger's `demand` names it
     const char *url;
-    // Selectors (core/metrics/selector.h), NULL: this source does not say. At least one is needed.
-    const char *requests_total, *waiting, *inflight;
+    struct demand_rule_spec rule;
     int64_t interval_ns; // 0: DEMAND_INTERVAL_NS
     bool tls;            // https with demand_options.tls, else the system's trust
 };
@@ -40,9 +39,11 @@ struct demand_options {
 
 int demand_new(struct demand **ret, const struct demand_options *options, struct err *e);
 struct demand *demand_free(struct demand *d); // NULL-safe; not inside a callback
-// The whole set, as engines_set_targets(). ERR_INVALID, ERR_PARSE with source, selector and place.
+// The whole set, as engines_set_targets(). The errors of demand_rule_new() with the source's name.
 int demand_set_sources(struct demand *d, const struct demand_source *sources, size_t n,
                        struct err *e);
+// How a source of the set is read; NULL: there is none of this name.
+const struct demand_rule *demand_rule_of(const struct demand *d, const char *name);
 struct scrape_stats demand_stats(const struct demand *d);
 void demand_each(const struct demand *d, void (*fn)(void *ctx, const struct scrape_status *s),
                  void *ctx);

@@ -74,7 +74,7 @@ int main(int argc, char **argv) {
     double seconds = strtod(argv[2], NULL);
     struct prom_parser p;
     struct engine_page *pg;
-    if (engine_page_new(&pg, &engine_presets[0], NULL) < 0)
+    if (engine_page_new(&pg, engine_presets[0], NULL) < 0)
         return 2;
     prom_parser_init(&p, on_sample, NULL);
     int status = measure("all", &p, NULL, page, n, seconds);

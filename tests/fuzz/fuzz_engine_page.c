@@ -40,7 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         struct engine_page *pg;
         struct engine_page_result res = {0};
         struct err e = {0};
-        if (engine_page_new(&pg, &engine_presets[i], &e) < 0)
+        if (engine_page_new(&pg, engine_presets[i], &e) < 0)
             continue;
         int r = engine_page_feed(pg, p, size / 2, &e);
         if (r == 0)

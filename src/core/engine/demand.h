@@ -1,30 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A demand source's metrics page (gateway, activator), read through three series selectors, each
- * optional: bytes in, in any split, one demand_sample out. Same shape as engine/page.h. Pure.
+ * A demand source's metrics page (gateway, activator), read through its rule: bytes in, in any
+ * split, one demand_sample out. Same shape as engine/page.h. Pure.
  */
 #pragma once
 
+#include "core/engine/demand_rule.h"
 #include "core/metrics/prom_parse.h"
-#include "core/metrics/selector.h"
-#include "core/signal/sample.h"
 
 struct demand_page;
 
-// By enum demand_value; NULL: not configured. Borrowed.
-struct demand_selectors {
-    const struct selector *by_value[DEMAND_VALUE_MAX];
-};
-
 struct demand_page_result {
-    struct demand_sample sample; // each value: the sum of all series that its selector matches
-    uint32_t missing;            // bit i: value i is configured and no series matched
+    struct demand_sample sample; // each value: of its first way that is on the page, the sum of
+                                 // all series that its selectors match
+    uint32_t missing;            // bit i: the rule provides value i and no way was there
     uint32_t bad;                // bit i: a matching series is NaN, infinite or negative: unknown
     uint64_t samples;
     uint64_t duplicates;
 };
 
-int demand_page_new(struct demand_page **ret, const struct demand_selectors *sel, struct err *e);
+// `rule` is borrowed.
+int demand_page_new(struct demand_page **ret, const struct demand_rule *rule, struct err *e);
 struct demand_page *demand_page_free(struct demand_page *pg);
 void demand_page_reset(struct demand_page *pg);
 int demand_page_feed(struct demand_page *pg, const char *bytes, size_t n, struct err *e);

@@ -26,10 +26,18 @@ struct slot {
     struct bucket_sums *buckets; // a histogram's; NULL: a value's
 };
 
+// Series that are copies of each other (struct engine_term).
+struct copied {
+    int slot;
+    uint64_t of; // hash of what they have in common
+    double largest;
+};
+
 struct engine_page {
     const struct engine_preset *preset;
     struct prom_parser parser;
     struct series_seen seen;
+    struct VEC(struct copied) copies;
     uint64_t duplicates;
     struct slot *slots;
     size_t n_slots;
@@ -40,50 +48,64 @@ struct engine_page {
     size_t n_names;
 };
 
-static bool word_in(struct str word, const char *list) {
-    struct str rest = str_from(list);
-    while (rest.n)
-        if (str_eq(str_cut(&rest, ' '), word))
-            return true;
-    return false;
-}
-
 static bool passes(const struct engine_filter *f, const struct prom_sample *s) {
     struct str value = series_label(s, str_from(f->label));
     switch (f->op) {
     case ENGINE_LABEL_IS:
         return str_eqc(value, f->value);
-    case ENGINE_LABEL_IS_OR_ABSENT:
-        return value.n == 0 || str_eqc(value, f->value);
     case ENGINE_LABEL_NONE_OF:
-        return value.n == 0 || !word_in(value, f->value);
+        return value.n == 0 || !series_word_in(value, f->value);
     }
     return false;
 }
 
 static bool wanted(const struct engine_term *t, const struct prom_sample *s) {
-    for (unsigned i = 0; i < ENGINE_FILTERS_MAX && t->where[i].label; i++)
-        if (!passes(&t->where[i], s))
+    for (const struct engine_filter *f = t->where; f && f->label; f++)
+        if (!passes(f, s))
             return false;
     return true;
 }
 
-static void slot_add(struct slot *slot, double v) {
+// Of a series that has copies: by how much it exceeds the largest of them so far.
+static int excess(struct engine_page *pg, int slot, const struct prom_sample *s, double *v) {
+    uint64_t of = series_hash(s, pg->slots[slot].term->copies);
+    for (size_t i = 0; i < pg->copies.n; i++) {
+        struct copied *c = &pg->copies.items[i];
+        if (c->slot != slot || c->of != of)
+            continue;
+        double before = c->largest;
+        c->largest = *v > before ? *v : before;
+        *v = c->largest - before;
+        return 0;
+    }
+    struct copied c = {.slot = slot, .of = of, .largest = *v};
+    return vec_push(&pg->copies, c);
+}
+
+static int slot_add(struct engine_page *pg, int i, const struct prom_sample *s) {
+    struct slot *slot = &pg->slots[i];
+    double v = s->value;
     if (!isfinite(v)) {
         slot->bad = true;
         v = 0;
     }
+    int r = slot->term->copies ? excess(pg, i, s, &v) : 0;
+    if (r < 0)
+        return r;
     if (slot->series++ == 0)
         slot->value = v;
     else if (slot->combine == ENGINE_SUM)
         slot->value += v;
     else if (slot->combine == ENGINE_MAX ? v > slot->value : v < slot->value)
         slot->value = v;
+    return 0;
 }
 
 static int on_sample(void *ctx, const struct prom_sample *s, struct err *e) {
     struct engine_page *pg = ctx;
     bool of_interest = false;
+    if (pg->n_names == 0) // the row has no page; no selection is every sample
+        return 0;
     for (int i = pg->first_slot[s->selected]; i >= 0; i = pg->slots[i].next) {
         struct slot *slot = &pg->slots[i];
         if (!wanted(slot->term, s))
@@ -100,7 +122,9 @@ static int on_sample(void *ctx, const struct prom_sample *s, struct err *e) {
         if (slot->buckets)
             slot->series++, bucket_sums_add(slot->buckets, s, slot->term->factor);
         else
-            slot_add(slot, s->value);
+            r = slot_add(pg, i, s);
+        if (r < 0)
+            return err_set(e, r, "no memory");
     }
     return 0;
 }
@@ -122,30 +146,29 @@ static void add_slot(struct engine_page *pg, const struct engine_term *t,
 
 static unsigned way_terms(const struct engine_way *way) {
     unsigned n = 0;
-    while (n < ENGINE_TERMS_MAX && way->add[n].name)
+    while (way->add[n].name)
         n++;
     return n;
 }
 
 static unsigned way_slots(const struct engine_way *way) {
-    return way_terms(way) + (way->per.name ? 1 : 0);
+    return way_terms(way) + (way->per ? 1 : 0);
 }
 
 static unsigned histogram_ways(const struct engine_preset *p, unsigned h) {
     unsigned n = 0;
-    while (n < ENGINE_WAYS_MAX && p->histograms[h].ways[n].name)
+    while (p->histograms[h].ways && p->histograms[h].ways[n].name)
         n++;
     return n;
 }
 
 static void lay_out(struct engine_page *pg) {
     for (unsigned v = 0; v < ENGINE_VALUE_MAX; v++)
-        for (unsigned w = 0; w < ENGINE_WAYS_MAX; w++) {
-            const struct engine_way *way = &pg->preset->values[v].ways[w];
+        for (const struct engine_way *way = pg->preset->values[v].ways; way && way->add; way++) {
             for (unsigned t = 0; t < way_terms(way); t++)
                 add_slot(pg, &way->add[t], way->combine);
-            if (way->per.name)
-                add_slot(pg, &way->per, ENGINE_SUM);
+            if (way->per)
+                add_slot(pg, way->per, ENGINE_SUM);
         }
     size_t at = 0;
     for (unsigned h = 0; h < ENGINE_HISTOGRAM_MAX; h++)
@@ -158,8 +181,8 @@ static void lay_out(struct engine_page *pg) {
 static size_t preset_slots(const struct engine_preset *p) {
     size_t n = 0;
     for (unsigned v = 0; v < ENGINE_VALUE_MAX; v++)
-        for (unsigned w = 0; w < ENGINE_WAYS_MAX; w++)
-            n += way_slots(&p->values[v].ways[w]);
+        for (const struct engine_way *way = p->values[v].ways; way && way->add; way++)
+            n += way_slots(way);
     return n;
 }
 
@@ -177,12 +200,13 @@ int engine_page_new(struct engine_page **ret, const struct engine_preset *preset
     if (!pg)
         return err_set(e, ERR_NOMEM, "no memory");
     pg->preset = preset;
-    pg->slots = mem_array(n, sizeof(*pg->slots));
-    pg->names = mem_array(n, sizeof(*pg->names));
-    pg->first_slot = mem_array(n, sizeof(*pg->first_slot));
+    pg->slots = mem_array(n ? n : 1, sizeof(*pg->slots));
+    pg->names = mem_array(n ? n : 1, sizeof(*pg->names));
+    pg->first_slot = mem_array(n ? n : 1, sizeof(*pg->first_slot));
     pg->buckets = mem_array(buckets ? buckets : 1, sizeof(*pg->buckets));
     pg->n_buckets = buckets;
     series_seen_init(&pg->seen);
+    vec_init(&pg->copies, n * LIMIT_PAGE_SERIES);
     prom_parser_init(&pg->parser, on_sample, pg);
     if (!pg->slots || !pg->names || !pg->first_slot || !pg->buckets) {
         engine_page_free(pg);
@@ -198,6 +222,7 @@ struct engine_page *engine_page_free(struct engine_page *pg) {
     if (pg) {
         prom_parser_done(&pg->parser);
         vec_done(&pg->seen);
+        vec_done(&pg->copies);
         mem_free(pg->slots);
         mem_free(pg->names);
         mem_free(pg->first_slot);
@@ -210,6 +235,7 @@ struct engine_page *engine_page_free(struct engine_page *pg) {
 void engine_page_reset(struct engine_page *pg) {
     prom_parser_reset(&pg->parser);
     vec_clear(&pg->seen);
+    vec_clear(&pg->copies);
     pg->duplicates = 0;
     for (size_t i = 0; i < pg->n_slots; i++) {
         pg->slots[i].value = 0;
@@ -252,7 +278,7 @@ static double way_value(const struct engine_way *way, const struct slot *slots) 
     }
     if (difference && sum < 0) // two gauges of one page are not read at the same instant
         sum = 0;
-    if (!way->per.name)
+    if (!way->per)
         return sum;
     double per = slot_value(&slots[n]);
     return slots[n].bad || per <= 0 ? NAN : sum / per;
@@ -268,18 +294,18 @@ static const struct slot *read_value(const struct engine_page *pg, enum engine_v
                                      const struct slot *slots, struct engine_page_result *res) {
     const struct engine_way *ways = pg->preset->values[v].ways;
     bool found = false;
-    for (unsigned w = 0; w < ENGINE_WAYS_MAX && ways[w].add[0].name; w++) {
-        if (!found && way_present(&ways[w], slots)) {
-            double x = way_value(&ways[w], slots);
+    for (const struct engine_way *way = ways; way && way->add; way++) {
+        if (!found && way_present(way, slots)) {
+            double x = way_value(way, slots);
             if (in_range(v, x))
                 SAMPLE_SET(&res->sample, v, x);
             else
                 res->bad |= 1u << v;
             found = true;
         }
-        slots += way_slots(&ways[w]);
+        slots += way_slots(way);
     }
-    if (!found && ways[0].add[0].name)
+    if (!found && ways)
         res->missing |= 1u << v;
     return slots;
 }

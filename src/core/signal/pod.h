@@ -38,7 +38,7 @@ struct signal_workload {
     struct signal_join *join;
     char *namespace_;
     struct signal_engine engine;
-    uint32_t demand_provides;
+    uint32_t demand_provides, demand_uncounted;
     int64_t history_ns;
     bool told;        // pods were set before
     struct pod *pods; // all, by name

@@ -59,6 +59,10 @@ void signal_workload_set_demand(struct signal_workload *w, uint32_t provides) {
     w->demand_provides = provides;
 }
 
+void signal_workload_set_demand_uncounted(struct signal_workload *w, uint32_t gauges) {
+    w->demand_uncounted = gauges;
+}
+
 void signal_workload_set_history(struct signal_workload *w, int64_t history_ns) {
     if (history_ns > w->history_ns)
         w->history_ns = history_ns;
@@ -271,6 +275,19 @@ bool signal_workload_engine(struct signal_workload *w, struct str pod,
     return true;
 }
 
+// Requests at the demand source that its counter has not counted yet. False: not known.
+static bool uncounted(const struct signal_workload *w, const struct demand_sample *s, double *ret) {
+    *ret = 0;
+    for (int v = 0; v < DEMAND_VALUE_MAX; v++) {
+        if (!(w->demand_uncounted >> v & 1))
+            continue;
+        if (!SAMPLE_HAS(s, v))
+            return false;
+        *ret += s->v[v];
+    }
+    return true;
+}
+
 bool signal_workload_demand(struct signal_workload *w, const struct demand_sample *sample,
                             int64_t at_ns) {
     if (at_ns <= w->demand_at_ns)
@@ -279,8 +296,9 @@ bool signal_workload_demand(struct signal_workload *w, const struct demand_sampl
     for (int i = 0; i < DEMAND_VALUE_MAX; i++)
         if (SAMPLE_HAS(sample, i))
             gauge_set(&w->demand[i], sample->v[i], at_ns);
-    if (SAMPLE_HAS(sample, DEMAND_REQUESTS_TOTAL))
-        signal_window_add(&w->demand_arrivals, sample->v[DEMAND_REQUESTS_TOTAL], 0, at_ns,
+    double level;
+    if (SAMPLE_HAS(sample, DEMAND_REQUESTS_TOTAL) && uncounted(w, sample, &level))
+        signal_window_add(&w->demand_arrivals, sample->v[DEMAND_REQUESTS_TOTAL], level, at_ns,
                           w->history_ns, w->history_ns);
     return true;
 }

@@ -48,6 +48,9 @@ struct signal_workload *signal_workload_free(struct signal_workload *w);
 
 // Which values the demand source is configured to give (bit i: demand_value i); 0: no source.
 void signal_workload_set_demand(struct signal_workload *w, uint32_t provides);
+// Its gauges that hold requests which its counter has not counted yet (bits; none at first): what
+// arrived is the counter's increase and their change.
+void signal_workload_set_demand_uncounted(struct signal_workload *w, uint32_t gauges);
 // The longest rate window that anyone asks for (60 s until told otherwise).
 void signal_workload_set_history(struct signal_workload *w, int64_t history_ns);
 

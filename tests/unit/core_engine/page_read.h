@@ -5,6 +5,7 @@
 #include "unit.h"
 
 #include "core/engine/page.h"
+#include "core/engine/presets.h"
 
 static inline int page_read(const struct engine_preset *preset, const char *page, size_t cut,
                             struct engine_page_result *ret, struct err *e) {

@@ -7,55 +7,56 @@
 static void check_term(const struct engine_preset *p, const struct engine_term *t) {
     if (!prom_name_valid(str_from(t->name)))
         fail_msg("%s: metric name %s", p->name, t->name);
-    assert_null(t->where[ENGINE_FILTERS_MAX].label);
-    for (int i = 0; t->where[i].label; i++) {
-        assert_true(prom_label_name_valid(str_from(t->where[i].label)));
-        assert_non_null(t->where[i].value);
+    for (const struct engine_filter *f = t->where; f && f->label; f++) {
+        assert_true(prom_label_name_valid(str_from(f->label)));
+        assert_non_null(f->value);
     }
+}
+
+static void check_way(const struct engine_preset *p, enum engine_value v,
+                      const struct engine_way *way) {
+    assert_non_null(way->add[0].name);
+    assert_false(way->add[0].optional);
+    for (const struct engine_term *t = way->add; t->name; t++) {
+        check_term(p, t);
+        if (t->copies)
+            assert_int_equal(way->combine, ENGINE_SUM);
+    }
+    if (way->per)
+        check_term(p, way->per);
+    if (engine_value_is_counter(v))
+        assert_int_equal(way->combine, ENGINE_SUM); // counters of ranks always add up
+    if (v == ENGINE_KV_CACHE_RATIO && !way->per)
+        assert_int_equal(way->combine, ENGINE_MAX); // ratios never do
 }
 
 static void check_value(const struct engine_preset *p, enum engine_value v) {
-    bool ended = false;
-    for (int w = 0; w < ENGINE_WAYS_MAX; w++) {
-        const struct engine_way *way = &p->values[v].ways[w];
-        if (!way->add[0].name) {
-            assert_null(way->per.name);
-            ended = true;
-            continue;
-        }
-        assert_false(ended); // no gaps
-        assert_false(way->add[0].optional);
-        assert_null(way->add[ENGINE_TERMS_MAX].name);
-        for (int t = 0; way->add[t].name; t++)
-            check_term(p, &way->add[t]);
-        if (way->per.name)
-            check_term(p, &way->per);
-        if (engine_value_is_counter(v))
-            assert_int_equal(way->combine, ENGINE_SUM); // counters of ranks always add up
-        if (v == ENGINE_KV_CACHE_RATIO && !way->per.name)
-            assert_int_equal(way->combine, ENGINE_MAX); // ratios never do
-    }
+    unsigned n = 0;
+    for (const struct engine_way *way = p->values[v].ways; way && way->add; way++, n++)
+        check_way(p, v, way);
+    assert_int_equal(n > 0, p->values[v].ways != NULL);
 }
 
 static void check_histogram(const struct engine_preset *p, enum engine_histogram h) {
-    bool ended = false;
-    for (int w = 0; w < ENGINE_WAYS_MAX; w++) {
-        const struct engine_term *t = &p->histograms[h].ways[w];
-        ended |= !t->name;
-        if (!t->name)
-            continue;
-        assert_false(ended); // no gaps
-        check_term(p, t);
-        assert_true(str_ends(str_from(t->name), "_bucket"));
-        assert_true(t->factor >= 0);
+    const struct engine_term *way = p->histograms[h].ways;
+    assert_true(!way || way->name);
+    for (; way && way->name; way++) {
+        check_term(p, way);
+        assert_true(str_ends(str_from(way->name), "_bucket"));
+        assert_true(way->factor >= 0);
+        assert_null(way->copies);
+        assert_false(way->optional);
     }
 }
 
 static void test_every_row_is_well_formed(void **state) {
     for (unsigned i = 0; i < engine_presets_n; i++) {
-        const struct engine_preset *p = &engine_presets[i];
+        const struct engine_preset *p = engine_presets[i];
         assert_true(p->port > 0);
-        assert_int_equal(p->path[0], '/');
+        if (p->path)
+            assert_int_equal(p->path[0], '/');
+        // Without a page there is nothing to tell, and the other way round.
+        assert_int_equal(p->path != NULL, engine_preset_provides(p) != 0);
         assert_non_null(p->title);
         assert_true(p->kv_ceiling_ratio >= 0 && p->kv_ceiling_ratio <= 1);
         // A row has a KV ceiling exactly when it has a KV cache.
@@ -68,7 +69,7 @@ static void test_every_row_is_well_formed(void **state) {
         for (int h = 0; h < ENGINE_HISTOGRAM_MAX; h++)
             check_histogram(p, (enum engine_histogram)h);
         for (unsigned j = 0; j < i; j++)
-            assert_string_not_equal(p->name, engine_presets[j].name);
+            assert_string_not_equal(p->name, engine_presets[j]->name);
     }
 }
 
@@ -99,11 +100,23 @@ static void test_an_unknown_name_gets_the_nearest_and_all(void **state) {
     assert_int_equal(engine_preset_find(STR("vlm"), &p, &e), ERR_NOTFOUND);
     assert_null(p);
     assert_non_null(
-        strstr(e.msg, "no engine \"vlm\", did you mean \"vllm\"?; there are: vllm, custom"));
+        strstr(e.msg, "no engine \"vlm\", did you mean \"vllm\"?; there are: vllm, sglang, "));
     assert_int_equal(engine_preset_find(STR("zzzzzzzz"), &p, &e), ERR_NOTFOUND);
-    assert_string_equal(e.msg, "no engine \"zzzzzzzz\"; there are: vllm, custom");
+    assert_string_equal(e.msg, "no engine \"zzzzzzzz\"; there are: vllm, sglang, trtllm, "
+                               "triton-trtllm, tgi, dynamo, llamacpp, ollama, ray-serve, "
+                               "ray-serve-llm, triton, torchserve, kserve, custom");
     assert_int_equal(engine_preset_find(STR(""), &p, &e), ERR_NOTFOUND);
     assert_int_equal(engine_preset_find(STR("VLLM"), &p, &e), ERR_NOTFOUND);
+}
+
+static void check_documented(const char *text, const struct engine_preset *p, const char *name) {
+    struct str stem = str_from(name);
+    if (str_ends(stem, "_seconds_count"))
+        stem.n -= strlen("_count"); // written `X_seconds_sum` and `_count`
+    char wanted[256];
+    assert_int_equal(str_copy(wanted, sizeof(wanted), stem), 0);
+    if (!strstr(text, wanted))
+        fail_msg("docs/engines.md lacks %s of preset %s", wanted, p->name);
 }
 
 static void test_the_documentation_has_every_name_that_is_read(void **state) {
@@ -115,28 +128,19 @@ static void test_the_documentation_has_every_name_that_is_read(void **state) {
     assert_non_null(f);
     text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
     fclose(f);
-    for (unsigned i = 0; i < engine_presets_n; i++)
+    for (unsigned i = 0; i < engine_presets_n; i++) {
+        const struct engine_preset *p = engine_presets[i];
+        char wanted[256];
+        snprintf(wanted, sizeof(wanted), "`%s`", p->name);
+        check_documented(text, p, wanted);
         for (int h = 0; h < ENGINE_HISTOGRAM_MAX; h++)
-            for (int w = 0; w < ENGINE_WAYS_MAX && engine_presets[i].histograms[h].ways[w].name;
-                 w++)
-                if (!strstr(text, engine_presets[i].histograms[h].ways[w].name))
-                    fail_msg("docs/engines.md lacks %s of preset %s",
-                             engine_presets[i].histograms[h].ways[w].name, engine_presets[i].name);
-    for (unsigned i = 0; i < engine_presets_n; i++)
+            for (const struct engine_term *w = p->histograms[h].ways; w && w->name; w++)
+                check_documented(text, p, w->name);
         for (int v = 0; v < ENGINE_VALUE_MAX; v++)
-            for (int w = 0; w < ENGINE_WAYS_MAX; w++) {
-                const char *name = engine_presets[i].values[v].ways[w].add[0].name;
-                struct str stem = str_from(name);
-                if (name && str_ends(stem, "_seconds_count"))
-                    stem.n -= strlen("_count"); // written `X_seconds_sum` and `_count`
-                char wanted[256];
-                if (!name)
-                    continue;
-                assert_int_equal(str_copy(wanted, sizeof(wanted), stem), 0);
-                if (!strstr(text, wanted))
-                    fail_msg("docs/engines.md lacks %s of preset %s", wanted,
-                             engine_presets[i].name);
-            }
+            for (const struct engine_way *w = p->values[v].ways; w && w->add; w++)
+                for (const struct engine_term *t = w->add; t->name; t++)
+                    check_documented(text, p, t->name);
+    }
 }
 
 int main(void) {

@@ -282,6 +282,41 @@ static void the_demand_source_is_one_interval(void **state) {
     signal_workload_free(w);
 }
 
+// A counter of finished requests, and those that it has not counted: what arrived is both together.
+static void arrivals_at_a_source_that_counts_finished_requests(void **state) {
+    (void)state;
+    struct signal_workload *w = make();
+    signal_workload_set_demand(w, 1u << DEMAND_REQUESTS_TOTAL | 1u << DEMAND_INFLIGHT);
+    signal_workload_set_demand_uncounted(w, 1u << DEMAND_INFLIGHT);
+    // 4 a second come, none is done: a model that takes minutes, or a service at zero
+    for (int i = 0; i <= 70; i++) {
+        struct demand_sample s = {0};
+        SAMPLE_SET(&s, DEMAND_REQUESTS_TOTAL, 100);
+        SAMPLE_SET(&s, DEMAND_INFLIGHT, 4 * i);
+        assert_true(signal_workload_demand(w, &s, i * S));
+    }
+    struct signal_total t = total_with(w, SIGNAL_DEMAND, 2, 70);
+    assert_true(near(t.lower, 4) && near(t.upper, 4));
+    // All are done at once: nothing more has arrived.
+    for (int i = 71; i <= 140; i++) {
+        struct demand_sample s = {0};
+        SAMPLE_SET(&s, DEMAND_REQUESTS_TOTAL, 380);
+        SAMPLE_SET(&s, DEMAND_INFLIGHT, 0);
+        assert_true(signal_workload_demand(w, &s, i * S));
+    }
+    t = total_with(w, SIGNAL_DEMAND, 2, 140);
+    assert_true(near(t.lower, 0) && near(t.upper, 0) && t.known == 1);
+    // Without the gauge nobody knows what arrived.
+    for (int i = 141; i <= 180; i++) {
+        struct demand_sample s = {0};
+        SAMPLE_SET(&s, DEMAND_REQUESTS_TOTAL, 380);
+        assert_true(signal_workload_demand(w, &s, i * S));
+    }
+    t = total_with(w, SIGNAL_DEMAND, 2, 180);
+    assert_true(t.known == 0 && isinf(t.upper));
+    signal_workload_free(w);
+}
+
 static void a_set_of_pods_is_taken_whole_or_not_at_all(void **state) {
     (void)state;
     struct signal_join *j = NULL;
@@ -363,6 +398,7 @@ int main(void) {
         cmocka_unit_test(a_fresh_workload_is_not_diluted_by_the_time_before),
         cmocka_unit_test(the_longest_of_the_last_eight_starts_is_the_cold_start),
         cmocka_unit_test(the_demand_source_is_one_interval),
+        cmocka_unit_test(arrivals_at_a_source_that_counts_finished_requests),
         cmocka_unit_test(a_set_of_pods_is_taken_whole_or_not_at_all),
         cmocka_unit_test(a_pods_gpus_count_by_their_mean),
     };

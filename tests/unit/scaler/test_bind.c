@@ -44,24 +44,10 @@ static void a_demand_source_is_one_of_the_configuration(void **state) {
     assert_non_null(strstr(e.msg, "gateway, epp"));
 }
 
-static void every_preset_is_bound_by_its_name(void **state) {
-    for (unsigned i = 0; i < engine_presets_n; i++) {
-        struct object_pair p[] = {{STR("engine"), str_from(engine_presets[i].name)},
-                                  {STR("capacity"), STR("2")}};
-        struct trigger *t = NULL;
-        struct err e = {0};
-        assert_int_equal(bind(p, 2, &t, &e), 0);
-        assert_string_equal(t->engine, engine_presets[i].name);
-        trigger_free(t);
-        assert_true(engine_preset_provides(&engine_presets[i]) != 0);
-    }
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gpu_activity_sizes_where_the_preset_says_so),
         cmocka_unit_test(a_demand_source_is_one_of_the_configuration),
-        cmocka_unit_test(every_preset_is_bound_by_its_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

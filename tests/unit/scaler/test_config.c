@@ -40,6 +40,7 @@ static void everything_is_bound(void **state) {
         "demand:\n"
         "  gateway: {url: 'http://g/metrics', requestsTotal: 'r{s=\"llm\"}', waiting: w}\n"
         "  other: {url: 'https://o:8/m', inflight: i}\n"
+        "  mesh: {url: 'http://m/', preset: istio, service: llm.ns.svc, port: 8000}\n"
         "workloads: w.yaml\n"
         "tick: 500ms\n"
         "log: {format: json, level: debug}\n";
@@ -56,11 +57,13 @@ static void everything_is_bound(void **state) {
     assert_string_equal(c.agents.targets.items[1], "b.c:2");
     assert_string_equal(c.agents.tls.server_name, "agent");
     assert_true(config_tls_on(&c.agents.tls));
-    assert_int_equal(c.demand.n, 2);
+    assert_int_equal(c.demand.n, 3);
     assert_string_equal(c.demand.items[0].name, "gateway");
-    assert_string_equal(c.demand.items[0].waiting, "w");
-    assert_null(c.demand.items[0].inflight);
+    assert_string_equal(c.demand.items[0].rule.selector[DEMAND_WAITING], "w");
+    assert_null(c.demand.items[0].rule.selector[DEMAND_INFLIGHT]);
     assert_string_equal(c.demand.items[1].url, "https://o:8/m");
+    assert_string_equal(c.demand.items[2].rule.preset, "istio");
+    assert_string_equal(c.demand.items[2].rule.key[DEMAND_KEY_PORT], "8000");
     assert_int_equal(c.log.format, LOG_FORMAT_JSON);
     assert_int_equal(c.log.level, LOG_LEVEL_DEBUG);
 }
@@ -87,6 +90,14 @@ static void mistakes_are_told_with_the_place(void **state) {
         {"workloads: w\ndemand: {g: {url: 'ftp://x', waiting: w}}\n", {"url", "ftp://x"}},
         {"workloads: w\ndemand: {g: {url: 'http://x', waiting: 'w{a=~\"b\"}'}}\n",
          {"waiting", "=~"}},
+        {"workloads: w\ndemand: {g: {url: 'http://x', preset: envoi, cluster: c}}\n",
+         {"demand.g", "envoi", "did you mean \"envoy\""}},
+        {"workloads: w\ndemand: {g: {url: 'http://x', preset: ingress-nginx, namespace: n}}\n",
+         {"demand.g", "needs ingress (name of the Ingress)", "service, namespace, ingress"}},
+        {"workloads: w\ndemand: {g: {url: 'http://x', preset: envoy, cluster: c, pool: p}}\n",
+         {"demand.g", "envoy has no key pool", "cluster"}},
+        {"workloads: w\ndemand: {g: {url: 'http://x', waiting: w, cluster: c}}\n",
+         {"demand.g", "cluster", "without a preset"}},
         {"workloads: w\nlog: {level: loud}\n", {"level", "loud"}},
         {"workloads: w\nworkloads: v\n", {"scaler.yaml:2", "workloads"}},
         {"workloads: [w]\n", {"workloads"}},

@@ -83,9 +83,9 @@ static void matching_series_are_summed_and_what_is_not_there_is_unknown(void **s
     snprintf(url, sizeof(url), "http://127.0.0.1:%u/metrics", s->port);
     struct demand_source d = {.name = "gateway",
                               .url = url,
-                              .requests_total = "gateway_requests_total{service=\"chat\"}",
-                              .waiting = "gateway_waiting{service=\"chat\"}",
-                              .inflight = "gateway_inflight",
+                              .rule.selector = {"gateway_requests_total{service=\"chat\"}",
+                                                "gateway_waiting{service=\"chat\"}",
+                                                "gateway_inflight"},
                               .interval_ns = 100 * NS_PER_MS};
     assert_int_equal(demand_set_sources(w->demand, &d, 1, &e), 0);
     TURN_UNTIL(&w->loop, sampled, w);
@@ -105,7 +105,7 @@ static void matching_series_are_summed_and_what_is_not_there_is_unknown(void **s
     assert_int_equal(s->connections, 1);
     // Another selector is another source.
     w->samples = 0;
-    d.inflight = NULL;
+    d.rule.selector[DEMAND_INFLIGHT] = NULL;
     assert_int_equal(demand_set_sources(w->demand, &d, 1, &e), 0);
     TURN_UNTIL(&w->loop, sampled, w);
     assert_int_equal(w->missing, 1u << DEMAND_INFLIGHT); // told once, of the first
@@ -119,8 +119,10 @@ static void a_gateway_that_is_gone_is_a_failure_not_zero_demand(void **state) {
     struct err e = {0};
     snprintf(url, sizeof(url), "http://127.0.0.1:%u/", s->port);
     fake_http_stop(s);
-    struct demand_source d = {
-        .name = "gateway", .url = url, .waiting = "w", .interval_ns = 100 * NS_PER_MS};
+    struct demand_source d = {.name = "gateway",
+                              .url = url,
+                              .rule.selector[DEMAND_WAITING] = "w",
+                              .interval_ns = 100 * NS_PER_MS};
     assert_int_equal(demand_set_sources(w->demand, &d, 1, &e), 0);
     TURN_UNTIL(&w->loop, failed, w);
     assert_int_equal(w->failure, FETCH_CONNECT);
@@ -134,10 +136,13 @@ static void sources_that_cannot_be_are_refused_with_their_place(void **state) {
         struct demand_source d;
         const char *says;
     } cases[] = {
-        {{.name = "g", .url = "http://h/", .waiting = "a{b=}"}, "demand g, waiting"},
-        {{.name = "g", .url = "http://h/", .inflight = "a{b=~\"x\"}"}, "demand g, inflight"},
+        {{.name = "g", .url = "http://h/", .rule.selector[DEMAND_WAITING] = "a{b=}"},
+         "demand g: waiting"},
+        {{.name = "g", .url = "http://h/", .rule.selector[DEMAND_INFLIGHT] = "a{b=~\"x\"}"},
+         "demand g: inflight"},
         {{.name = "g", .url = "http://h/"}, "at least one of"},
-        {{.name = "g", .url = "h/", .waiting = "a"}, "g"},
+        {{.name = "g", .url = "http://h/", .rule.preset = "envoy"}, "demand g: preset envoy needs"},
+        {{.name = "g", .url = "h/", .rule.selector[DEMAND_WAITING] = "a"}, "g"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct err e = {0};
@@ -151,8 +156,8 @@ static void sources_that_cannot_be_are_refused_with_their_place(void **state) {
 static void every_failed_allocation_leaves_the_old_sources(void **state) {
     struct world *w = *state;
     struct demand_source d[] = {
-        {.name = "a", .url = "http://127.0.0.1:1/", .waiting = "w{x=\"y\"}"},
-        {.name = "b", .url = "http://127.0.0.1:1/", .waiting = "w"},
+        {.name = "a", .url = "http://127.0.0.1:1/", .rule.selector[DEMAND_WAITING] = "w{x=\"y\"}"},
+        {.name = "b", .url = "http://127.0.0.1:1/", .rule.selector[DEMAND_WAITING] = "w"},
     };
     struct err e = {0};
     assert_int_equal(demand_set_sources(w->demand, d, 1, &e), 0);
