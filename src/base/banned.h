@@ -10,6 +10,9 @@
 #include <string.h>
 #include <time.h>
 
+// With _FORTIFY_SOURCE, clang's headers make macros of these two, which must not be poisoned.
+#undef sprintf
+#undef vsprintf
 #pragma GCC poison strcpy strcat strncpy strncat sprintf vsprintf strtok atoi atol atof localtime  \
     gmtime asctime ctime gets
 
