@@ -48,22 +48,48 @@ int fetch_url_check(const char *url, struct err *e) {
     return r;
 }
 
-void fetch_url_redact(struct str url, char *dst, size_t cap) {
-    size_t authority = 0, end, o = 0;
-    for (size_t i = 0; i + 2 < url.n; i++) {
-        if (!memcmp(url.p + i, "://", 3)) {
-            authority = i + 3;
-            break;
-        }
-    }
-    for (end = authority; end < url.n && !strchr("/?#", url.p[end]);)
+// Behind "scheme:" and its slashes, of which libcurl forgives one or three; 0: there is no scheme.
+static size_t authority_at(struct str url) {
+    size_t i = 0;
+    while (i < url.n && url.p[i] != '\0' && strchr(":/?#@", url.p[i]) == NULL)
+        i++;
+    if (i + 1 >= url.n || url.p[i] != ':' || url.p[i + 1] != '/')
+        return 0;
+    for (i++; i < url.n && url.p[i] == '/';)
+        i++;
+    return i;
+}
+
+// Whether text ends in a port, or in none: "host", "host:80", "[::1]"; "user:pa" does not.
+static bool port_is_number(struct str text) {
+    size_t i = text.n;
+    while (i > 0 && text.p[i - 1] >= '0' && text.p[i - 1] <= '9')
+        i--;
+    return (i > 0 && text.p[i - 1] == ':') || memchr(text.p, ':', text.n) == NULL ||
+           text.p[text.n - 1] == ']';
+}
+
+// Where the host begins: behind the last '@' of the authority; of the whole URL where what stands
+// for the port is none: it is the beginning of a password that holds a '/', '?' or '#'.
+static size_t host_at(struct str url, size_t authority) {
+    size_t end = authority, host = authority;
+    while (end < url.n && url.p[end] != '/' && url.p[end] != '?' && url.p[end] != '#')
         end++;
-    size_t host = authority;
-    for (size_t i = authority; i < end; i++) {
+    for (size_t i = authority; i < end; i++)
         if (url.p[i] == '@')
             host = i + 1;
-    }
-    size_t stop = end;
+    if (host > authority ||
+        (end > authority && port_is_number((struct str){url.p + authority, end - authority})))
+        return host;
+    for (size_t i = end; i < url.n; i++)
+        if (url.p[i] == '@')
+            host = i + 1;
+    return host;
+}
+
+void fetch_url_redact(struct str url, char *dst, size_t cap) {
+    size_t authority = authority_at(url), host = host_at(url, authority), o = 0;
+    size_t stop = host;
     while (stop < url.n && url.p[stop] != '?' && url.p[stop] != '#')
         stop++;
     for (size_t i = 0; i < stop && o + 1 < cap; i++) {

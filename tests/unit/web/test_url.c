@@ -24,6 +24,8 @@ static void only_plain_http_urls_are_allowed(void **state) {
         {"gopher://host/", "only http:// and https://"},
         {"http://user:hunter2@host/", "do not belong into a URL"},
         {"http://user@host/", "do not belong into a URL"},
+        {"http:/user:hunter2@host/", "do not belong into a URL"},
+        {"http://user:hunter2/3@host/", "not a URL"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct err e = {0};
@@ -54,6 +56,17 @@ static void credentials_query_and_control_characters_are_not_shown(void **state)
         {"http://u:p@h?x@y", "http://h"},
         {"http://h/\x1b[31m\n", "http://h/_[31m_"},
         {"u:p@h/x", "h/x"},
+        // libcurl takes one slash or three for two, and finds user and password behind them.
+        {"http:/u:p@h/x", "http:/h/x"},
+        {"http:///u:p@h/x", "http:///h/x"},
+        // A password that was not percent-encoded; a port that is a typing mistake.
+        {"http://u:p/q@h/x", "http://h/x"},
+        {"http://u:p?q#r@h/x", "http://h/x"},
+        {"http://h:8o80/x", "http://h:8o80/x"},
+        {"http://[::1]:80/x@y", "http://[::1]:80/x@y"},
+        {"http://[::1]/x@y", "http://[::1]/x@y"},
+        {"http://h:/x@y", "http://h:/x@y"},
+        {"http://?@", "http://"},
         {"", ""},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
