@@ -202,7 +202,7 @@ static bool is_absent(const struct conf_field *table, const char *base) {
         }
         if (f->required && is_unset(f, at))
             return true;
-        empty = empty && f->many == CONF_ONE && is_unset(f, at);
+        empty = empty && (f->many == CONF_ONE ? is_unset(f, at) : is_unwritten(at));
     }
     return empty;
 }

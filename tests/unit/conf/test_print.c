@@ -202,11 +202,43 @@ static void what_is_printed_reads_back_to_the_same(void **state) {
     }
 }
 
+struct listed {
+    struct {
+        CONF_LIST_OF(const char *) targets;
+    } agents;
+};
+
+// A section of lists alone once came out as a bare `agents:`, which is refused as a map of nothing.
+static void a_section_that_holds_only_an_unwritten_list_is_a_comment(void **state) {
+    static const struct conf_field agents[] = {
+        {"targets", CONF_LIST_STRING(struct listed, agents.targets)}, {0}};
+    static const struct conf_field fields[] = {
+        {"agents", CONF_STRUCT(struct listed, agents, agents)}, {0}};
+    static const struct conf_spec spec = {
+        .program = "listed", .fields = fields, .size = sizeof(struct listed)};
+    static const struct {
+        const char *yaml, *printed;
+    } cases[] = {
+        {"{}", "# agents:\n#   targets: []\n"},
+        {"agents: {}", "# agents:\n#   targets: []\n"},
+        {"agents: {targets: []}", "agents:\n  targets: []\n"},
+        {"agents: {targets: [x]}", "agents:\n  targets:\n    - \"x\"\n"},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        CLEANUP_ARENA struct arena a;
+        struct listed l = {0};
+        arena_init(&a, 8 << 20);
+        assert_int_equal(conf_parse(&spec, str_from(cases[i].yaml), "l.yaml", &l, &a, NULL), 0);
+        assert_string_equal(conf_print(&spec, &l, &a), cases[i].printed);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(help_names_every_flag_and_fits_the_terminal),
         cmocka_unit_test(print_config_is_a_template),
         cmocka_unit_test(what_is_printed_reads_back_to_the_same),
+        cmocka_unit_test(a_section_that_holds_only_an_unwritten_list_is_a_comment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
