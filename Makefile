@@ -63,11 +63,11 @@ bench: deps-test ## Prints the figures of the budgets (docs/benchmarks.md)
 	@$(MAKE) --no-print-directory build-all BUILD=build-release BUILDTYPE=release
 	@GPUSCALE_BUILD=$(abspath build-release) $(PYTHON) tests/bench/run.py --build build-release
 
-fuzz: deps-test ## Fuzzes each target for FUZZ_SECONDS (60) with clang's libFuzzer
+fuzz: deps-test ## Fuzzes each target (or FUZZ_TARGETS="a b") for FUZZ_SECONDS (60) with clang's libFuzzer
 	@[ -d build-fuzz ] || CC=clang meson setup build-fuzz -Dfuzz=true \
 		-Db_sanitize=address,undefined -Db_lundef=false
-	@ninja -C build-fuzz
-	@tests/fuzz/run.sh build-fuzz $(or $(FUZZ_SECONDS),60)
+	@ninja -C build-fuzz $$(cd tests/fuzz && ls fuzz_*.c | sed 's|^|tests/fuzz/|; s|\.c$$||')
+	@tests/fuzz/run.sh build-fuzz $(or $(FUZZ_SECONDS),60) $(or $(FUZZ_JOBS),2) $(FUZZ_TARGETS)
 
 lint: deps-test ## clang-format check and the tidy tests
 	@git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror

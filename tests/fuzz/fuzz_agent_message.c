@@ -5,13 +5,11 @@
  * once, values in their ranges, times not after now, everything told that is in it.
  */
 #include <math.h>
-#include <stdlib.h>
 
 #include "base/arena.h"
+#include "fuzz.h"
 #include "net/pb.h"
 #include "source/agent_gpus.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { NOW = 1000000000 };
 

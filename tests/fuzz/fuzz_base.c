@@ -4,19 +4,11 @@
  * when printed, JSON strings are valid UTF-8 without control bytes.
  */
 #include <math.h>
-#include <stdint.h>
-#include <stdlib.h>
 
 #include "base/buf.h"
 #include "base/units.h"
 #include "base/utf8.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool ok) {
-    if (!ok)
-        abort();
-}
+#include "fuzz.h"
 
 static void check_double(struct str text) {
     double v, back, c;

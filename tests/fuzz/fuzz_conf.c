@@ -3,19 +3,10 @@
  * The strict reader on any bytes, as YAML and as JSON: it binds or it refuses with a message of one
  * printable line, and what it binds prints as text that binds to what prints the same.
  */
-#include <stdlib.h>
-
-#include "base/utf8.h"
 #include "conf/internal.h"
+#include "fuzz.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-// libfyaml 0.7.12 forgets the buffer of a long quoted string that ends in an error (one for each
-// refused file); ours are still counted.
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void) {
-    return "leak:libfyaml.so\n";
-}
+FUZZ_LIBFYAML_LEAKS
 
 struct inner {
     const char *name, *text;
@@ -59,25 +50,13 @@ static const struct conf_field outer_fields[] = {
 static const struct conf_spec spec = {
     .program = "fuzz", .fields = outer_fields, .size = sizeof(struct outer)};
 
-static void require(bool ok) {
-    if (!ok)
-        abort();
-}
-
-static void check_message(const struct err *e) {
-    size_t n = strlen(e->msg);
-    require(n > 0 && utf8_valid(e->msg, n));
-    for (size_t i = 0; i < n; i++)
-        require((unsigned char)e->msg[i] >= 0x20);
-}
-
 static void run(struct str text, const char *name) {
     CLEANUP_ARENA struct arena a;
     arena_init(&a, 64 << 20);
     struct outer first, second;
     struct err e = {0};
     if (conf_parse(&spec, text, name, &first, &a, &e) < 0) {
-        check_message(&e);
+        require_message(&e);
         return;
     }
     const char *printed = conf_print(&spec, &first, &a);

@@ -4,16 +4,9 @@
  * its range, and each value is in one of valid, missing, bad at most.
  */
 #include <math.h>
-#include <stdlib.h>
 
 #include "core/engine/page.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool ok) {
-    if (!ok)
-        abort();
-}
+#include "fuzz.h"
 
 static void check(const struct engine_page_result *res) {
     const struct engine_sample *s = &res->sample;

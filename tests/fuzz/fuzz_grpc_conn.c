@@ -4,63 +4,13 @@
  * byte says how large), with calls that are held, answered and fed from outside, and time that
  * passes. At the end nothing is left over.
  */
-#include <stdlib.h>
-#include <string.h>
+#include "fuzz_grpc.h"
 
-#include "base/clock.h"
-#include "base/limits.h"
-#include "base/mem.h"
-#include "externalscaler.pb-c.h"
-#include "net/grpc_conn.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool ok) {
-    if (!ok)
-        abort();
-}
-
-static int64_t now_ns;
-static struct grpc_call *held[64];
-static size_t n_held;
-
-static int64_t virtual_clock(void) {
-    return now_ns;
-}
-static void on_output(void *shell) {
-}
-
-static void forget(struct grpc_call *c) {
-    for (size_t i = 0; i < n_held; i++)
-        if (held[i] == c)
-            held[i--] = held[--n_held];
-}
-static void on_end(struct grpc_call *c, void *ctx) {
-    forget(c);
-}
-
-static void reply(struct grpc_call *c, const ProtobufCMessage *m, void *ctx) {
-    grpc_call_reply(c, m);
-}
-static void hold(struct grpc_call *c, const ProtobufCMessage *m, void *ctx) {
-    if (n_held == COUNT_OF(held)) {
-        grpc_call_finish(c, GRPC_RESOURCE_EXHAUSTED, "full");
-        return;
-    }
-    held[n_held++] = c;
-    grpc_call_on_end(c, on_end, NULL);
-}
-static void bidi(struct grpc_call *c, const ProtobufCMessage *m, void *ctx) {
-    if (!m || grpc_call_send(c, m) < 0)
-        grpc_call_finish(c, GRPC_OK, NULL);
-}
-
-#define REF &externalscaler__scaled_object_ref__descriptor
 static const struct grpc_method methods[] = {
-    {.name = "U", .request = REF, .handle = reply},
-    {.name = "H", .request = REF, .handle = hold},
-    {.name = "W", .request = REF, .streams = true, .handle = hold},
-    {.name = "B", .request = REF, .streams = true, .client_streams = true, .handle = bidi},
+    {.name = "U", .request = REF, .handle = handle_reply},
+    {.name = "H", .request = REF, .handle = handle_hold},
+    {.name = "W", .request = REF, .streams = true, .handle = handle_hold},
+    {.name = "B", .request = REF, .streams = true, .client_streams = true, .handle = handle_echo},
 };
 static const struct grpc_service service = {.name = "s", .methods = methods, .n_methods = 4};
 static const struct grpc_service *const services[] = {&service, NULL};
@@ -104,9 +54,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         drain(c);
     }
     require(grpc_host_stats(host).request_bytes <= LIMIT_GRPC_CONN_REQUEST_BYTES);
-    grpc_conn_free(c);
-    require(n_held == 0 && grpc_host_stats(host).streams == 0);
-    require(grpc_host_stats(host).request_bytes == 0);
-    grpc_host_free(host);
+    fuzz_end(host, c);
     return 0;
 }

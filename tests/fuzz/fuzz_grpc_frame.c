@@ -3,17 +3,9 @@
  * gRPC framing: the messages of any bytes are the same out of one piece and of pieces (the first
  * byte says how large); timeouts and texts are read and written back.
  */
-#include <stdlib.h>
-
 #include "base/utf8.h"
+#include "fuzz.h"
 #include "net/grpc_frame.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool ok) {
-    if (!ok)
-        abort();
-}
 
 struct sum {
     uint64_t hash;

@@ -4,20 +4,12 @@
  * how large), to four calls, one of which cancels itself at its first message, and time that
  * passes. Every call ends exactly once, or was cancelled.
  */
-#include <stdlib.h>
-
 #include "base/clock.h"
+#include "fuzz.h"
 #include "net/grpc_link.h"
 #include "node.pb-c.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 enum { CALLS = 4 };
-
-static void require(bool ok) {
-    if (!ok)
-        abort();
-}
 
 static int64_t now_ns;
 static struct grpc_client_call *calls[CALLS];

@@ -3,13 +3,9 @@
  * The HTTP/1.1 request codec: any bytes, a connection's worth of them. The first byte chooses how
  * they are split; the verdicts and the contents must be those of the unsplit input.
  */
-#include <stdlib.h>
-#include <string.h>
-
 #include "base/mem.h"
+#include "fuzz.h"
 #include "net/http1.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct sum { // of all that was read
     uint64_t hash;

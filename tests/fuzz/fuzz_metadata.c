@@ -3,14 +3,10 @@
  * Trigger metadata: lines of KEY=VALUE, any bytes. What binds has a capacity signal and decides for
  * an empty workload; what does not has a message of one line; the canonical form knows no order.
  */
-#include <stdlib.h>
-#include <string.h>
-
 #include "base/mem.h"
 #include "core/policy/decide.h"
 #include "core/signal/sample.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 static const struct trigger_preset presets[] = {
     {.name = "custom",
@@ -60,8 +56,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     buf_init(&a, 1 << 20);
     buf_init(&b, 1 << 20);
     int r = trigger_bind(&t, kv, n, presets, COUNT_OF(presets), &e);
-    if ((r == 0) != (t != NULL) || (r < 0 && (e.msg[0] == '\0' || strchr(e.msg, '\n'))))
-        abort();
+    require((r == 0) == (t != NULL));
+    if (r < 0)
+        require_message(&e);
     if (t)
         decide(t);
     trigger_free(t);

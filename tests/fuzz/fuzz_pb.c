@@ -3,24 +3,15 @@
  * Protobuf: any bytes as each of the project's messages. What is let through has strings that are
  * UTF-8, stays under its cap, and packs into bytes that are let through again.
  */
-#include <stdlib.h>
-#include <string.h>
-
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "externalscaler.pb-c.h"
+#include "fuzz.h"
 #include "health.pb-c.h"
 #include "net/pb.h"
 #include "node.pb-c.h"
 #include "reflection.pb-c.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool ok) {
-    if (!ok)
-        abort();
-}
 
 static const ProtobufCMessageDescriptor *const types[] = {
     &externalscaler__scaled_object_ref__descriptor,

@@ -3,17 +3,9 @@
  * Prometheus text: any bytes; the same samples, or the same fault, must come out of one piece and
  * of pieces; views must be readable and labels distinct.
  */
-#include <stdlib.h>
-
 #include "base/utf8.h"
 #include "core/metrics/prom_parse.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool ok) {
-    if (!ok)
-        abort();
-}
+#include "fuzz.h"
 
 static uint64_t mix(uint64_t h, const void *p, size_t n) {
     const unsigned char *c = p;

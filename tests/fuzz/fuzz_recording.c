@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Recordings: any bytes; one that is accepted can be read at any time, and is no longer than told.
  */
-#include <stdlib.h>
-
+#include "fuzz.h"
 #include "gpu/recording.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct recording *r = NULL;

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Series selectors: any text; what is read must match itself. */
-#include <stdlib.h>
-
 #include "core/metrics/selector.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct selector *s = NULL;

@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A line that tells load: any bytes; what is accepted is within its bounds. */
-#include <stdlib.h>
-
 #include "base/clock.h"
+#include "fuzz.h"
 #include "gpu/sim_load.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     uint32_t gpu = 0;

@@ -3,12 +3,8 @@
  * `when` expressions: any text. What parses must evaluate within Kleene's logic: knowing more
  * never contradicts, and a text that is parsed again means the same.
  */
-#include <stdlib.h>
-#include <string.h>
-
 #include "core/policy/expr.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct expr x = {0}, again = {0};

@@ -1,19 +1,26 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# run.sh BUILD SECONDS [TARGET...]: fuzzes each target of a build made with -Dfuzz=true for so long.
-# New inputs go to BUILD/corpus; a finding stays in BUILD/findings and makes the exit status 1.
+# run.sh BUILD SECONDS JOBS [TARGET...]: fuzzes each target of a build made with -Dfuzz=true for so
+# long, JOBS at once. New inputs go to BUILD/corpus, what each run said to BUILD/logs; a finding stays
+# in BUILD/findings and makes the exit status 1.
 set -eu
-build=$1 seconds=$2
-shift 2
+build=$1 seconds=$2 jobs=$3
+shift 3
 here=$(cd "$(dirname "$0")" && pwd)
 [ $# -gt 0 ] || set -- $(cd "$here/corpus" && ls)
-status=0
-for target; do
-    mkdir -p "$build/corpus/$target" "$build/findings"
-    echo "== $target, $seconds s"
-    "$build/tests/fuzz/fuzz_$target" -max_total_time="$seconds" -max_len=65536 -timeout=10 \
-        -rss_limit_mb=2048 -print_final_stats=1 -verbosity=0 \
-        -artifact_prefix="$build/findings/$target-" \
-        "$build/corpus/$target" "$here/corpus/$target" || status=1
-done
-exit $status
+export build seconds here
+# Undefined behaviour is a finding too: by default clang only prints it and goes on.
+export UBSAN_OPTIONS=halt_on_error=1:abort_on_error=1:print_stacktrace=1
+mkdir -p "$build/findings" "$build/logs"
+printf '%s\n' "$@" | xargs -P "$jobs" -n 1 sh -c '
+    log=$build/logs/$1.log dict=$here/dict/$1.dict
+    mkdir -p "$build/corpus/$1"
+    status=0
+    "$build/tests/fuzz/fuzz_$1" -max_total_time="$seconds" -max_len=65536 -timeout=60 \
+        -rss_limit_mb=2048 -print_final_stats=1 $([ ! -f "$dict" ] || echo "-dict=$dict") \
+        -artifact_prefix="$build/findings/$1-" \
+        "$build/corpus/$1" "$here/corpus/$1" >"$log" 2>&1 || status=1
+    runs=$(sed -n "s/^stat::number_of_executed_units: *//p" "$log")
+    echo "$1: ${runs:-0} runs, $(grep -o "cov: [0-9]*" "$log" | tail -1)$(
+        [ $status = 0 ] || echo ", FOUND something: $log")"
+    exit $status' run
