@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A demand source's page through three selectors, two of which want the same metric: any bytes, in
- * pieces (the first byte says how large), mean the same as in one piece, and each value is known,
- * missing or bad, and one of them only.
+ * A demand source's page through a rule (the first byte chooses: selectors, two of which want the
+ * same metric, or a preset with all its keys): any bytes, in pieces (the second byte says how
+ * large), mean the same as in one piece, and each value that the rule provides is known, missing or
+ * bad, and one of them only.
  */
 #include <math.h>
 
@@ -16,16 +17,27 @@ struct outcome {
     struct err e;
 };
 
-static struct selector *selectors[DEMAND_VALUE_MAX];
+enum { RULES_MAX = 64 };
 
-static void make_selectors(void) {
-    static const char *const texts[DEMAND_VALUE_MAX] = {
-        [DEMAND_REQUESTS_TOTAL] = "r_total{code=\"200\"}",
-        [DEMAND_WAITING] = "q",
-        [DEMAND_INFLIGHT] = "q{a=\"b\",c=\"\"}",
-    };
-    for (int v = 0; v < DEMAND_VALUE_MAX && !selectors[v]; v++)
-        require(selector_parse(&selectors[v], str_from(texts[v]), NULL) == 0);
+static struct demand_rule *rules[RULES_MAX];
+static unsigned n_rules;
+
+static void make_rules(void) {
+    struct demand_rule_spec written = {.selector = {
+                                           [DEMAND_REQUESTS_TOTAL] = "r_total{code=\"200\"}",
+                                           [DEMAND_WAITING] = "q",
+                                           [DEMAND_INFLIGHT] = "q{a=\"b\",c=\"\"}",
+                                       }};
+    require(demand_presets_n < RULES_MAX);
+    require(demand_rule_new(&rules[n_rules++], &written, NULL) == 0);
+    for (unsigned i = 0; i < demand_presets_n; i++) {
+        const struct demand_preset *p = &demand_presets[i];
+        struct demand_rule_spec spec = {.preset = p->name};
+        for (int k = 0; k < DEMAND_KEY_MAX; k++)
+            if ((p->required | p->optional) >> k & 1)
+                spec.key[k] = p->defaults[k] ? p->defaults[k] : "1";
+        require(demand_rule_new(&rules[n_rules++], &spec, NULL) == 0);
+    }
 }
 
 static void read_in(struct demand_page *pg, const char *p, size_t n, size_t piece,
@@ -43,11 +55,10 @@ static void read_in(struct demand_page *pg, const char *p, size_t n, size_t piec
     o->fault = demand_page_fault(pg);
 }
 
-static void check(const struct demand_page_result *r) {
+static void check(const struct demand_rule *rule, const struct demand_page_result *r) {
     const struct demand_sample *s = &r->sample;
-    uint32_t all = (1u << DEMAND_VALUE_MAX) - 1;
     require((s->valid & r->missing) == 0 && (s->valid & r->bad) == 0 && (r->missing & r->bad) == 0);
-    require((s->valid | r->missing | r->bad) == all);
+    require((s->valid | r->missing | r->bad) == rule->provides);
     for (int v = 0; v < DEMAND_VALUE_MAX; v++)
         if (SAMPLE_HAS(s, v))
             require(isfinite(s->v[v]) && s->v[v] >= 0);
@@ -68,21 +79,20 @@ static void same(const struct outcome *a, const struct outcome *b) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    struct demand_selectors sel;
     struct demand_page *pg;
     struct outcome whole, pieces;
-    if (size == 0)
+    if (n_rules == 0)
+        make_rules();
+    if (size < 2)
         return 0;
-    make_selectors();
-    for (int v = 0; v < DEMAND_VALUE_MAX; v++)
-        sel.by_value[v] = selectors[v];
-    require(demand_page_new(&pg, &sel, NULL) == 0);
-    read_in(pg, (const char *)data + 1, size - 1, size, &whole);
+    const struct demand_rule *rule = rules[data[0] % n_rules];
+    require(demand_page_new(&pg, rule, NULL) == 0);
+    read_in(pg, (const char *)data + 2, size - 2, size, &whole);
     demand_page_reset(pg);
-    read_in(pg, (const char *)data + 1, size - 1, data[0] % 67 + 1u, &pieces);
+    read_in(pg, (const char *)data + 2, size - 2, data[1] % 67 + 1u, &pieces);
     demand_page_free(pg);
     same(&whole, &pieces);
     if (whole.rc == 0)
-        check(&whole.res);
+        check(rule, &whole.res);
     return 0;
 }

@@ -4,18 +4,10 @@
  * identity of its own, holders have names, and a reset page reads the same again.
  */
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "base/limits.h"
 #include "core/exporter/page.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool ok) {
-    if (!ok)
-        abort();
-}
+#include "fuzz.h"
 
 static void check_gpu(const struct exporter_page *pg, size_t i) {
     const struct exporter_gpu *g = exporter_page_gpu(pg, i);

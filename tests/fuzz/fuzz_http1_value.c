@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Values that handlers ask for: the bytes, up to the first newline as a query and after it as an
- * Accept-Encoding header, both through a whole request. A parameter is what a plain reading of the
- * query finds, in every capacity that holds it; a weight that takes gzip is above 0.
+ * Values that handlers ask for: the bytes, up to the first newline as a query, after it as an
+ * Accept-Encoding header and after the next as Accept, through a whole request. A parameter is what
+ * a plain reading of the query finds, in every capacity that holds it; a weight that takes gzip is
+ * above 0.
  */
 #include "base/buf.h"
 #include "base/mem.h"
@@ -56,24 +57,42 @@ static void check_param(struct str query, const char *name) {
     require(http1_query_param(query, name, got, sizeof(got)) == ERR_NOTFOUND);
 }
 
+static bool mentions(struct str value, const char *word) {
+    size_t n = strlen(word);
+    for (size_t i = 0; i + n <= value.n; i++)
+        if (strncasecmp(value.p + i, word, n) == 0)
+            return true;
+    return false;
+}
+
 static void check_accept(const struct http1 *h) {
-    struct str value = http1_header(h, "accept-encoding");
-    bool takes = http1_accepts_gzip(h), mentions = false;
-    for (size_t i = 0; i < value.n; i++)
-        mentions = mentions || value.p[i] == '*' ||
-                   (i + 4 <= value.n && strncasecmp(value.p + i, "gzip", 4) == 0);
-    require(!takes || mentions);
+    static const struct http_offer offers[] = {
+        {.type = "text/plain", .version = "0.0.4"},
+        {.type = "application/openmetrics-text", .version = "1.0.0", .named_only = true},
+        {.type = "application/json"},
+    };
+    struct str coding = http1_header(h, "accept-encoding"), type = http1_header(h, "accept");
+    if (http1_accepts_gzip(h))
+        require(mentions(coding, "*") || mentions(coding, "gzip"));
+    size_t one = http1_prefers(h, offers, 1), all = http1_prefers(h, offers, COUNT_OF(offers));
+    require(one == 0 && all < COUNT_OF(offers));
+    if (all == 1)
+        require(mentions(type, offers[1].type));
+    if (all == 2)
+        require(mentions(type, offers[2].type) || mentions(type, "*/*") ||
+                mentions(type, "application/*"));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    struct str header = {(const char *)data, size}, query = str_cut(&header, '\n');
+    struct str accept = {(const char *)data, size}, query = str_cut(&accept, '\n'),
+               coding = str_cut(&accept, '\n');
     struct buf b;
     struct http1 h;
     buf_init(&b, 2 * size + 256);
     require(buf_addf(&b,
                      "GET /p?" STR_FMT " HTTP/1.1\r\nHost: x\r\nAccept-Encoding: " STR_FMT
-                     "\r\n\r\n",
-                     STR_ARG(query), STR_ARG(header)) == 0);
+                     "\r\nAccept: " STR_FMT "\r\n\r\n",
+                     STR_ARG(query), STR_ARG(coding), STR_ARG(accept)) == 0);
     http1_init(&h);
     http1_feed(&h, b.p, b.len);
     if (h.state == HTTP1_DONE) {

@@ -4,12 +4,9 @@
  * every brace outside of strings closes behind our matcher, and reading it again finds
  * the same selectors, each with the matcher twice.
  */
-#include <stdlib.h>
-
 #include "base/limits.h"
 #include "core/metrics/promql_enforce.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 #define OURS "ns=\"a\""
 
