@@ -52,6 +52,7 @@ static void take_sampled(struct agent *a, const struct agent_round *round) {
         a->rounds_discarded++;
         log_error("a round was not taken over whole", LOG_STR("reason", "no memory"));
     }
+    agent_tell_gpus(a);
     agent_watch_stall(a, clock_mono_ns());
     agent_watch_tell(a->watch);
 }
@@ -216,6 +217,7 @@ int agent_run(struct agent_config_file *config, int argc, char **argv, struct er
     }
     a->config = config;
     a->config_ok = true;
+    a->gpus_told = UINT32_MAX;
     a->argc = argc;
     a->argv = argv;
     a->started_real_ns = clock_real_ns();

@@ -34,6 +34,7 @@ struct agent {
     struct agent_owners owners;
     bool source_open;
     bool stall_told;
+    uint32_t gpus_told; // how many GPUs the log said there are; UINT32_MAX: nothing yet
 
     struct agent_page pages[PROM_FORMAT_MAX];
     struct agent_page_options page_options;
@@ -55,6 +56,9 @@ struct agent {
 int agent_serve_start(struct agent *a, struct err *e);
 void agent_serve_stop(struct agent *a);
 void agent_page_options_update(struct agent *a); // from the configuration and the probe
+
+// notices.c: GPUs that come, go, are lost, are back, or had an XID, to the log.
+void agent_tell_gpus(struct agent *a);
 
 // upkeep.c: what is looked after every two seconds: the configuration file, certificates, a stall.
 void agent_upkeep(void *agent);

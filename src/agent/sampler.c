@@ -243,7 +243,8 @@ static int start_thread(struct agent_sampler *s) {
     pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_attr_t attr;
     pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, 512 << 10);
+    // A driver's library runs on it, whose needs nobody states; what is not touched costs nothing.
+    pthread_attr_setstacksize(&attr, 4 << 20);
     int r = pthread_create(&s->thread, &attr, sampler_main, s);
     pthread_attr_destroy(&attr);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -23,6 +23,8 @@ struct agent_gpu {
     struct gpu_owner *owners;
     uint64_t changed;      // version of the last change of reading, loss or owners
     uint64_t info_changed; // of info
+    bool lost_told;        // what the log said last (notices.c)
+    double xid_told;
 };
 
 struct agent_removed {

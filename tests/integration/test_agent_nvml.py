@@ -202,6 +202,10 @@ def test_a_gpu_is_lost_and_back_and_the_others_go_on(tmp_path, pb):
         gpu = next(g for g in back.gpus if g.id == ids["GPU-1"])
         assert values_of(gpu)["UTILIZATION_PCT"] == 20
         wait_until(lambda: own(agent, "lost") == {"GPU-0": 0, "GPU-1": 0}, "no GPU is lost")
+        # Each is told once, however long it lasted.
+        assert [e["uuid"] for e in agent.events("a GPU is lost")] == ["GPU-1"]
+        assert [e["uuid"] for e in agent.events("a GPU is back")] == ["GPU-1"]
+        assert not agent.events("the list of GPUs changed")
 
 
 def test_an_instance_that_is_destroyed_leaves_and_another_comes(tmp_path, pb):
@@ -216,6 +220,8 @@ def test_an_instance_that_is_destroyed_leaves_and_another_comes(tmp_path, pb):
         assert list(gone.removed) == [ids["MIG-1"]]
         wait_until(lambda: set(own(agent, "memory_used_bytes")) == {"MIG-2", "MIG-5"},
                    "the new instance is there")
+        agent.play(board + mig.format(2))
+        agent.wait_log('the list of GPUs changed" gpus=2 before=3')
 
 
 def test_an_xid_is_on_the_page_of_the_gpu_and_its_instance(tmp_path):
@@ -228,6 +234,8 @@ def test_an_xid_is_on_the_page_of_the_gpu_and_its_instance(tmp_path):
             "GPU-33333333-cccc-4000-8000-000000000000": 31,
             "MIG-0b0b0b0b-0000-5000-8000-000000000000": 0,
             "MIG-0b0b0b0b-0000-5000-8000-000000000002": 31}, "the XID")
+        assert [(e["uuid"][:4], e["xid"]) for e in agent.events("a GPU reports an XID error")] == \
+            [("GPU-", "31"), ("MIG-", "31")]
 
 
 def test_a_call_that_hangs_for_a_minute_delays_neither_scrape_nor_stream(tmp_path, pb):
@@ -250,6 +258,16 @@ def test_a_call_that_hangs_for_a_minute_delays_neither_scrape_nor_stream(tmp_pat
         assert agent.ready()[0] == 200
         assert agent.stop() == 0  # the thread that hangs is left behind
         assert watch.end()[0] == grpc.StatusCode.OK
+
+
+@pytest.mark.parametrize("call", ["nvmlInit_v2", "nvmlDeviceGetName"])
+def test_a_driver_that_hangs_at_the_start_leaves_the_agent_serving(tmp_path, call):
+    with Nvml(tmp_path, GPU.format(0, 10) + f"hang 60s {call}\n") as agent:
+        agent.wait_log("the GPU driver does not answer")
+        assert harness.http_get(f"http://{agent.addr('health')}/healthz")[0] == 200
+        assert agent.ready()[0] == 503
+        assert "gpu_utilization{" not in agent.page()
+        assert agent.stop() == 0
 
 
 def test_a_hang_that_ends_is_over(tmp_path):

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * A library under NVML's name, soname and binary interface that plays a script (fake_script.h): the
- * tests load it in the place of NVIDIA's. Its declarations are its own, checked against measured
- * sizes and offsets, and share nothing with src/gpu: both would have to be wrong in the same way.
+ * tests load it in the place of NVIDIA's. Here: its life, handles, and values of GPUs.
  *
  * FAKE_NVML_RELEASE says which driver it is of; functions that came later are really absent:
  *     580  all
@@ -12,150 +11,35 @@
  * A call that breaks NVML's rules (a handle of before a restart, a wrong version word, samples
  * swapped or leaked) is told on standard error and counted (fake_nvml_misuses).
  */
-#include <math.h>
 #include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "fake_script.h"
+#include "fake_internal.h"
 
-typedef unsigned long long u64;
-
-struct utilization {
-    unsigned gpu, memory;
-};
-struct memory {
-    u64 total, free, used;
-};
-struct memory_v2 {
-    unsigned version;
-    u64 total, reserved, free, used;
-};
-struct pci_info {
-    char legacy[16];
-    unsigned domain, bus, device, device_id, subsystem;
-    char id[32];
-};
-struct process {
-    unsigned pid;
-    u64 bytes;
-    unsigned gi, ci;
-};
-struct process_v1 {
-    unsigned pid;
-    u64 bytes;
-};
-struct temperature {
-    unsigned version;
-    int sensor;
-    int celsius;
-};
-struct field {
-    unsigned id, scope;
-    long long timestamp, latency;
-    int type, code;
-    union {
-        double d;
-        unsigned ui;
-        u64 ull;
-    } value;
-};
-struct attributes {
-    unsigned mp, copy, dec, enc, jpg, ofa, slices, cslices;
-    u64 mib;
-};
-struct event {
-    void *device;
-    u64 type, data;
-    unsigned gi, ci;
-};
-struct event_v1 {
-    void *device;
-    u64 type, data;
-};
-struct gpm_support {
-    unsigned version, supported;
-};
-struct gpm_metric {
-    unsigned id;
-    int code;
-    double value;
-    const char *names[3];
-};
-enum { GPM_METRICS = 333 };
-struct gpm_get {
-    unsigned version, n;
-    struct gpm_sample *one, *two;
-    struct gpm_metric metrics[GPM_METRICS];
-};
-
-#define SIZE(type, bytes) _Static_assert(sizeof(struct type) == (bytes), #type)
-#define AT(type, member, bytes) _Static_assert(offsetof(struct type, member) == (bytes), #member)
-SIZE(utilization, 8);
-SIZE(memory, 24);
-SIZE(memory_v2, 40);
-AT(memory_v2, total, 8);
-AT(memory_v2, reserved, 16);
-AT(memory_v2, free, 24);
-AT(memory_v2, used, 32);
-SIZE(pci_info, 68);
-AT(pci_info, id, 36);
-SIZE(process, 24);
-AT(process, gi, 16);
-SIZE(process_v1, 16);
-SIZE(temperature, 12);
-SIZE(field, 40);
-AT(field, timestamp, 8);
-AT(field, type, 24);
-AT(field, code, 28);
-AT(field, value, 32);
-SIZE(attributes, 40);
-AT(attributes, mib, 32);
-SIZE(event, 32);
-AT(event, gi, 24);
-SIZE(event_v1, 24);
-SIZE(gpm_support, 8);
-SIZE(gpm_metric, 40);
-AT(gpm_metric, code, 4);
-AT(gpm_metric, value, 8);
-AT(gpm_get, one, 8);
-AT(gpm_get, metrics, 24);
-SIZE(gpm_get, 13344);
-
-enum {
-    OK = 0,
-    UNINITIALIZED = 1,
-    INVALID = 2,
-    NOT_SUPPORTED = 3,
-    NOT_FOUND = 6,
-    TOO_SMALL = 7,
-    TIMEOUT = 10,
-    BAD_VERSION = 25
-};
-
-static unsigned long calls, misuses;
-static unsigned inits, generation, samples_alive, sets_alive;
+unsigned long fake_calls, fake_misuses;
+unsigned fake_samples_alive, fake_sets_alive;
+static unsigned inits, generation;
 
 unsigned long fake_nvml_calls(void);
 unsigned long fake_nvml_misuses(void);
 unsigned long fake_nvml_calls(void) {
-    return calls;
+    return fake_calls;
 }
 unsigned long fake_nvml_misuses(void) {
-    return misuses;
+    return fake_misuses;
 }
 
-__attribute__((format(printf, 1, 2))) static void misuse(const char *format, ...) {
+__attribute__((format(printf, 1, 2))) void fake_misuse(const char *format, ...) {
     va_list ap;
     va_start(ap, format);
     fputs("fake NVML: misuse: ", stderr);
     vfprintf(stderr, format, ap);
     fputc('\n', stderr);
     va_end(ap);
-    misuses++;
+    fake_misuses++;
 }
 
 static void sleep_ms(int64_t ms) {
@@ -164,9 +48,8 @@ static void sleep_ms(int64_t ms) {
         ;
 }
 
-// What every call begins with: 0, or what it returns at once.
-static int enter(const char *call) {
-    calls++;
+int fake_enter(const char *call) {
+    fake_calls++;
     fake_script_play();
     for (unsigned i = 0; i < fake_world.n_hangs; i++)
         if (strcmp(fake_world.hangs[i].call, call) == 0) {
@@ -178,7 +61,7 @@ static int enter(const char *call) {
     if (fake_world.every)
         return fake_world.every;
     if (inits == 0 && strncmp(call, "nvmlInit", 8) != 0) {
-        misuse("%s before nvmlInit or after nvmlShutdown", call);
+        fake_misuse("%s before nvmlInit or after nvmlShutdown", call);
         return UNINITIALIZED;
     }
     return OK;
@@ -186,17 +69,17 @@ static int enter(const char *call) {
 
 // --- handles: a number that also says of which life of the library it is
 
-static void *handle_of(unsigned gpu, unsigned mig) {
+void *fake_handle(unsigned gpu, unsigned mig) {
     return (void *)(uintptr_t)(0x10000000u + generation * 0x10000u + gpu * 0x100u + mig * 8u);
 }
 
-static int find(void *handle, const char *call, struct fake_device **ret, unsigned *gpu,
-                unsigned *mig) {
+int fake_find(void *handle, const char *call, struct fake_device **ret, unsigned *gpu,
+              unsigned *mig) {
     uintptr_t v = (uintptr_t)handle - 0x10000000u;
     unsigned g = (unsigned)(v >> 8 & 0xff), m = (unsigned)(v >> 3 & 0x1f);
     if ((uintptr_t)handle < 0x10000000u || v >> 16 != generation || g >= FAKE_GPUS ||
         m > FAKE_MIGS) {
-        misuse("%s: the handle is not valid", call);
+        fake_misuse("%s: the handle is not valid", call);
         return INVALID;
     }
     struct fake_gpu *world = &fake_world.gpus[g];
@@ -208,12 +91,12 @@ static int find(void *handle, const char *call, struct fake_device **ret, unsign
     return (*ret)->there ? OK : NOT_FOUND;
 }
 
-static int get(void *handle, const char *call, enum fake_key key, const struct fake_value **ret) {
+int fake_get(void *handle, const char *call, enum fake_key key, const struct fake_value **ret) {
     struct fake_device *d;
     unsigned gpu, mig;
-    int r = enter(call);
+    int r = fake_enter(call);
     if (!r)
-        r = find(handle, call, &d, &gpu, &mig);
+        r = fake_find(handle, call, &d, &gpu, &mig);
     if (r)
         return r;
     *ret = &d->values[key];
@@ -222,9 +105,9 @@ static int get(void *handle, const char *call, enum fake_key key, const struct f
     return (*ret)->code;
 }
 
-static int get_unsigned(void *handle, const char *call, enum fake_key key, unsigned *ret) {
+int fake_get_unsigned(void *handle, const char *call, enum fake_key key, unsigned *ret) {
     const struct fake_value *v = NULL;
-    int r = get(handle, call, key, &v);
+    int r = fake_get(handle, call, key, &v);
     if (!r)
         *ret = (unsigned)v->number;
     return r;
@@ -232,7 +115,7 @@ static int get_unsigned(void *handle, const char *call, enum fake_key key, unsig
 
 static int get_text(void *handle, const char *call, enum fake_key key, char *dst, unsigned cap) {
     const struct fake_value *v = NULL;
-    int r = get(handle, call, key, &v);
+    int r = fake_get(handle, call, key, &v);
     if (r)
         return r;
     if (strlen(v->text) >= cap)
@@ -241,7 +124,7 @@ static int get_text(void *handle, const char *call, enum fake_key key, char *dst
     return OK;
 }
 
-static double number(const struct fake_device *d, enum fake_key key) {
+double fake_number(const struct fake_device *d, enum fake_key key) {
     return d->values[key].number;
 }
 
@@ -249,7 +132,7 @@ static double number(const struct fake_device *d, enum fake_key key) {
 
 int nvmlInit_v2(void);
 int nvmlInit_v2(void) {
-    int r = enter("nvmlInit_v2");
+    int r = fake_enter("nvmlInit_v2");
     if (r)
         return r;
     if (inits++ == 0)
@@ -259,20 +142,21 @@ int nvmlInit_v2(void) {
 
 int nvmlShutdown(void);
 int nvmlShutdown(void) {
-    calls++;
+    fake_calls++;
     if (inits == 0)
-        misuse("nvmlShutdown without nvmlInit");
+        fake_misuse("nvmlShutdown without nvmlInit");
     else
         inits--;
-    if (samples_alive || sets_alive)
-        misuse("%u GPM samples and %u event sets are not freed", samples_alive, sets_alive);
-    samples_alive = sets_alive = 0;
+    if (fake_samples_alive || fake_sets_alive)
+        fake_misuse("%u GPM samples and %u event sets are not freed", fake_samples_alive,
+                    fake_sets_alive);
+    fake_samples_alive = fake_sets_alive = 0;
     return OK;
 }
 
 int nvmlSystemGetDriverVersion(char *, unsigned);
 int nvmlSystemGetDriverVersion(char *dst, unsigned cap) {
-    int r = enter("nvmlSystemGetDriverVersion");
+    int r = fake_enter("nvmlSystemGetDriverVersion");
     if (!r)
         snprintf(dst, cap, "%s", fake_world.driver);
     return r;
@@ -288,7 +172,7 @@ static int nth(unsigned index) {
 #if FAKE_NVML_RELEASE >= 450
 int nvmlDeviceGetCount_v2(unsigned *);
 int nvmlDeviceGetCount_v2(unsigned *ret) {
-    int r = enter("nvmlDeviceGetCount_v2");
+    int r = fake_enter("nvmlDeviceGetCount_v2");
     if (r)
         return r;
     *ret = 0;
@@ -300,12 +184,12 @@ int nvmlDeviceGetCount_v2(unsigned *ret) {
 
 int nvmlDeviceGetHandleByIndex_v2(unsigned, void **);
 int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **ret) {
-    int r = enter("nvmlDeviceGetHandleByIndex_v2"), gpu = r ? -1 : nth(index);
+    int r = fake_enter("nvmlDeviceGetHandleByIndex_v2"), gpu = r ? -1 : nth(index);
     if (r || gpu < 0)
         return r ? r : INVALID;
     r = fake_world.gpus[gpu].device.values[KEY_open].code;
     if (!r)
-        *ret = handle_of((unsigned)gpu, 0);
+        *ret = fake_handle((unsigned)gpu, 0);
     return r;
 }
 
@@ -332,11 +216,11 @@ int nvmlDeviceGetMemoryInfo(void *handle, struct memory *ret) {
     struct fake_device *d;
     const struct fake_value *used;
     unsigned gpu, mig;
-    int r = get(handle, "nvmlDeviceGetMemoryInfo", KEY_used, &used);
-    if (r || find(handle, "", &d, &gpu, &mig))
+    int r = fake_get(handle, "nvmlDeviceGetMemoryInfo", KEY_used, &used);
+    if (r || fake_find(handle, "", &d, &gpu, &mig))
         return r;
-    double reserved = number(d, KEY_reserved);
-    *ret = (struct memory){(u64)number(d, KEY_total), (u64)number(d, KEY_free),
+    double reserved = fake_number(d, KEY_reserved);
+    *ret = (struct memory){(u64)fake_number(d, KEY_total), (u64)fake_number(d, KEY_free),
                            (u64)(used->number + reserved)};
     return OK;
 }
@@ -347,18 +231,18 @@ int nvmlDeviceGetMemoryInfo_v2(void *handle, struct memory_v2 *ret) {
     struct fake_device *d;
     const struct fake_value *used;
     unsigned gpu, mig;
-    int r = get(handle, "nvmlDeviceGetMemoryInfo_v2", KEY_used, &used);
-    if (r || find(handle, "", &d, &gpu, &mig))
+    int r = fake_get(handle, "nvmlDeviceGetMemoryInfo_v2", KEY_used, &used);
+    if (r || fake_find(handle, "", &d, &gpu, &mig))
         return r;
     if (ret->version != 0x02000028) {
-        misuse("nvmlDeviceGetMemoryInfo_v2: version word %#x", ret->version);
+        fake_misuse("nvmlDeviceGetMemoryInfo_v2: version word %#x", ret->version);
         return BAD_VERSION;
     }
     if (d->values[KEY_v2].code)
         return d->values[KEY_v2].code;
-    ret->total = (u64)number(d, KEY_total);
-    ret->reserved = (u64)number(d, KEY_reserved);
-    ret->free = (u64)number(d, KEY_free);
+    ret->total = (u64)fake_number(d, KEY_total);
+    ret->reserved = (u64)fake_number(d, KEY_reserved);
+    ret->free = (u64)fake_number(d, KEY_free);
     ret->used = (u64)used->number;
     return OK;
 }
@@ -369,42 +253,42 @@ int nvmlDeviceGetUtilizationRates(void *handle, struct utilization *ret) {
     struct fake_device *d;
     const struct fake_value *util = NULL;
     unsigned gpu, mig;
-    int r = get(handle, "nvmlDeviceGetUtilizationRates", KEY_util, &util);
-    if (find(handle, "nvmlDeviceGetUtilizationRates", &d, &gpu, &mig) == OK &&
-        (mig || number(&fake_world.gpus[gpu].device, KEY_mig) > 0)) {
-        misuse("nvmlDeviceGetUtilizationRates where MIG is on");
+    int r = fake_get(handle, "nvmlDeviceGetUtilizationRates", KEY_util, &util);
+    if (fake_find(handle, "nvmlDeviceGetUtilizationRates", &d, &gpu, &mig) == OK &&
+        (mig || fake_number(&fake_world.gpus[gpu].device, KEY_mig) > 0)) {
+        fake_misuse("nvmlDeviceGetUtilizationRates where MIG is on");
         return NOT_SUPPORTED;
     }
     if (!r)
-        *ret = (struct utilization){(unsigned)util->number, (unsigned)number(d, KEY_copy)};
+        *ret = (struct utilization){(unsigned)util->number, (unsigned)fake_number(d, KEY_copy)};
     return r;
 }
 
 int nvmlDeviceGetEncoderUtilization(void *, unsigned *, unsigned *);
 int nvmlDeviceGetEncoderUtilization(void *d, unsigned *ret, unsigned *period) {
     *period = 167000;
-    return get_unsigned(d, "nvmlDeviceGetEncoderUtilization", KEY_enc, ret);
+    return fake_get_unsigned(d, "nvmlDeviceGetEncoderUtilization", KEY_enc, ret);
 }
 
 int nvmlDeviceGetDecoderUtilization(void *, unsigned *, unsigned *);
 int nvmlDeviceGetDecoderUtilization(void *d, unsigned *ret, unsigned *period) {
     *period = 167000;
-    return get_unsigned(d, "nvmlDeviceGetDecoderUtilization", KEY_dec, ret);
+    return fake_get_unsigned(d, "nvmlDeviceGetDecoderUtilization", KEY_dec, ret);
 }
 
 int nvmlDeviceGetPowerUsage(void *, unsigned *);
 int nvmlDeviceGetPowerUsage(void *d, unsigned *ret) {
-    return get_unsigned(d, "nvmlDeviceGetPowerUsage", KEY_power, ret);
+    return fake_get_unsigned(d, "nvmlDeviceGetPowerUsage", KEY_power, ret);
 }
 
 int nvmlDeviceGetEnforcedPowerLimit(void *, unsigned *);
 int nvmlDeviceGetEnforcedPowerLimit(void *d, unsigned *ret) {
-    return get_unsigned(d, "nvmlDeviceGetEnforcedPowerLimit", KEY_limit, ret);
+    return fake_get_unsigned(d, "nvmlDeviceGetEnforcedPowerLimit", KEY_limit, ret);
 }
 
 static int get_u64(void *handle, const char *call, enum fake_key key, u64 *ret) {
     const struct fake_value *v = NULL;
-    int r = get(handle, call, key, &v);
+    int r = fake_get(handle, call, key, &v);
     if (!r)
         *ret = (u64)v->number;
     return r;
@@ -417,7 +301,7 @@ int nvmlDeviceGetTotalEnergyConsumption(void *d, u64 *ret) {
 
 int nvmlDeviceGetTemperature(void *, int, unsigned *);
 int nvmlDeviceGetTemperature(void *d, int sensor, unsigned *ret) {
-    return sensor ? INVALID : get_unsigned(d, "nvmlDeviceGetTemperature", KEY_temp, ret);
+    return sensor ? INVALID : fake_get_unsigned(d, "nvmlDeviceGetTemperature", KEY_temp, ret);
 }
 
 #if FAKE_NVML_RELEASE >= 580
@@ -426,12 +310,12 @@ int nvmlDeviceGetTemperatureV(void *d, struct temperature *ret) {
     const struct fake_value *v;
     struct fake_device *device;
     unsigned gpu, mig;
-    int r = get(d, "nvmlDeviceGetTemperatureV", KEY_temp, &v);
+    int r = fake_get(d, "nvmlDeviceGetTemperatureV", KEY_temp, &v);
     if (!r && ret->version != 0x0100000c) {
-        misuse("nvmlDeviceGetTemperatureV: version word %#x", ret->version);
+        fake_misuse("nvmlDeviceGetTemperatureV: version word %#x", ret->version);
         r = BAD_VERSION;
     }
-    if (!r && find(d, "", &device, &gpu, &mig) == OK)
+    if (!r && fake_find(d, "", &device, &gpu, &mig) == OK)
         r = device->values[KEY_tempv].code;
     if (!r)
         ret->celsius = (int)v->number;
@@ -440,15 +324,25 @@ int nvmlDeviceGetTemperatureV(void *d, struct temperature *ret) {
 #endif
 
 int nvmlDeviceGetFieldValues(void *, int, struct field *);
-int nvmlDeviceGetFieldValues(void *d, int n, struct field *fields) {
+int nvmlDeviceGetFieldValues(void *handle, int n, struct field *fields) {
     for (int i = 0; i < n; i++) {
-        unsigned celsius = 0;
-        int r = get_unsigned(d, "nvmlDeviceGetFieldValues", KEY_memtemp, &celsius);
+        struct fake_device *d;
+        unsigned celsius = 0, gpu, mig;
+        int r = fake_get_unsigned(handle, "nvmlDeviceGetFieldValues", KEY_memtemp, &celsius);
         if (r && r != NOT_SUPPORTED)
             return r;
+        fake_find(handle, "nvmlDeviceGetFieldValues", &d, &gpu, &mig);
         fields[i].code = fields[i].id == 82 ? r : NOT_SUPPORTED;
-        fields[i].type = 1;
-        fields[i].value.ui = celsius;
+        fields[i].type = d->values[KEY_fieldtype].set ? (int)fake_number(d, KEY_fieldtype) : 1;
+        memset(&fields[i].value, 0xee, sizeof fields[i].value);
+        if (fields[i].type == 0)
+            fields[i].value.d = celsius;
+        else if (fields[i].type == 1 || fields[i].type == 5)
+            fields[i].value.ui = celsius;
+        else if (fields[i].type == 6)
+            fields[i].value.us = (unsigned short)celsius;
+        else
+            fields[i].value.ull = celsius;
     }
     return OK;
 }
@@ -457,7 +351,8 @@ int nvmlDeviceGetClockInfo(void *, int, unsigned *);
 int nvmlDeviceGetClockInfo(void *d, int clock, unsigned *ret) {
     if (clock != 1 && clock != 2)
         return INVALID;
-    return get_unsigned(d, "nvmlDeviceGetClockInfo", clock == 1 ? KEY_smclock : KEY_memclock, ret);
+    return fake_get_unsigned(d, "nvmlDeviceGetClockInfo", clock == 1 ? KEY_smclock : KEY_memclock,
+                             ret);
 }
 
 #if FAKE_NVML_RELEASE >= 580
@@ -482,308 +377,5 @@ int nvmlDeviceGetTotalEccErrors(void *d, int type, int counter, u64 *ret) {
 int nvmlDeviceGetPcieThroughput(void *, int, unsigned *);
 int nvmlDeviceGetPcieThroughput(void *d, int counter, unsigned *ret) {
     sleep_ms(20);
-    return get_unsigned(d, "nvmlDeviceGetPcieThroughput", counter == 0 ? KEY_tx : KEY_rx, ret);
+    return fake_get_unsigned(d, "nvmlDeviceGetPcieThroughput", counter == 0 ? KEY_tx : KEY_rx, ret);
 }
-
-// --- processes
-
-static int list_processes(void *d, const char *call, enum fake_key key, unsigned *count, void *dst,
-                          size_t entry) {
-    const struct fake_value *v;
-    int r = get(d, call, key, &v);
-    unsigned n = 0;
-    if (r)
-        return r;
-    char text[96], *save = NULL;
-    memcpy(text, v->text, sizeof text);
-    bool none = strcmp(text, "0") == 0;
-    for (char *w = none ? NULL : strtok_r(text, ",", &save); w; w = strtok_r(NULL, ",", &save)) {
-        char *dash = strchr(w, '-'); // 100-400: a range
-        unsigned from = (unsigned)strtoul(w, NULL, 10);
-        unsigned to = dash ? (unsigned)strtoul(dash + 1, NULL, 10) : from;
-        for (unsigned pid = from; pid <= to; pid++, n++)
-            if (n < *count) {
-                memset((char *)dst + n * entry, 0xee, entry);
-                memcpy((char *)dst + n * entry, &pid, sizeof pid);
-            }
-    }
-    bool fits = n <= *count;
-    *count = n;
-    return fits ? OK : TOO_SMALL;
-}
-
-int nvmlDeviceGetComputeRunningProcesses(void *, unsigned *, struct process_v1 *);
-int nvmlDeviceGetComputeRunningProcesses(void *d, unsigned *n, struct process_v1 *dst) {
-    return list_processes(d, __func__, KEY_compute, n, dst, sizeof *dst);
-}
-int nvmlDeviceGetGraphicsRunningProcesses(void *, unsigned *, struct process_v1 *);
-int nvmlDeviceGetGraphicsRunningProcesses(void *d, unsigned *n, struct process_v1 *dst) {
-    return list_processes(d, __func__, KEY_graphics, n, dst, sizeof *dst);
-}
-#if FAKE_NVML_RELEASE >= 525
-int nvmlDeviceGetComputeRunningProcesses_v3(void *, unsigned *, struct process *);
-int nvmlDeviceGetComputeRunningProcesses_v3(void *d, unsigned *n, struct process *dst) {
-    return list_processes(d, __func__, KEY_compute, n, dst, sizeof *dst);
-}
-int nvmlDeviceGetGraphicsRunningProcesses_v3(void *, unsigned *, struct process *);
-int nvmlDeviceGetGraphicsRunningProcesses_v3(void *d, unsigned *n, struct process *dst) {
-    return list_processes(d, __func__, KEY_graphics, n, dst, sizeof *dst);
-}
-int nvmlDeviceGetMPSComputeRunningProcesses_v3(void *, unsigned *, struct process *);
-int nvmlDeviceGetMPSComputeRunningProcesses_v3(void *d, unsigned *n, struct process *dst) {
-    return list_processes(d, __func__, KEY_mps, n, dst, sizeof *dst);
-}
-#endif
-
-// --- events
-
-struct event_set {
-    unsigned registered; // GPUs, one bit each
-};
-
-int nvmlEventSetCreate(struct event_set **);
-int nvmlEventSetCreate(struct event_set **ret) {
-    int r = enter("nvmlEventSetCreate");
-    if (r)
-        return r;
-    *ret = calloc(1, sizeof **ret);
-    sets_alive++;
-    return OK;
-}
-
-int nvmlEventSetFree(struct event_set *);
-int nvmlEventSetFree(struct event_set *set) {
-    calls++;
-    sets_alive--;
-    free(set);
-    return OK;
-}
-
-int nvmlDeviceRegisterEvents(void *, u64, struct event_set *);
-int nvmlDeviceRegisterEvents(void *handle, u64 types, struct event_set *set) {
-    const struct fake_value *v;
-    struct fake_device *d;
-    unsigned gpu, mig;
-    int r = get(handle, "nvmlDeviceRegisterEvents", KEY_events, &v);
-    if (r || find(handle, "nvmlDeviceRegisterEvents", &d, &gpu, &mig))
-        return r;
-    if (mig || types != 8) {
-        misuse("nvmlDeviceRegisterEvents of a MIG device, or of %llu", types);
-        return INVALID;
-    }
-    set->registered |= 1u << gpu;
-    return OK;
-}
-
-static int wait_event(const char *call, struct event_set *set, unsigned timeout_ms,
-                      struct fake_event *ret) {
-    int r = enter(call);
-    if (r)
-        return r;
-    if (timeout_ms)
-        misuse("%s waits %u ms", call, timeout_ms);
-    for (unsigned i = 0; i < FAKE_GPUS; i++) // a set with a lost GPU in it
-        if ((set->registered >> i & 1) && fake_world.gpus[i].device.values[KEY_all].code)
-            return fake_world.gpus[i].device.values[KEY_all].code;
-    for (unsigned i = 0; i < fake_world.n_events; i++)
-        if (set->registered >> fake_world.events[i].gpu & 1) {
-            *ret = fake_world.events[i];
-            fake_world.n_events--;
-            memmove(&fake_world.events[i], &fake_world.events[i + 1],
-                    (fake_world.n_events - i) * sizeof *ret);
-            return OK;
-        }
-    return TIMEOUT;
-}
-
-#if FAKE_NVML_RELEASE >= 525
-int nvmlEventSetWait_v2(struct event_set *, struct event *, unsigned);
-int nvmlEventSetWait_v2(struct event_set *set, struct event *ret, unsigned timeout_ms) {
-    struct fake_event e;
-    int r = wait_event("nvmlEventSetWait_v2", set, timeout_ms, &e);
-    if (!r)
-        *ret = (struct event){handle_of(e.gpu, 0), 8, e.xid, e.gi, e.ci};
-    return r;
-}
-#endif
-
-int nvmlEventSetWait(struct event_set *, struct event_v1 *, unsigned);
-int nvmlEventSetWait(struct event_set *set, struct event_v1 *ret, unsigned timeout_ms) {
-    struct fake_event e;
-    int r = wait_event("nvmlEventSetWait", set, timeout_ms, &e);
-    if (!r)
-        *ret = (struct event_v1){handle_of(e.gpu, 0), 8, e.xid};
-    return r;
-}
-
-// --- MIG
-
-int nvmlDeviceGetMigMode(void *, unsigned *, unsigned *);
-int nvmlDeviceGetMigMode(void *d, unsigned *current, unsigned *pending) {
-    int r = get_unsigned(d, "nvmlDeviceGetMigMode", KEY_mig, current);
-    *pending = *current;
-    return r;
-}
-
-int nvmlDeviceGetMaxMigDeviceCount(void *, unsigned *);
-int nvmlDeviceGetMaxMigDeviceCount(void *d, unsigned *ret) {
-    const struct fake_value *mode;
-    int r = get(d, "nvmlDeviceGetMaxMigDeviceCount", KEY_mig, &mode);
-    if (!r)
-        *ret = FAKE_MIGS - 1;
-    return r;
-}
-
-int nvmlDeviceGetMigDeviceHandleByIndex(void *, unsigned, void **);
-int nvmlDeviceGetMigDeviceHandleByIndex(void *handle, unsigned index, void **ret) {
-    struct fake_device *d;
-    unsigned gpu, mig;
-    int r = enter("nvmlDeviceGetMigDeviceHandleByIndex");
-    if (!r)
-        r = find(handle, "nvmlDeviceGetMigDeviceHandleByIndex", &d, &gpu, &mig);
-    if (r)
-        return r;
-    // Both are seen for a place without a device.
-    if (mig || index >= FAKE_MIGS || !fake_world.gpus[gpu].migs[index].there)
-        return index % 2 ? INVALID : NOT_FOUND;
-    r = fake_world.gpus[gpu].migs[index].values[KEY_open].code;
-    if (!r)
-        *ret = handle_of(gpu, index + 1);
-    return r;
-}
-
-int nvmlDeviceGetGpuInstanceId(void *, unsigned *);
-int nvmlDeviceGetGpuInstanceId(void *d, unsigned *ret) {
-    return get_unsigned(d, "nvmlDeviceGetGpuInstanceId", KEY_gi, ret);
-}
-
-int nvmlDeviceGetComputeInstanceId(void *, unsigned *);
-int nvmlDeviceGetComputeInstanceId(void *d, unsigned *ret) {
-    return get_unsigned(d, "nvmlDeviceGetComputeInstanceId", KEY_ci, ret);
-}
-
-int nvmlDeviceGetAttributes_v2(void *, struct attributes *);
-int nvmlDeviceGetAttributes_v2(void *handle, struct attributes *ret) {
-    const struct fake_value *slices;
-    struct fake_device *d;
-    unsigned gpu, mig;
-    int r = get(handle, "nvmlDeviceGetAttributes_v2", KEY_slices, &slices);
-    if (r || find(handle, "", &d, &gpu, &mig))
-        return r;
-    *ret = (struct attributes){.slices = (unsigned)slices->number,
-                               .cslices = (unsigned)number(d, KEY_cslices),
-                               .mib = (u64)number(d, KEY_mib)};
-    return OK;
-}
-
-// --- GPM
-
-#if FAKE_NVML_RELEASE >= 525
-struct gpm_sample {
-    bool taken;
-    unsigned gpu, gi; // gi UINT32_MAX: the whole GPU
-    int64_t at_ms;
-    const struct fake_device *from;
-};
-
-int nvmlGpmQueryDeviceSupport(void *, struct gpm_support *);
-int nvmlGpmQueryDeviceSupport(void *d, struct gpm_support *ret) {
-    if (ret->version != 1)
-        misuse("nvmlGpmQueryDeviceSupport: version %u", ret->version);
-    return get_unsigned(d, "nvmlGpmQueryDeviceSupport", KEY_gpm, &ret->supported);
-}
-
-int nvmlGpmSampleAlloc(struct gpm_sample **);
-int nvmlGpmSampleAlloc(struct gpm_sample **ret) {
-    int r = enter("nvmlGpmSampleAlloc");
-    if (r)
-        return r;
-    *ret = calloc(1, sizeof **ret);
-    samples_alive++;
-    return OK;
-}
-
-int nvmlGpmSampleFree(struct gpm_sample *);
-int nvmlGpmSampleFree(struct gpm_sample *sample) {
-    calls++;
-    samples_alive--;
-    free(sample);
-    return OK;
-}
-
-static int take(struct gpm_sample *s, unsigned gpu, unsigned gi, const struct fake_device *from) {
-    if (number(&fake_world.gpus[gpu].device, KEY_gpm) < 1)
-        return NOT_SUPPORTED;
-    *s = (struct gpm_sample){true, gpu, gi, fake_script_now_ms(), from};
-    return OK;
-}
-
-int nvmlGpmSampleGet(void *, struct gpm_sample *);
-int nvmlGpmSampleGet(void *handle, struct gpm_sample *s) {
-    struct fake_device *d;
-    unsigned gpu, mig;
-    int r = enter("nvmlGpmSampleGet");
-    if (!r)
-        r = find(handle, "nvmlGpmSampleGet", &d, &gpu, &mig);
-    if (!r && mig)
-        return INVALID;
-    return r ? r : take(s, gpu, UINT32_MAX, d);
-}
-
-int nvmlGpmMigSampleGet(void *, unsigned, struct gpm_sample *);
-int nvmlGpmMigSampleGet(void *handle, unsigned gi, struct gpm_sample *s) {
-    struct fake_device *d;
-    unsigned gpu, mig;
-    int r = enter("nvmlGpmMigSampleGet");
-    if (!r)
-        r = find(handle, "nvmlGpmMigSampleGet", &d, &gpu, &mig);
-    if (r)
-        return r;
-    if (mig)
-        misuse("nvmlGpmMigSampleGet of a MIG device: it wants the GPU");
-    for (unsigned i = 0; i < FAKE_MIGS; i++) {
-        const struct fake_device *m = &fake_world.gpus[gpu].migs[i];
-        if (m->there && (unsigned)number(m, KEY_gi) == gi)
-            return take(s, gpu, gi, m);
-    }
-    return NOT_FOUND;
-}
-
-int nvmlGpmMetricsGet(struct gpm_get *);
-int nvmlGpmMetricsGet(struct gpm_get *get_) {
-    static const struct {
-        unsigned id;
-        enum fake_key key;
-    } known[] = {{1, KEY_gr},    {2, KEY_sm},   {3, KEY_occ}, {5, KEY_tensor},
-                 {10, KEY_dram}, {20, KEY_gtx}, {21, KEY_grx}};
-    int r = enter("nvmlGpmMetricsGet");
-    if (r)
-        return r;
-    if (get_->version != 1 || get_->n > GPM_METRICS || !get_->one || !get_->two) {
-        misuse("nvmlGpmMetricsGet: version %u, %u metrics", get_->version, get_->n);
-        return INVALID;
-    }
-    volatile int last = get_->metrics[GPM_METRICS - 1].code; // the caller has room for all
-    (void)last;
-    const struct gpm_sample *one = get_->one, *two = get_->two;
-    if (!one->taken || !two->taken || one->gpu != two->gpu || one->gi != two->gi ||
-        two->at_ms - one->at_ms < 99) {
-        misuse("nvmlGpmMetricsGet: samples of GPU %u/%d and %u/%d, %lld ms apart", one->gpu,
-               (int)one->gi, two->gpu, (int)two->gi, (long long)(two->at_ms - one->at_ms));
-        return INVALID;
-    }
-    for (unsigned i = 0; i < get_->n; i++) {
-        struct gpm_metric *m = &get_->metrics[i];
-        m->code = NOT_SUPPORTED;
-        m->value = 0;
-        for (unsigned k = 0; k < sizeof known / sizeof known[0]; k++) {
-            const struct fake_value *v = &two->from->values[known[k].key];
-            if (known[k].id == m->id && v->set) {
-                m->code = v->code;
-                m->value = v->number;
-            }
-        }
-    }
-    return OK;
-}
-#endif

@@ -22,6 +22,7 @@
  *     total used free reserved bytes; v2=!CODE: nvmlDeviceGetMemoryInfo_v2 alone returns CODE
  *     power limit energy       mW, mW, mJ
  *     temp memtemp             C; tempv=!CODE: nvmlDeviceGetTemperatureV alone
+ *     fieldtype                in which nvmlValueType_t memtemp is told; else 1, unsigned int
  *     smclock memclock reasons MHz, MHz, bits
  *     eccc eccu                errors corrected and not
  *     tx rx                    KB/s
@@ -58,6 +59,7 @@
     K(temp) \
     K(tempv) \
     K(memtemp) \
+    K(fieldtype) \
     K(smclock) \
     K(memclock) \
     K(reasons) \

@@ -222,6 +222,22 @@ static void test_no_sensor_is_not_0_degrees(void **state) {
     fake_close(&f);
 }
 
+static void test_a_field_is_read_in_the_type_that_it_is_told_in(void **state) {
+    for (int type = 0; type <= 8; type++) {
+        struct fake f;
+        struct gpu_reading r;
+        char script[1024];
+        snprintf(script, sizeof script, "%s fieldtype=%d", GPU(0) FULL, type);
+        fake_open(&f, "580", script, "");
+        fake_sample(&f, 0, &r);
+        if (type <= 6)
+            KNOWN(r, GPU_MEMORY_TEMPERATURE_C, 72);
+        else // of a driver that is newer than we are
+            UNKNOWN(r, GPU_MEMORY_TEMPERATURE_C);
+        fake_close(&f);
+    }
+}
+
 static void test_processes_are_counted_once_each_and_up_to_a_limit(void **state) {
     static const struct {
         const char *lists;
@@ -320,6 +336,7 @@ int main(void) {
         cmocka_unit_test(test_a_gpu_that_supports_nothing_is_there_with_nothing_known),
         cmocka_unit_test(test_lost_codes_say_lost),
         cmocka_unit_test(test_no_sensor_is_not_0_degrees),
+        cmocka_unit_test(test_a_field_is_read_in_the_type_that_it_is_told_in),
         cmocka_unit_test(test_processes_are_counted_once_each_and_up_to_a_limit),
         cmocka_unit_test(test_no_process_is_known_in_the_hosts_pid_namespace_only),
         cmocka_unit_test(test_pcie_is_read_when_asked_for_and_not_when_gpm_tells_it),
