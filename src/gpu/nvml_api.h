@@ -112,7 +112,7 @@ struct nvml_gpm_get {
 };
 
 enum {
-    NVML_MIG_ON = 1,
+    NVML_MIG_OFF = 0,
     NVML_SENSOR_GPU = 0,
     NVML_CLOCK_SM = 1,
     NVML_CLOCK_MEMORY = 2,

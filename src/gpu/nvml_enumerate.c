@@ -60,7 +60,7 @@ static enum nvml_kind kind_of(struct nvml *n, const struct nvml_entity *g, struc
     uint32_t current = 0, pending = 0;
     int code = n->api.mig_mode ? n->api.mig_mode(d, &current, &pending) : NVML_NOT_SUPPORTED;
     if (code == NVML_SUCCESS)
-        return current == NVML_MIG_ON ? NVML_BOARD : NVML_WHOLE;
+        return current == NVML_MIG_OFF ? NVML_WHOLE : NVML_BOARD;
     if (nvml_code_is_refusal(code))
         return NVML_WHOLE;
     return g->kind ? g->kind : NVML_BOARD;
@@ -267,11 +267,8 @@ static int look_at_all(struct nvml *n, uint32_t count, struct err *e) {
         struct nvml_dev *d = NULL;
         char uuid[GPU_UUID_MAX] = "";
         codes[i] = n->api.by_index(i, &d);
-        nvml_note_failure(n, "nvmlDeviceGetHandleByIndex_v2", codes[i]);
-        if (!codes[i]) {
+        if (!codes[i])
             codes[i] = n->api.uuid(d, uuid, sizeof uuid);
-            nvml_note_failure(n, "nvmlDeviceGetUUID", codes[i]);
-        }
         uuid[sizeof uuid - 1] = 0;
         if (!codes[i] && !uuid[0])
             codes[i] = NVML_NO_DATA;
@@ -285,9 +282,11 @@ static int look_at_all(struct nvml *n, uint32_t count, struct err *e) {
             return err_set(e, ERR_LIMIT, "more than %d GPUs and MIG instances",
                            LIMIT_GPU_ENTITIES_PER_NODE);
     }
-    if (count > 0 && answered == 0 && lost == 0)
+    if (count > 0 && answered == 0 && lost == 0) {
+        nvml_note_failure(n, "nvmlDeviceGetHandleByIndex_v2", last);
         return err_set(e, ERR_UNAVAILABLE, "none of %u GPUs can be opened: %s%s", count,
                        nvml_code_name(last), nvml_code_remedy(last));
+    }
     n->unreadable = 0;
     for (uint32_t i = 0; i < count; i++)
         if (codes[i])

@@ -78,7 +78,7 @@ static int read_utilization(struct nvml *n, struct nvml_entity *g, int64_t now_n
     int mig = n->api.mig_mode ? n->api.mig_mode(g->handle, &current, &pending) : NVML_NOT_SUPPORTED;
     if (mig && !nvml_code_is_refusal(mig))
         return mig;
-    if (mig == NVML_SUCCESS && current == NVML_MIG_ON)
+    if (mig == NVML_SUCCESS && current != NVML_MIG_OFF)
         return NVML_NOT_SUPPORTED;
     int code = n->api.utilization(g->handle, &u);
     if (code == NVML_SUCCESS) {

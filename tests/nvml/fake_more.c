@@ -190,9 +190,9 @@ int nvmlDeviceGetAttributes_v2(void *handle, struct attributes *ret) {
     int r = fake_get(handle, "nvmlDeviceGetAttributes_v2", KEY_slices, &slices);
     if (r || fake_find(handle, "", &d, &gpu, &mig))
         return r;
-    *ret = (struct attributes){.slices = (unsigned)slices->number,
-                               .cslices = (unsigned)fake_number(d, KEY_cslices),
-                               .mib = (u64)fake_number(d, KEY_mib)};
+    *ret = (struct attributes){.slices = (unsigned)fake_unsigned(slices->number),
+                               .cslices = fake_unsigned(fake_number(d, KEY_cslices)),
+                               .mib = fake_unsigned(fake_number(d, KEY_mib))};
     return OK;
 }
 
@@ -263,7 +263,7 @@ int nvmlGpmMigSampleGet(void *handle, unsigned gi, struct gpm_sample *s) {
         fake_misuse("nvmlGpmMigSampleGet of a MIG device: it wants the GPU");
     for (unsigned i = 0; i < FAKE_MIGS; i++) {
         const struct fake_device *m = &fake_world.gpus[gpu].migs[i];
-        if (m->there && (unsigned)fake_number(m, KEY_gi) == gi)
+        if (m->there && fake_unsigned(fake_number(m, KEY_gi)) == gi)
             return take(s, gpu, gi, m);
     }
     return NOT_FOUND;

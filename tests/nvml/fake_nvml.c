@@ -109,7 +109,7 @@ int fake_get_unsigned(void *handle, const char *call, enum fake_key key, unsigne
     const struct fake_value *v = NULL;
     int r = fake_get(handle, call, key, &v);
     if (!r)
-        *ret = (unsigned)v->number;
+        *ret = (unsigned)fake_unsigned(v->number);
     return r;
 }
 
@@ -220,8 +220,9 @@ int nvmlDeviceGetMemoryInfo(void *handle, struct memory *ret) {
     if (r || fake_find(handle, "", &d, &gpu, &mig))
         return r;
     double reserved = fake_number(d, KEY_reserved);
-    *ret = (struct memory){(u64)fake_number(d, KEY_total), (u64)fake_number(d, KEY_free),
-                           (u64)(used->number + reserved)};
+    *ret = (struct memory){fake_unsigned(fake_number(d, KEY_total)),
+                           fake_unsigned(fake_number(d, KEY_free)),
+                           fake_unsigned(used->number + reserved)};
     return OK;
 }
 
@@ -240,10 +241,10 @@ int nvmlDeviceGetMemoryInfo_v2(void *handle, struct memory_v2 *ret) {
     }
     if (d->values[KEY_v2].code)
         return d->values[KEY_v2].code;
-    ret->total = (u64)fake_number(d, KEY_total);
-    ret->reserved = (u64)fake_number(d, KEY_reserved);
-    ret->free = (u64)fake_number(d, KEY_free);
-    ret->used = (u64)used->number;
+    ret->total = fake_unsigned(fake_number(d, KEY_total));
+    ret->reserved = fake_unsigned(fake_number(d, KEY_reserved));
+    ret->free = fake_unsigned(fake_number(d, KEY_free));
+    ret->used = (u64)fake_unsigned(used->number);
     return OK;
 }
 #endif
@@ -260,7 +261,8 @@ int nvmlDeviceGetUtilizationRates(void *handle, struct utilization *ret) {
         return NOT_SUPPORTED;
     }
     if (!r)
-        *ret = (struct utilization){(unsigned)util->number, (unsigned)fake_number(d, KEY_copy)};
+        *ret = (struct utilization){(unsigned)fake_unsigned(util->number),
+                                    fake_unsigned(fake_number(d, KEY_copy))};
     return r;
 }
 
@@ -290,7 +292,7 @@ static int get_u64(void *handle, const char *call, enum fake_key key, u64 *ret) 
     const struct fake_value *v = NULL;
     int r = fake_get(handle, call, key, &v);
     if (!r)
-        *ret = (u64)v->number;
+        *ret = (u64)fake_unsigned(v->number);
     return r;
 }
 
@@ -318,7 +320,7 @@ int nvmlDeviceGetTemperatureV(void *d, struct temperature *ret) {
     if (!r && fake_find(d, "", &device, &gpu, &mig) == OK)
         r = device->values[KEY_tempv].code;
     if (!r)
-        ret->celsius = (int)v->number;
+        ret->celsius = (int)fake_unsigned(v->number);
     return r;
 }
 #endif
@@ -333,7 +335,8 @@ int nvmlDeviceGetFieldValues(void *handle, int n, struct field *fields) {
             return r;
         fake_find(handle, "nvmlDeviceGetFieldValues", &d, &gpu, &mig);
         fields[i].code = fields[i].id == 82 ? r : NOT_SUPPORTED;
-        fields[i].type = d->values[KEY_fieldtype].set ? (int)fake_number(d, KEY_fieldtype) : 1;
+        fields[i].type = d->values[KEY_fieldtype].set ? fake_unsigned(fake_number(d, KEY_fieldtype))
+                                                      : 1;
         memset(&fields[i].value, 0xee, sizeof fields[i].value);
         if (fields[i].type == 0)
             fields[i].value.d = celsius;

@@ -95,6 +95,10 @@ static void set_value(struct fake_device *d, char *word) {
     d->values[k] = v;
 }
 
+uint64_t fake_unsigned(double v) {
+    return !(v > 0) ? 0 : v >= 1e19 ? UINT64_MAX : (uint64_t)v;
+}
+
 static char *word_at; // what of the line was not read yet
 
 static char *next_word(void) {

@@ -138,6 +138,7 @@ extern struct fake_world fake_world;
 // on a mistake in it: the test is wrong.
 void fake_script_play(void);
 int64_t fake_script_now_ms(void);
+uint64_t fake_unsigned(double v); // 0 for what is below, or no number
 
 // --- for tests in the same process (dlsym)
 void fake_nvml_clock(int64_t ms); // the time is this, no longer real

@@ -2,6 +2,7 @@
 #include "nvml_fixture.h"
 
 #include "base/mem.h"
+#include "base/random.h"
 
 static void refuses(const char *spec, int code, const char *says) {
     struct gpu_source s = {0};
@@ -159,7 +160,7 @@ static void test_it_takes_time_and_rounds_to_be_for_good(void **state) {
     assert_int_equal(until_closed(&f, 60000, 100, &e), -1);
     fake_script(&f, "every 999"); // rounds a minute apart: not two of them
     int64_t took = until_closed(&f, 600000, 60000, &e);
-    assert_true(took >= 120000 && took <= 240000);
+    assert_int_equal(took, 180000); // the third that is judged
     fake_close(&f);
 }
 
@@ -186,6 +187,24 @@ static void test_lost_gpus_are_no_reason_to_end(void **state) {
     fake_close(&f);
 }
 
+static void test_a_gpu_that_may_not_be_opened_does_not_end_the_others(void **state) {
+    static const char *const scripts[] = {
+        GPU(0) "open=!4\n" GPU(1),              // the other one supports nothing
+        GPU(0) "open=!4\n" GPU(1) "open=!15",   // or is lost
+        GPU(0) "open=!999\n" GPU(1) GPU_VALUES, // or is well
+    };
+    for (size_t i = 0; i < COUNT_OF(scripts); i++) {
+        struct fake f;
+        struct gpu_reading r;
+        struct err e = {0};
+        fake_open(&f, "580", GPU(0) "open=!4\n" GPU(1) GPU_VALUES, "");
+        fake_round(&f, 1, &r);
+        fake_script(&f, scripts[i]);
+        assert_int_equal(until_closed(&f, 200000, 1000, &e), -1);
+        fake_close(&f);
+    }
+}
+
 static void test_a_driver_upgraded_underneath_ends_the_source_at_once(void **state) {
     struct fake f;
     struct gpu_reading r;
@@ -199,36 +218,42 @@ static void test_a_driver_upgraded_underneath_ends_the_source_at_once(void **sta
     fake_close(&f);
 }
 
+#define EVENTS_AND_GPM " events=1 gpm=1 sm=5\n"
+
+// Seconds of rounds, an enumeration every ten: how often GPU 0 had no activity, which is what a
+// restart costs it.
+static unsigned restarts_in(struct fake *f, int seconds, struct gpu_reading *r) {
+    unsigned gaps = 0;
+    for (int i = 0; i < seconds; i++) {
+        if (i % 10 == 0)
+            fake_enumerate(f);
+        assert_true(fake_round(f, 0, r));
+        gaps += !(r->valid >> GPU_SM_ACTIVE_RATIO & 1);
+    }
+    return gaps;
+}
+
 static void test_while_a_gpu_is_lost_the_library_is_started_again_now_and_then(void **state) {
+    const char *well = GPU(0) GPU_VALUES EVENTS_AND_GPM GPU(1) GPU_VALUES " events=1";
+    const char *lost = GPU(0) GPU_VALUES EVENTS_AND_GPM GPU(1) "all=!15\nat 1s\nxid 0 48";
     struct fake f;
     struct gpu_reading r;
-    fake_open(&f, "580", GPU(0) GPU_VALUES " events=1 gpm=1 sm=5\n" GPU(1) GPU_VALUES " events=1",
-              "");
+    fake_open(&f, "580", well, "");
     fake_round(&f, 0, &r);
     fake_round(&f, 0, &r);
-    fake_script(&f, GPU(0) GPU_VALUES " events=1 gpm=1 sm=5\n" GPU(1) "all=!15\nat 1s\nxid 0 48");
+    fake_script(&f, lost);
     fake_round(&f, 0, &r);
-    unsigned gaps = 0;
-    for (int i = 0; i < 90; i++) { // a restart costs the others one window of activity
-        if (i % 10 == 0)
-            fake_enumerate(&f);
-        assert_true(fake_round(&f, 0, &r));
-        gaps += !(r.valid >> GPU_SM_ACTIVE_RATIO & 1);
-    }
-    if (gaps != 3) // after 10, 30 and 70 s
-        fail_msg("%u restarts in 90 s, wanted 3", gaps);
-    KNOWN(r, GPU_XID_LAST, 48); // remembered through them
-    fake_script(&f, GPU(0) GPU_VALUES " events=1 gpm=1 sm=5\n" GPU(1) GPU_VALUES " events=1");
+    assert_int_equal(restarts_in(&f, 90, &r), 3); // after 10, 30 and 70 s
+    KNOWN(r, GPU_XID_LAST, 48);                   // remembered through them
+    fake_script(&f, well);
     fake_enumerate(&f);
     assert_true(fake_round(&f, 1, &r));
     KNOWN(r, GPU_UTILIZATION_PCT, 50);
-    for (int i = 0; i < 700; i++) { // all is well: no more of them
-        if (i % 10 == 0)
-            fake_enumerate(&f);
-        fake_round(&f, 0, &r);
-        if (i > 0)
-            KNOWN(r, GPU_SM_ACTIVE_RATIO, 0.05);
-    }
+    fake_round(&f, 0, &r);
+    assert_int_equal(restarts_in(&f, 700, &r), 0); // all is well
+    fake_script(&f, lost);
+    fake_round(&f, 0, &r);
+    assert_int_equal(restarts_in(&f, 35, &r), 2); // and it begins anew
     fake_close(&f);
 }
 
@@ -246,6 +271,100 @@ static void test_a_library_that_does_not_start_again_is_tried_until_it_is_for_go
         fail_msg("it went on: %s", e.msg);
     assert_non_null(strstr(e.msg, "NVML_ERROR_DRIVER_NOT_LOADED"));
     fake_close(&f);
+}
+
+// A script of GPUs and instances that say and refuse anything.
+static void write_anything(char *dst, size_t cap, struct random *rng) {
+    static const char *const keys[] = {
+        "util",    "used",    "free",    "power", "limit",   "energy",   "temp",
+        "memtemp", "smclock", "reasons", "eccc",  "compute", "graphics", "gpm",
+        "sm",      "gr",      "events",  "name",  "pci",     "gi",       "ci",
+        "open",    "all",     "v2",      "tempv", "mig",     "fieldtype"};
+    static const char *const values[] = {"0",    "1",    "50",  "nan", "1e30", "-",   "!3",
+                                         "!999", "!15",  "!2",  "!6",  "!4",   "!13", "x_y",
+                                         "7,8",  "1-90", "!16", "!10", "!28",  "3"};
+    size_t n = 0;
+    dst[0] = 0;
+    if (random_below(rng, 30) == 0)
+        n += (size_t)snprintf(dst, cap, "every 999\n");
+    for (unsigned g = 0; g < 3; g++) {
+        if (random_below(rng, 8) == 0)
+            continue;
+        unsigned migs = random_below(rng, 2) ? 3 : 0;
+        for (unsigned i = 0; i <= migs; i++) {
+            if (i == 0)
+                n += (size_t)snprintf(dst + n, cap - n, "gpu %u uuid=GPU-%u name=X mig=%d", g, g,
+                                      migs > 0);
+            else if (random_below(rng, 3) == 0)
+                continue;
+            else
+                n += (size_t)snprintf(dst + n, cap - n, "mig %u %u uuid=MIG-%u-%u gi=%u ci=0", g, i,
+                                      g, i, i);
+            n += (size_t)snprintf(dst + n, cap - n, " %s", GPU_VALUES);
+            for (unsigned k = (unsigned)random_below(rng, 6); k > 0; k--)
+                n += (size_t)snprintf(dst + n, cap - n, " %s=%s",
+                                      keys[random_below(rng, COUNT_OF(keys))],
+                                      values[random_below(rng, COUNT_OF(values))]);
+            n += (size_t)snprintf(dst + n, cap - n, "\n");
+        }
+        if (random_below(rng, 5) == 0)
+            n += (size_t)snprintf(dst + n, cap - n, "xid %u %u\n", g,
+                                  (unsigned)random_below(rng, 99));
+    }
+}
+
+static void check_list(const struct fake *f) {
+    for (size_t i = 0; i < f->n; i++)
+        for (size_t k = 0; k < i; k++) {
+            assert_true(f->devices[i].slot != f->devices[k].slot);
+            assert_string_not_equal(f->devices[i].info.uuid, f->devices[k].info.uuid);
+        }
+}
+
+static void test_whatever_the_library_says_its_rules_are_kept(void **state) {
+    struct random rng;
+    struct fake f;
+    char script[8192];
+    unsigned long readings = 0;
+    random_init(&rng, unit_seed());
+    fake_open(&f, "580", GPU(0) GPU_VALUES, "");
+    for (int round = 0; round < 4000; round++) {
+        struct err e = {0};
+        if (random_below(&rng, 3) == 0) {
+            write_anything(script, sizeof script, &rng);
+            fake_script(&f, script);
+        }
+        fake_pass(&f, (int64_t)random_below(&rng, 12000));
+        if (random_below(&rng, 2)) {
+            size_t n;
+            if (f.source.ops->enumerate(f.source.state, f.ms * NS_PER_MS, f.devices, 256, &n, &e) ==
+                0)
+                f.n = n;
+            check_list(&f);
+        }
+        for (size_t i = 0; i < f.n; i++) {
+            struct gpu_reading r;
+            enum gpu_sample_result result = GPU_SAMPLE_OK;
+            const struct gpu_info *info = &f.devices[i].info;
+            int code = fake_try(&f, f.devices[i].slot, &r, &result, &e);
+            if (code == ERR_CLOSED) { // for good: another source
+                gpu_source_close(&f.source);
+                fake_script(&f, GPU(0) GPU_VALUES);
+                assert_int_equal(fake_open_source(&f, "", &e), 0);
+                fake_enumerate(&f);
+                break;
+            }
+            if (code || result == GPU_SAMPLE_LOST)
+                continue;
+            readings++;
+            if (info->parent_uuid[0]) {
+                UNKNOWN(r, GPU_UTILIZATION_PCT);
+                UNKNOWN(r, GPU_POWER_W);
+            }
+        }
+    }
+    assert_true(readings > 1000);
+    fake_close(&f); // and no call was against the rules
 }
 
 static void test_no_memory_is_an_error_and_nothing_leaks(void **state) {
@@ -287,9 +406,11 @@ int main(void) {
         cmocka_unit_test(test_it_takes_time_and_rounds_to_be_for_good),
         cmocka_unit_test(test_one_gpu_that_answers_keeps_the_source_open),
         cmocka_unit_test(test_lost_gpus_are_no_reason_to_end),
+        cmocka_unit_test(test_a_gpu_that_may_not_be_opened_does_not_end_the_others),
         cmocka_unit_test(test_a_driver_upgraded_underneath_ends_the_source_at_once),
         cmocka_unit_test(test_while_a_gpu_is_lost_the_library_is_started_again_now_and_then),
         cmocka_unit_test(test_a_library_that_does_not_start_again_is_tried_until_it_is_for_good),
+        cmocka_unit_test(test_whatever_the_library_says_its_rules_are_kept),
         cmocka_unit_test(test_no_memory_is_an_error_and_nothing_leaks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

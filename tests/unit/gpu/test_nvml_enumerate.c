@@ -95,6 +95,19 @@ static void test_a_gpu_whose_handle_is_refused_is_lost_or_as_it_was(void **state
     fake_close(&f);
 }
 
+static void test_when_all_are_lost_they_are_all_listed_as_lost(void **state) {
+    struct fake f;
+    struct gpu_reading r;
+    fake_open(&f, "580", GPU(0) "power=1000\n" GPU(1) "power=2000\n", "");
+    fake_round(&f, 1, &r);
+    fake_script(&f, GPU(0) "power=1000 open=!15\n" GPU(1) "power=2000 open=!16\n");
+    fake_enumerate(&f);
+    assert_int_equal(f.n, 2);
+    assert_false(fake_round(&f, 0, &r));
+    assert_false(fake_round(&f, 1, &r));
+    fake_close(&f);
+}
+
 static void test_an_enumeration_that_fails_leaves_the_list_alone(void **state) {
     static const char *const scripts[] = {
         GPU(0) "power=1\n" GPU(1) "power=1\nevery 999",
@@ -252,6 +265,17 @@ static void test_instances_are_lost_with_their_gpu(void **state) {
     fake_close(&f);
 }
 
+static void test_an_instance_that_still_answers_is_lost_with_its_gpu(void **state) {
+    struct fake f;
+    struct gpu_reading r;
+    fake_open(&f, "580", BOARD MIG(0, "a", "gi=1 ci=0"), "");
+    assert_true(fake_round(&f, fake_slot(&f, "MIG-a"), &r));
+    fake_script(&f, BOARD "gpu 0 power=!15\n" MIG(0, "a", "gi=1 ci=0"));
+    assert_false(fake_round(&f, fake_slot(&f, "MIG-a"), &r));
+    assert_int_equal(r.valid, 0);
+    fake_close(&f);
+}
+
 static void test_an_instance_that_cannot_be_read_now_stays_as_it_was(void **state) {
     static const char *const scripts[] = {
         BOARD MIG(0, "a", "gi=!999 ci=0"),
@@ -280,6 +304,7 @@ static void test_mig_switched_on_and_off_changes_what_is_listed(void **state) {
     fake_script(&f, GPU(0) GPU_VALUES " mig=1\n" MIG(0, "a", "gi=1 ci=0"));
     fake_enumerate(&f);
     assert_int_equal(f.n, 2);
+    assert_int_equal(fake_device(&f, "GPU-0")->info.memory_total_bytes, 0);
     fake_round(&f, 0, &r);
     UNKNOWN(r, GPU_UTILIZATION_PCT);
     UNKNOWN(r, GPU_MEMORY_USED_BYTES);
@@ -331,12 +356,14 @@ int main(void) {
         cmocka_unit_test(test_a_text_that_cannot_be_read_now_stays_what_it_was),
         cmocka_unit_test(test_a_lost_gpu_that_vanishes_stays_listed_until_it_is_back),
         cmocka_unit_test(test_a_gpu_whose_handle_is_refused_is_lost_or_as_it_was),
+        cmocka_unit_test(test_when_all_are_lost_they_are_all_listed_as_lost),
         cmocka_unit_test(test_an_enumeration_that_fails_leaves_the_list_alone),
         cmocka_unit_test(test_a_gpu_that_cannot_be_opened_is_told_and_the_others_are_read),
         cmocka_unit_test(test_instances_are_found_behind_holes),
         cmocka_unit_test(test_the_profile_is_named_from_attributes_where_the_name_does_not_tell),
         cmocka_unit_test(test_a_destroyed_instance_is_lost_and_then_not_listed),
         cmocka_unit_test(test_instances_are_lost_with_their_gpu),
+        cmocka_unit_test(test_an_instance_that_still_answers_is_lost_with_its_gpu),
         cmocka_unit_test(test_an_instance_that_cannot_be_read_now_stays_as_it_was),
         cmocka_unit_test(test_mig_switched_on_and_off_changes_what_is_listed),
         cmocka_unit_test(test_an_unknown_mig_mode_is_read_as_on),

@@ -70,6 +70,26 @@ static void test_an_xid_is_told_of_the_instance_that_it_concerns(void **state) {
     }
 }
 
+static void test_an_instance_that_takes_the_place_of_another_has_no_xid_of_it(void **state) {
+    struct fake f;
+    struct gpu_reading r;
+    fake_open(&f, "580", mig, "");
+    uint32_t a = fake_slot(&f, "MIG-a");
+    for (int i = 0; i < 4; i++)
+        fake_round(&f, a, &r);
+    KNOWN(r, GPU_XID_LAST, 79);
+    fake_script(&f, "gpu 0 uuid=GPU-0 name=H100 mig=1 power=1 events=1\n");
+    fake_enumerate(&f);
+    fake_script(&f, "gpu 0 uuid=GPU-0 name=H100 mig=1 power=1 events=1\n"
+                    "mig 0 0 uuid=MIG-a gi=1 ci=0 used=1 free=1 total=2\n");
+    fake_enumerate(&f);
+    fake_round(&f, a, &r);
+    KNOWN(r, GPU_XID_LAST, 0);
+    fake_round(&f, fake_slot(&f, "GPU-0"), &r);
+    KNOWN(r, GPU_XID_LAST, 79);
+    fake_close(&f);
+}
+
 // A set with a lost GPU in it tells nothing of the others.
 static void test_a_lost_gpu_does_not_keep_the_xids_of_others_away(void **state) {
     struct fake f;
@@ -106,6 +126,7 @@ int main(void) {
         cmocka_unit_test(test_where_events_are_not_supported_the_xid_is_unknown),
         cmocka_unit_test(test_the_older_wait_tells_xids_of_gpus),
         cmocka_unit_test(test_an_xid_is_told_of_the_instance_that_it_concerns),
+        cmocka_unit_test(test_an_instance_that_takes_the_place_of_another_has_no_xid_of_it),
         cmocka_unit_test(test_a_lost_gpu_does_not_keep_the_xids_of_others_away),
         cmocka_unit_test(test_a_flood_of_events_is_taken_in_parts),
     };
