@@ -93,7 +93,7 @@ static int64_t backoff(struct agents *a, unsigned failed) {
         wait *= 2;
     if (wait > a->o.backoff_max_ns)
         wait = a->o.backoff_max_ns;
-    return wait / 2 + (int64_t)((double)wait / 2 * random_unit(&a->random));
+    return wait / 2 + (int64_t)((double)wait / 2 * random_unit(&a->names.random));
 }
 
 static void stream_lose(struct agent_stream *s, const struct err *why) {

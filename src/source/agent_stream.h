@@ -12,6 +12,7 @@
 #include "net/grpc_client.h"
 #include "net/loop.h"
 #include "source/agent_gpus.h"
+#include "source/target_name.h"
 
 enum stream_phase {
     STREAM_WAITING,   // for its next attempt (timer)
@@ -59,7 +60,7 @@ struct agents {
     uint64_t mark; // answers taken: an address comes once in each
     TAILQ_HEAD(, agent_stream) queue;
     bool in_connect_next;
-    struct random random;
+    struct target_names names;
     struct agents_stats stats;
 };
 

@@ -9,21 +9,13 @@
 #include "source/agent_names.h"
 #include "source/agent_stream.h"
 
-#define RESOLVE_SOONEST_NS (5 * NS_PER_S) // after the last lookup, whatever is lost
-#define RESOLVE_LATEST_NS (120 * NS_PER_S)
-
 struct agent_target {
     UT_hash_handle hh;
     struct agents *agents;
     char *text;
-    char host[NET_HOST_MAX];
-    uint16_t port;
-    bool literal, wanted, fresh, told_failed;
-    struct net_addr addr; // literal
+    struct target_name name;
+    bool wanted, fresh;
     struct VEC(struct agent_stream *) streams;
-    void *request; // a running lookup
-    int64_t asked_ns, due_ns;
-    unsigned failed;
 };
 
 const char *agents_node_state_name(enum agents_node_state s) {
@@ -49,7 +41,7 @@ static void stream_unref(struct agent_stream *s, bool forget) {
 // taken up by a later lookup.
 static void target_add(struct agent_target *t, const struct net_addr *addr) {
     struct agents *a = t->agents;
-    struct agent_stream *s = agent_stream_get(a, addr, t->text, t->host);
+    struct agent_stream *s = agent_stream_get(a, addr, t->text, t->name.host);
     if (!s || s->mark == a->mark)
         return; // the latter: given twice by one answer
     if (vec_push(&t->streams, s) < 0) {
@@ -61,7 +53,8 @@ static void target_add(struct agent_target *t, const struct net_addr *addr) {
     s->refs++;
 }
 
-static void target_take(struct agent_target *t, const struct net_addr *addresses, size_t n) {
+static void target_take(struct target_name *name, const struct net_addr *addresses, size_t n) {
+    struct agent_target *t = container_of(name, struct agent_target, name);
     typeof(t->streams) before = t->streams;
     vec_init(&t->streams, LIMIT_NODES);
     t->agents->mark++;
@@ -72,69 +65,17 @@ static void target_take(struct agent_target *t, const struct net_addr *addresses
     vec_done(&before);
 }
 
-static void target_answer(struct agent_target *t, const struct err *why) {
-    struct agents *a = t->agents;
-    int64_t wait = a->o.resolve_interval_ns;
-    a->stats.resolves++;
-    a->stats.resolve_failures += why != NULL;
-    t->failed = why ? t->failed + 1 : 0;
-    for (unsigned i = 1; i < t->failed && wait < RESOLVE_LATEST_NS; i++)
-        wait *= 2;
-    // Names of one deployment are not all asked for at once.
-    t->due_ns = clock_mono_ns() + wait - (int64_t)((double)wait / 8 * random_unit(&a->random));
-    bool tell = (why != NULL) != t->told_failed;
-    t->told_failed = why != NULL;
-    if (tell && a->o.ops->resolve)
-        a->o.ops->resolve(a->o.ctx, t->text, why);
-}
-
-static void on_addresses(void *arg, const struct sockaddr_storage *found, size_t n,
-                         const struct err *why) {
-    struct agent_target *t = arg;
-    t->request = NULL;
-    CLEANUP_FREE struct net_addr *addresses = mem_array(n ? n : 1, sizeof(*addresses));
-    struct err none = {0};
-    if (!why && n == 0) {
-        err_set(&none, ERR_UNAVAILABLE, "the name has no address");
-        why = &none;
-    } else if (!why && !addresses) {
-        err_set(&none, ERR_NOMEM, "out of memory");
-        why = &none;
-    }
-    for (size_t i = 0; !why && i < n; i++) {
-        struct net_addr *to = &addresses[i];
-        if (found[i].ss_family == AF_INET6) {
-            memcpy(&to->in6, &found[i], sizeof(to->in6));
-            to->in6.sin6_port = htons(t->port);
-            to->len = sizeof(to->in6);
-        } else {
-            memcpy(&to->in, &found[i], sizeof(to->in));
-            to->in.sin_port = htons(t->port);
-            to->len = sizeof(to->in);
-        }
-    }
-    if (!why)
-        target_take(t, addresses, n);
-    target_answer(t, why);
-}
-
-static void target_resolve(struct agent_target *t) {
-    struct agents *a = t->agents;
-    struct err e = {0};
-    t->asked_ns = clock_mono_ns();
-    if (a->o.resolver->start(a->o.resolver->ctx, a->o.loop, t->host, on_addresses, t, &t->request,
-                             &e) < 0)
-        target_answer(t, &e);
+static void target_told(struct target_name *name, const struct err *why) {
+    struct agent_target *t = container_of(name, struct agent_target, name);
+    if (t->agents->o.ops->resolve)
+        t->agents->o.ops->resolve(t->agents->o.ctx, t->text, why);
 }
 
 void agents_look_again(struct agents *a, const char *target) {
     struct agent_target *t;
     HASH_FIND_STR(a->targets, target, t);
-    if (!t || t->literal)
-        return;
-    int64_t soonest = t->asked_ns + RESOLVE_SOONEST_NS;
-    if (t->due_ns > soonest && t->failed == 0)
-        t->due_ns = soonest;
+    if (t)
+        target_name_look_again(&t->name);
 }
 
 static void sweep(void *ctx) {
@@ -142,10 +83,8 @@ static void sweep(void *ctx) {
     int64_t now = clock_mono_ns();
     struct agent_target *t, *tt;
     struct agent_stream *s, *ts;
-    HASH_ITER(hh, a->targets, t, tt) {
-        if (!t->literal && !t->request && now >= t->due_ns)
-            target_resolve(t);
-    }
+    HASH_ITER(hh, a->targets, t, tt)
+    target_name_sweep(&t->name, now);
     HASH_ITER(hh, a->streams, s, ts)
     agent_stream_sweep(s, now);
 }
@@ -158,7 +97,7 @@ static void check_tls(void *ctx) {
         return;
     int64_t now = clock_mono_ns();
     for (struct agent_stream *s = a->streams; r > 0 && s; s = s->hh.next)
-        s->renew_at_ns = now + (int64_t)((double)a->o.tls_renew_ns * random_unit(&a->random));
+        s->renew_at_ns = now + (int64_t)((double)a->o.tls_renew_ns * random_unit(&a->names.random));
     if (a->o.ops->tls_event)
         a->o.ops->tls_event(a->o.ctx, r < 0 ? &e : NULL);
 }
@@ -189,13 +128,18 @@ int agents_new(struct agents **ret, const struct agents_options *options, struct
     if (!a)
         return err_set(e, ERR_NOMEM, "out of memory");
     TAILQ_INIT(&a->queue);
-    random_init(&a->random, options->seed);
+    random_init(&a->names.random, options->seed);
     agent_gpus_init(&a->gpus, options->ops, options->ctx);
     a->gpus.orphaned = agent_stream_orphaned;
     a->gpus.orphaned_ctx = a;
     int r = 0;
     if (options_copy(a, options) < 0)
         r = err_set(e, ERR_NOMEM, "out of memory");
+    a->names.loop = a->o.loop;
+    a->names.resolver = a->o.resolver;
+    a->names.interval_ns = a->o.resolve_interval_ns;
+    a->names.found = target_take;
+    a->names.told = target_told;
     if (r == 0 && options->tls)
         r = net_tls_new(&a->tls, NET_TLS_CLIENT, NET_TLS_ALPN_H2, options->tls, e);
     if (r == 0 && a->tls)
@@ -214,8 +158,7 @@ int agents_new(struct agents **ret, const struct agents_options *options, struct
 static void target_free(struct agent_target *t) {
     if (!t)
         return;
-    if (t->request)
-        t->agents->o.resolver->cancel(t->agents->o.resolver->ctx, t->request);
+    target_name_stop(&t->name);
     for (size_t i = 0; i < t->streams.n; i++)
         stream_unref(t->streams.items[i], true);
     vec_done(&t->streams);
@@ -247,27 +190,9 @@ struct agents *agents_free(struct agents *a) {
     return NULL;
 }
 
-// HOST:PORT, a literal address or a name; "unix:/path" too.
-static int target_parse(struct agent_target *t, const char *text, struct err *e) {
-    // A name is no error here, and splitting tells what is wrong with the rest.
-    int r = net_addr_parse(str_from(text), &t->addr, NULL);
-    t->literal = r == 0;
-    str_copy(t->host, sizeof(t->host), STR("localhost"));
-    if (t->literal && t->addr.sa.sa_family == AF_UNIX)
-        return 0;
-    r = net_addr_split(str_from(text), t->host, &t->port, e);
-    if (r < 0)
-        return r;
-    if (!t->host[0])
-        return err_set(e, ERR_INVALID, "%s: an agent's host is missing: write HOST:PORT", text);
-    if (t->port == 0)
-        return err_set(e, ERR_INVALID, "%s: port 0 cannot be connected to", text);
-    return 0;
-}
-
 int agents_target_check(const char *text, struct err *e) {
-    struct agent_target t = {0};
-    return target_parse(&t, text, e);
+    struct target_name t = {0};
+    return target_name_parse(&t, text, e);
 }
 
 static int target_new(struct agent_target **ret, struct agents *a, const char *text,
@@ -278,7 +203,7 @@ static int target_new(struct agent_target **ret, struct agents *a, const char *t
     t->agents = a;
     vec_init(&t->streams, LIMIT_NODES);
     t->text = mem_strdup(text);
-    int r = t->text ? target_parse(t, text, e) : err_set(e, ERR_NOMEM, "out of memory");
+    int r = t->text ? target_name_parse(&t->name, text, e) : err_set(e, ERR_NOMEM, "out of memory");
     if (r < 0) {
         target_free(t);
         return r;
@@ -320,10 +245,8 @@ int agents_set_targets(struct agents *a, const char *const *targets, size_t n, s
         if (r < 0 ? fresh : !wanted) {
             HASH_DEL(a->targets, t);
             target_free(t);
-        } else if (fresh && t->literal) {
-            target_take(t, &t->addr, 1);
         } else if (fresh) {
-            target_resolve(t);
+            target_name_start(&t->name, &a->names);
         }
     }
     return r;
@@ -332,6 +255,8 @@ int agents_set_targets(struct agents *a, const char *const *targets, size_t n, s
 struct agents_stats agents_stats(const struct agents *a) {
     struct agents_stats stats = a->stats;
     stats.targets = HASH_COUNT(a->targets);
+    stats.resolves = a->names.lookups;
+    stats.resolve_failures = a->names.failures;
     stats.addresses = a->n_streams;
     stats.gpus = a->gpus.n;
     stats.bad_values = a->gpus.bad_values;
