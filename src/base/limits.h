@@ -15,6 +15,7 @@ enum {
     LIMIT_SIM_LOAD_BYTES = 4096,       // one datagram that tells load
     LIMIT_SIM_LOAD_DATAGRAMS = 256,    // taken in one call
     LIMIT_AGENT_TARGETS = 1024,        // configured HOST:PORT entries
+    LIMIT_EXPORTER_TARGETS = 1024,     // configured HOST:PORT entries and URLs
     LIMIT_AGENT_CONNECTING = 512,      // connections being made at once
     LIMIT_AGENT_MESSAGES_PER_S = 50,   // of one stream, in the long run (an agent sends 10 at most)
     LIMIT_AGENT_MESSAGES_BURST = 1000, // what waited while we stood still
