@@ -95,14 +95,18 @@ void api_objects(struct http_request *r, void *ctx) {
     api_page_end(&p);
 }
 
-static void add_gpu(void *ctx, const struct agents_gpu *g) {
-    struct api_page *p = ctx;
-    if (!api_page_item(p))
+// One side of a GPU that an agent and an exporter tell: the one whose word counts.
+static void add_gpu(struct api_page *p, const struct agents_gpu *g, enum gpu_source source,
+                    const char *url) {
+    if (!gpus_counts(g->user) || !api_page_item(p))
         return;
     struct buf *b = &p->out;
     (void)buf_addc(b, "{\"uuid\":");
     (void)buf_add_json(b, str_from(g->uuid));
     api_text(b, "node", g->node);
+    api_text(b, "source", gpu_source_names[source]);
+    if (url != NULL)
+        api_text(b, "url", url);
     api_text(b, "model", g->model);
     api_int(b, "index", g->index);
     if (g->mig_profile[0] != '\0')
@@ -133,12 +137,21 @@ static void add_gpu(void *ctx, const struct agents_gpu *g) {
     (void)buf_add_byte(b, '}');
 }
 
+static void add_agent_gpu(void *ctx, const struct agents_gpu *g) {
+    add_gpu(ctx, g, GPU_OF_AGENT, NULL);
+}
+
+static void add_exporter_gpu(void *ctx, const struct agents_gpu *g, const char *url) {
+    add_gpu(ctx, g, GPU_OF_EXPORTER, url);
+}
+
 void api_gpus(struct http_request *r, void *ctx) {
     const struct io *io = ctx;
     struct api_page p;
     if (!api_page_begin(&p, r, API_LIMIT, API_LIMIT_MAX))
         return;
-    agents_each_gpu(io->agents, add_gpu, &p);
+    agents_each_gpu(io->agents, add_agent_gpu, &p);
+    exporters_each_gpu(io->exporters, add_exporter_gpu, &p);
     api_page_end(&p);
 }
 
@@ -161,14 +174,17 @@ static void add_node(void *ctx, const struct agents_node *n) {
     (void)buf_add_byte(b, '}');
 }
 
-static void add_scrape(struct api_page *p, const char *kind, const struct scrape_status *s) {
-    if (!api_page_item(p))
-        return;
-    struct buf *b = &p->out;
+static const char *scrape_state(const struct scrape_status *s) {
+    return s->failed > 0 ? "failing" : s->good_at_ns != 0 ? "good" : "waiting";
+}
+
+// Begins the item; the caller closes it.
+static void begin_scrape(struct buf *b, const char *kind, const char *state,
+                         const struct scrape_status *s) {
     (void)buf_addf(b, "{\"kind\":\"%s\"", kind);
     api_text(b, "key", s->key);
     api_text(b, "url", s->url);
-    api_text(b, "state", s->failed > 0 ? "failing" : s->good_at_ns != 0 ? "good" : "waiting");
+    api_text(b, "state", state);
     if (s->good_at_ns != 0)
         api_number(b, "ageSeconds", age_s(s->good_at_ns, clock_mono_ns()));
     api_number(b, "tookSeconds", (double)s->took_ns / NS_PER_S);
@@ -178,6 +194,28 @@ static void add_scrape(struct api_page *p, const char *kind, const struct scrape
         api_text(b, "reason", scrape_failure_name(s->failure));
         api_text(b, "error", s->error);
     }
+}
+
+static void add_scrape(struct api_page *p, const char *kind, const struct scrape_status *s) {
+    if (!api_page_item(p))
+        return;
+    begin_scrape(&p->out, kind, scrape_state(s), s);
+    (void)buf_add_byte(&p->out, '}');
+}
+
+static void add_exporter(void *ctx, const struct exporters_page *x) {
+    struct api_page *p = ctx;
+    if (!api_page_item(p))
+        return;
+    struct buf *b = &p->out;
+    begin_scrape(b, "exporter", x->stuck ? "stuck" : scrape_state(x->scrape), x->scrape);
+    api_text(b, "target", x->target);
+    api_text(b, "exporter", x->kind);
+    api_text(b, "node", x->node);
+    api_int(b, "gpus", (int64_t)x->gpus);
+    api_int(b, "duplicates", (int64_t)x->duplicates);
+    api_bool(b, "podsNamed", x->pods_named);
+    api_bool(b, "collectionSeen", x->alive);
     (void)buf_add_byte(b, '}');
 }
 
@@ -195,6 +233,7 @@ void api_sources(struct http_request *r, void *ctx) {
     if (!api_page_begin(&p, r, API_LIMIT, API_LIMIT_MAX))
         return;
     agents_each_node(io->agents, add_node, &p);
+    exporters_each(io->exporters, add_exporter, &p);
     demand_each(io->demand, add_demand, &p);
     engines_each(io->engines, add_engine, &p);
     api_page_end(&p);

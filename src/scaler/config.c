@@ -6,6 +6,7 @@
 #include "core/metrics/selector.h"
 #include "net/addr.h"
 #include "source/agents.h"
+#include "source/exporters.h"
 #include "web/fetch.h"
 
 static int check_address(const char *value, struct err *e) {
@@ -18,6 +19,12 @@ static int check_address(const char *value, struct err *e) {
 
 static int check_url(const char *value, struct err *e) {
     return fetch_url_check(value, e);
+}
+
+static int check_path(const char *value, struct err *e) {
+    if (value[0] == '/' && strpbrk(value, " #") == NULL)
+        return 0;
+    return err_set(e, ERR_INVALID, "a path begins with '/' and has no blank: /metrics");
 }
 
 static int check_selector(const char *value, struct err *e) {
@@ -74,6 +81,24 @@ static const struct conf_field agents_fields[] = {
      .max = "20000", .check = agents_target_check,
      .help = "Agents; a name stands for all its addresses, looked up again."},
     {"tls", CONF_STRUCT(MEMBER(agents), tls, client_tls_fields), .help = "Left out: plain."},
+    {0}};
+
+static const struct conf_field exporters_fields[] = {
+    {"targets", CONF_LIST_STRING(MEMBER(exporters), targets), .flag = "exporter",
+     .arg = "HOST:PORT", .max = "1024", .check = exporters_target_check,
+     .help =
+         "Pages of dcgm-exporter or nvidia_gpu_exporter, HOST:PORT or URL, where no agent runs; "
+         "a name stands for all its addresses, looked up again."},
+    {"path", CONF_STRING(MEMBER(exporters), path), .def = "/metrics", .check = check_path,
+     .help = "Of targets that give none."},
+    {"interval", CONF_DURATION(MEMBER(exporters), interval_ns), .def = "10s", .min = "500ms",
+     .max = "5m", .help = "Between two readings of a page; each asks the kubelet there."},
+    {"collectInterval", CONF_DURATION(MEMBER(exporters), collect_interval_ns), .def = "30s",
+     .min = "1s", .max = "10m",
+     .help = "At which the exporters read the driver: their values stand for so long."},
+    {"tls", CONF_STRUCT(MEMBER(exporters), tls, client_tls_fields),
+     .help = "With it, HOST:PORT is asked by https. Left out: plain, and https:// URLs with the "
+             "system's trust."},
     {0}};
 
 static const struct conf_field engines_fields[] = {
@@ -136,6 +161,8 @@ static const struct conf_field fields[] = {
     {"http", CONF_STRUCT(conf, http, http_fields), .help = "The HTTP server."},
     {"health", CONF_STRUCT(conf, health, health_fields), .help = "The probes' server."},
     {"agents", CONF_STRUCT(conf, agents, agents_fields), .help = "Who reads the GPUs."},
+    {"exporters", CONF_STRUCT(conf, exporters, exporters_fields),
+     .help = "GPU exporters of others, in place of agents or beside them."},
     {"engines", CONF_STRUCT(conf, engines, engines_fields), .help = "The pods' metrics pages."},
     {"demand", CONF_MAP_STRUCT(conf, demand, demand_fields), .max = "1000",
      .help = "Places that know of requests while no pod exists, by the name that triggers use."},
@@ -155,7 +182,8 @@ static int check_pair(const struct config_tls *t, const char *where, struct err 
 
 static int check(const void *bound, struct err *e) {
     const struct scaler_config *c = bound;
-    if (check_pair(&c->agents.tls, "agents", e) < 0)
+    if (check_pair(&c->agents.tls, "agents", e) < 0 ||
+        check_pair(&c->exporters.tls, "exporters", e) < 0)
         return ERR_INVALID;
     for (size_t i = 0; i < c->demand.n; i++) {
         struct demand_rule *rule = NULL;

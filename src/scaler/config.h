@@ -7,6 +7,8 @@
  *     http:    {listen: ":9444", tls: {...}}       # /metrics and the status API
  *     health:  {listen: ":8081"}                   # /healthz and /readyz, nothing else
  *     agents:  {targets: ["HOST:PORT"], tls: {cert, key, ca, serverName}}
+ *     exporters: {targets: ["HOST:PORT" or URL], path: /metrics, interval: 10s,
+ *                 collectInterval: 30s, tls: {cert, key, ca, serverName}}
  *     engines: {interval: 5s}
  *     demand:
  *       NAME:  {url: URL, preset: PRESET, KEYS...}   # core/engine/demand_preset.h
@@ -50,6 +52,13 @@ struct scaler_config {
         CONF_LIST_OF(const char *) targets; // HOST:PORT
         struct config_tls tls;
     } agents;
+    struct {
+        CONF_LIST_OF(const char *) targets; // HOST:PORT or URL
+        const char *path;
+        int64_t interval_ns;
+        int64_t collect_interval_ns; // at which they read the driver
+        struct config_tls tls;
+    } exporters;
     struct {
         int64_t interval_ns;
     } engines;

@@ -20,6 +20,7 @@
 #include "net/loop.h"
 #include "scaler/bind.h"
 #include "scaler/config.h"
+#include "scaler/gpus.h"
 #include "scaler/history.h"
 #include "scaler/messages.h"
 #include "scaler/rpc.h"
@@ -27,6 +28,7 @@
 #include "source/agents.h"
 #include "source/demand.h"
 #include "source/engines.h"
+#include "source/exporters.h"
 
 enum {
     IO_SOON_MS = 50,        // after something is heard, its objects are decided
@@ -123,8 +125,10 @@ struct io {
     bool targets_stale;           // pods or feeds changed since the engines were told
 
     struct signal_join *join;
-    uint64_t seed; // of the sources' phases and jitter
+    uint64_t seed;    // of the sources' phases and jitter
+    struct gpus gpus; // of agents and exporters
     struct agents *agents;
+    struct exporters *exporters;
     struct engines *engines;
     struct demand *demand;
     struct demand_state *demands; // by index of config.demand
@@ -169,7 +173,11 @@ void io_update_targets(struct io *io);
 // By "prod/llm-0"; NULL: none.
 struct pod_entry *io_pod_find(const struct io *io, const char *key);
 
-// sources.c: agents, engines, demand
+// gpu_sources.c: agents, exporters
+int io_gpu_sources_start(struct io *io, struct err *e);
+void io_gpu_sources_stop(struct io *io);
+
+// sources.c: engines, demand, and the start of all
 // Forgets told failures of pods that are no longer read.
 void io_sources_forget_failures(struct io *io);
 int io_sources_start(struct io *io, struct err *e);

@@ -211,35 +211,80 @@ static void scrape_counts(struct prom_writer *w, const char *source, const struc
                             2, s->failures[f]);
 }
 
-static void scrape_families(struct prom_writer *w, const struct io *io) {
-    struct scrape_stats engines = engines_stats(io->engines), demand = demand_stats(io->demand);
-    struct scrape_ages e = {.now_ns = clock_mono_ns()}, d = e;
-    engines_each(io->engines, take_age, &e);
-    demand_each(io->demand, take_age, &d);
-    prom_family(w, "gpuscale_scrapes_total", PROM_COUNTER, "Pages read, by result.");
-    scrape_counts(w, "engine", &engines);
-    scrape_counts(w, "demand", &demand);
+static void take_exporter_age(void *ctx, const struct exporters_page *page) {
+    take_age(ctx, page->scrape);
+}
+
+// One kind of pages.
+struct scraped {
+    const char *source;
+    struct scrape_stats stats;
+    struct scrape_ages ages;
+};
+
+enum { SCRAPED = 3 };
+
+static void scrape_gauges(struct prom_writer *w, const struct scraped s[SCRAPED]) {
     prom_family(w, "gpuscale_scrape_targets", PROM_GAUGE, "Pages to read.");
-    labelled(w, "source", "engine", (double)engines.targets);
-    labelled(w, "source", "demand", (double)demand.targets);
+    for (int i = 0; i < SCRAPED; i++)
+        labelled(w, "source", s[i].source, (double)s[i].stats.targets);
     prom_family(w, "gpuscale_scrape_targets_failing", PROM_GAUGE, "Pages whose last read failed.");
-    labelled(w, "source", "engine", (double)engines.failing);
-    labelled(w, "source", "demand", (double)demand.failing);
+    for (int i = 0; i < SCRAPED; i++)
+        labelled(w, "source", s[i].source, (double)s[i].stats.failing);
     prom_family(w, "gpuscale_scrape_targets_never_read", PROM_GAUGE,
                 "Pages that were never read well.");
-    labelled(w, "source", "engine", (double)e.never);
-    labelled(w, "source", "demand", (double)d.never);
+    for (int i = 0; i < SCRAPED; i++)
+        labelled(w, "source", s[i].source, (double)s[i].ages.never);
     prom_family(w, "gpuscale_scrape_age_seconds", PROM_GAUGE,
                 "Age of the oldest of the last good reads.");
-    labelled(w, "source", "engine", e.good ? (double)(e.now_ns - e.oldest_ns) / NS_PER_S : NAN);
-    labelled(w, "source", "demand", d.good ? (double)(d.now_ns - d.oldest_ns) / NS_PER_S : NAN);
+    for (int i = 0; i < SCRAPED; i++) {
+        const struct scrape_ages *a = &s[i].ages;
+        labelled(w, "source", s[i].source,
+                 a->good ? (double)(a->now_ns - a->oldest_ns) / NS_PER_S : NAN);
+    }
+}
+
+static void scrape_families(struct prom_writer *w, const struct io *io) {
+    struct scrape_ages none = {.now_ns = clock_mono_ns()};
+    struct scraped s[SCRAPED] = {
+        {"engine", engines_stats(io->engines), none},
+        {"demand", demand_stats(io->demand), none},
+        {"exporter", exporters_stats(io->exporters).scrape, none},
+    };
+    engines_each(io->engines, take_age, &s[0].ages);
+    demand_each(io->demand, take_age, &s[1].ages);
+    exporters_each(io->exporters, take_exporter_age, &s[2].ages);
+    prom_family(w, "gpuscale_scrapes_total", PROM_COUNTER, "Pages read, by result.");
+    for (int i = 0; i < SCRAPED; i++)
+        scrape_counts(w, s[i].source, &s[i].stats);
+    scrape_gauges(w, s);
+}
+
+static void exporter_families(struct prom_writer *w, const struct io *io) {
+    struct exporters_stats x = exporters_stats(io->exporters);
+    gauge(w, "gpuscale_exporters_stuck", "GPU exporters that answer and read their GPUs no more.",
+          (double)x.stuck);
+    counter(w, "gpuscale_exporter_values_bad_total", "Blank or impossible values: unknown.",
+            x.bad_values);
+    counter(w, "gpuscale_exporter_values_differing_total",
+            "Values that one page told twice and differently: unknown.", x.differing);
+    counter(w, "gpuscale_exporter_duplicates_total",
+            "GPUs on a page of one exporter that another tells.", x.duplicates);
+    counter(w, "gpuscale_exporter_resolve_failures_total", "Names not looked up.",
+            x.resolve_failures);
+    counter(w, "gpuscale_exporter_over_limit_total", "Addresses beyond a limit.", x.over_limit);
 }
 
 static void agent_families(struct prom_writer *w, const struct io *io) {
     struct agents_stats a = agents_stats(io->agents);
     gauge(w, "gpuscale_agents", "Addresses of agents.", (double)a.addresses);
     gauge(w, "gpuscale_agents_connected", "Agents that stream.", (double)a.connected);
-    gauge(w, "gpuscale_gpus", "GPUs and MIG instances known.", (double)a.gpus);
+    prom_family(w, "gpuscale_gpus", PROM_GAUGE,
+                "GPUs and MIG instances known, by the source whose word counts.");
+    for (int i = 0; i < GPU_SOURCES; i++)
+        labelled(w, "source", gpu_source_names[i], (double)io->gpus.counted[i]);
+    counter(w, "gpuscale_gpu_source_changes_total",
+            "GPUs that one source took over from the other.", io->gpus.changes);
     counter(w, "gpuscale_agent_messages_total", "Messages of agents.", a.messages);
     counter(w, "gpuscale_agent_messages_bad_total", "Messages refused.", a.bad_messages);
     counter(w, "gpuscale_agent_values_bad_total", "Values taken as unknown.", a.bad_values);
@@ -303,6 +348,7 @@ int metrics_page_render(const struct io *io, enum prom_format format, struct buf
     int rc = object_families(&w, io);
     scrape_families(&w, io);
     agent_families(&w, io);
+    exporter_families(&w, io);
     int end = prom_writer_end(&w);
     return rc < 0 ? rc : end;
 }

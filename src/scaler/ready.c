@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Readiness: every agent target, demand source and engine page was heard of once (a failure counts:
- * what is broken is not waited for), and rates have had two pages to be made from. Beyond
- * READY_AFTER_S nothing is waited for any more: a scaler that holds decisions is better than none,
- * and what is missing is in the log and in /metrics.
+ * Readiness: every agent target, GPU exporter, demand source and engine page was heard of once (a
+ * failure counts: what is broken is not waited for), and rates have had two pages to be made from.
+ * Beyond READY_AFTER_S nothing is waited for any more: a scaler that holds decisions is better than
+ * none, and what is missing is in the log and in /metrics.
  */
 #include "base/clock.h"
 #include "scaler/io.h"
@@ -18,6 +18,10 @@ static void count_page(void *ctx, const struct scrape_status *s) {
     struct silence *x = ctx;
     x->total++;
     x->n += s->good_at_ns == 0 && s->failed == 0;
+}
+
+static void count_exporter(void *ctx, const struct exporters_page *page) {
+    count_page(ctx, page->scrape);
 }
 
 static void count_node(void *ctx, const struct agents_node *n) {
@@ -45,13 +49,17 @@ bool io_ready(const struct io *io, int64_t now_ns, struct buf *missing) {
     }
     if (up_ns > READY_AFTER_S * NS_PER_S)
         return true;
-    struct silence agents = {0}, pages = {0}, demand = {0};
+    struct silence agents = {0}, exporters = {0}, pages = {0}, demand = {0};
     agents_each_node(io->agents, count_node, &agents);
+    exporters_each(io->exporters, count_exporter, &exporters);
     engines_each(io->engines, count_page, &pages);
     demand_each(io->demand, count_page, &demand);
     if (io->config->agents.targets.n > 0 && agents.total == 0)
         agents.n = agents.total = io->config->agents.targets.n; // names not resolved yet
+    if (io->config->exporters.targets.n > 0 && exporters.total == 0)
+        exporters.n = exporters.total = io->config->exporters.targets.n;
     tell(missing, &agents, "agents not heard yet");
+    tell(missing, &exporters, "GPU exporters not read yet");
     tell(missing, &pages, "engine pages not read yet");
     tell(missing, &demand, "demand sources not read yet");
     // Two pages of each engine make its first rate.
@@ -62,5 +70,5 @@ bool io_ready(const struct io *io, int64_t now_ns, struct buf *missing) {
     if (!windows && missing != NULL)
         (void)buf_addf(missing, "rates need two pages: %d of %d s\n", (int)(up_ns / NS_PER_S),
                        (int)(window_ns / NS_PER_S));
-    return windows && agents.n + pages.n + demand.n == 0;
+    return windows && agents.n + exporters.n + pages.n + demand.n == 0;
 }

@@ -1,102 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What the sources tell, carried to where it belongs: GPU readings into the join, pages into their
- * pod's windows, demand to every feed that names it. Each marks the feeds that it concerns, so that
- * they are decided at once. Nothing here is ever taken for zero: a failure only lets values age.
+ * What engines and demand sources tell, carried to where it belongs: pages into their pod's
+ * windows, demand to every feed that names it (GPUs: gpu_sources.c). Each marks the feeds that it
+ * concerns, so that they are decided at once. Nothing here is ever taken for zero: a failure only
+ * lets values age.
  */
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "scaler/io.h"
-
-enum { POD_KEY_MAX = 2 * KUBE_NAME_MAX };
-
-static void mark_owners(struct io *io, const struct agents_gpu *gpu) {
-    char key[POD_KEY_MAX];
-    for (size_t i = 0; i < gpu->n_owners; i++) {
-        (void)snprintf(key, sizeof(key), "%s/%s", gpu->owners[i].namespace_, gpu->owners[i].pod);
-        for (const struct pod_entry *p = io_pod_find(io, key); p != NULL; p = p->same)
-            io_feed_mark(io, p->feed);
-    }
-}
-
-static int set_owners(struct io *io, struct signal_gpu *g, const struct agents_gpu *gpu) {
-    struct signal_owner owners[LIMIT_OWNERS_PER_GPU];
-    size_t n = gpu->n_owners;
-    for (size_t i = 0; i < n && i < LIMIT_OWNERS_PER_GPU; i++)
-        owners[i] = (struct signal_owner){str_from(gpu->owners[i].namespace_),
-                                          str_from(gpu->owners[i].pod)};
-    // Over the limit the join says so and keeps the owners before, without values.
-    return signal_gpu_set_owners(io->join, g, gpu->owners_known, owners, n);
-}
-
-static void on_gpu(void *ctx, const struct agents_gpu *gpu, unsigned changed, void **user) {
-    struct io *io = ctx;
-    struct signal_gpu *g = *user;
-    io->count.gpu_updates++;
-    if (g == NULL) {
-        if (signal_gpu_new(io->join, &g) < 0) {
-            io->count.gpu_refused++;
-            return; // its pods' values stay unknown; the next message tries again
-        }
-        *user = g;
-        changed |= AGENTS_NEW;
-    }
-    if (changed & (AGENTS_NEW | AGENTS_OWNERS)) {
-        int rc = set_owners(io, g, gpu);
-        if (rc < 0) {
-            io->count.gpu_refused++;
-            log_warn("GPU not joined to its pods", LOG_STR("node", gpu->node),
-                     LOG_STR("gpu", gpu->uuid), LOG_STR("reason", err_code_name(rc)));
-        }
-    }
-    if (gpu->reading_at_ns != INT64_MIN)
-        signal_gpu_set_reading(g, gpu->reading, gpu->reading_at_ns, gpu->lost);
-    if (changed & ~(unsigned)AGENTS_AGE)
-        mark_owners(io, gpu);
-}
-
-static void on_gpu_removed(void *ctx, const char *node, const char *uuid, void *user) {
-    struct io *io = ctx;
-    if (user != NULL)
-        signal_gpu_free(io->join, user);
-    log_info("GPU gone", LOG_STR("node", node), LOG_STR("gpu", uuid));
-}
-
-static void on_node(void *ctx, const struct agents_node *n, const struct err *why) {
-    if (n->state == AGENTS_CONNECTED)
-        log_info("agent connected", LOG_STR("node", n->node), LOG_STR("addr", n->address),
-                 LOG_STR("version", n->agent_version));
-    else if (n->state == AGENTS_LOST_STREAM)
-        log_warn("agent lost: its GPUs' last readings age", LOG_STR("node", n->node),
-                 LOG_STR("addr", n->address), LOG_STR("error", why ? why->msg : ""));
-    else
-        log_info("agent", LOG_STR("state", agents_node_state_name(n->state)),
-                 LOG_STR("node", n->node), LOG_STR("addr", n->address),
-                 LOG_STR("error", why ? why->msg : ""));
-}
-
-static void on_resolve(void *ctx, const char *target, const struct err *why) {
-    if (why != NULL)
-        log_warn("agents' name not resolved, addresses found before stay in use",
-                 LOG_STR("target", target), LOG_ERR(why));
-    else
-        log_info("agents' name resolved again", LOG_STR("target", target));
-}
-
-static void tls_event(struct io *io, const char *whose, const struct err *why) {
-    if (why != NULL) {
-        io->count.tls_reload_failures++;
-        log_error("certificates not re-read, the old ones stay", LOG_STR("of", whose),
-                  LOG_ERR(why));
-    } else {
-        log_info("certificates re-read", LOG_STR("of", whose));
-    }
-}
-
-static void on_agents_tls(void *ctx, const struct err *why) {
-    tls_event(ctx, "agents", why);
-}
 
 static struct failing_page *find_failing(const struct io *io, const char *key) {
     struct failing_page *f;
@@ -203,31 +115,6 @@ static void on_demand_gaps(void *ctx, const char *name, uint32_t missing, uint32
         log_info("demand source is whole again", LOG_STR("demand", name));
 }
 
-static int start_agents(struct io *io, struct err *e) {
-    static const struct agents_ops ops = {
-        .gpu = on_gpu,
-        .gpu_removed = on_gpu_removed,
-        .node = on_node,
-        .resolve = on_resolve,
-        .tls_event = on_agents_tls,
-    };
-    const struct scaler_config *c = io->config;
-    struct net_tls_files files = config_tls_files(&c->agents.tls);
-    struct agents_options o = {
-        .loop = &io->loop,
-        .ops = &ops,
-        .ctx = io,
-        .client = "gpuscale-scaler/" GPUSCALE_VERSION,
-        .tls = config_tls_on(&c->agents.tls) ? &files : NULL,
-        .server_name = c->agents.tls.server_name,
-        .seed = io->seed,
-    };
-    int rc = agents_new(&io->agents, &o, e);
-    if (rc == 0)
-        rc = agents_set_targets(io->agents, c->agents.targets.items, c->agents.targets.n, e);
-    return rc < 0 ? err_wrap(e, "agents") : 0;
-}
-
 static int start_engines(struct io *io, struct err *e) {
     struct engines_options o = {
         .loop = &io->loop,
@@ -274,7 +161,8 @@ int io_sources_start(struct io *io, struct err *e) {
         return err_set(e, rc, "no random numbers from the kernel");
     if (signal_join_new(&io->join) < 0)
         return err_set(e, ERR_NOMEM, "out of memory");
-    rc = start_agents(io, e);
+    io->gpus.join = io->join;
+    rc = io_gpu_sources_start(io, e);
     if (rc == 0)
         rc = start_engines(io, e);
     if (rc == 0)
@@ -282,16 +170,8 @@ int io_sources_start(struct io *io, struct err *e) {
     return rc;
 }
 
-static void free_gpu(void *ctx, const struct agents_gpu *gpu) {
-    struct io *io = ctx;
-    if (gpu->user != NULL)
-        signal_gpu_free(io->join, gpu->user);
-}
-
 void io_sources_stop(struct io *io) {
-    if (io->agents != NULL)
-        agents_each_gpu(io->agents, free_gpu, io);
-    io->agents = agents_free(io->agents);
+    io_gpu_sources_stop(io);
     io->engines = engines_free(io->engines);
     io->demand = demand_free(io->demand);
     io_feeds_forget_pods(io);

@@ -26,6 +26,10 @@ static void defaults_are_the_documented_ports(void **state) {
     assert_int_equal(c.grpc.max_connection_age_ns, 600000000000);
     assert_int_equal(c.demand.n, 0);
     assert_int_equal(c.agents.targets.n, 0);
+    assert_int_equal(c.exporters.targets.n, 0);
+    assert_string_equal(c.exporters.path, "/metrics");
+    assert_int_equal(c.exporters.interval_ns, 10000000000);
+    assert_int_equal(c.exporters.collect_interval_ns, 30000000000);
     assert_null(c.grpc.tls.cert);
     assert_false(config_tls_on(&c.agents.tls));
 }
@@ -36,6 +40,8 @@ static void everything_is_bound(void **state) {
         "http: {listen: '[::1]:2', tls: {cert: c2, key: k2}}\n"
         "health: {listen: ':3'}\n"
         "agents: {targets: ['a:1', 'b.c:2'], tls: {ca: x, serverName: agent}}\n"
+        "exporters: {targets: ['e:9400', 'https://e/m'], path: /x, interval: 1s,\n"
+        "            collectInterval: 5s, tls: {ca: y}}\n"
         "engines: {interval: 2s}\n"
         "demand:\n"
         "  gateway: {url: 'http://g/metrics', requestsTotal: 'r{s=\"llm\"}', waiting: w}\n"
@@ -57,6 +63,12 @@ static void everything_is_bound(void **state) {
     assert_string_equal(c.agents.targets.items[1], "b.c:2");
     assert_string_equal(c.agents.tls.server_name, "agent");
     assert_true(config_tls_on(&c.agents.tls));
+    assert_int_equal(c.exporters.targets.n, 2);
+    assert_string_equal(c.exporters.targets.items[1], "https://e/m");
+    assert_string_equal(c.exporters.path, "/x");
+    assert_int_equal(c.exporters.interval_ns, 1000000000);
+    assert_int_equal(c.exporters.collect_interval_ns, 5000000000);
+    assert_string_equal(config_tls_files(&c.exporters.tls).ca, "y");
     assert_int_equal(c.demand.n, 3);
     assert_string_equal(c.demand.items[0].name, "gateway");
     assert_string_equal(c.demand.items[0].rule.selector[DEMAND_WAITING], "w");
@@ -78,6 +90,9 @@ static void mistakes_are_told_with_the_place(void **state) {
         {"workloads: w\ngrpc: {listen: nowhere}\n", {"scaler.yaml:2", "listen", "nowhere"}},
         {"workloads: w\ngrpc: {tls: {cert: c}}\n", {"tls", "key"}},
         {"workloads: w\nagents: {tls: {cert: c}}\n", {"agents.tls", "key"}},
+        {"workloads: w\nexporters: {tls: {key: k}}\n", {"exporters.tls", "cert"}},
+        {"workloads: w\nexporters: {path: metrics}\n", {"exporters.path", "begins with '/'"}},
+        {"workloads: w\nexporters: {targets: [dcgm.svc]}\n", {"exporters.targets", "HOST:PORT"}},
         {"workloads: w\nagents: {targets: a}\n", {"scaler.yaml:2", "targets"}},
         {"workloads: w\nagents: {targets: ['a:b:c']}\n", {"scaler.yaml:2:20", "a:b:c"}},
         {"workloads: w\nagents: {targets: [':80']}\n", {"scaler.yaml:2:20", "host"}},
