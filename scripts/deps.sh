@@ -9,7 +9,7 @@ run="gcc libc6-dev make meson ninja-build pkg-config python3-minimal
     libfyaml-dev libcurl4-openssl-dev libjansson-dev uthash-dev libxxhash-dev zlib1g-dev
     libcrypt-dev ca-certificates"
 test="libcmocka-dev clang clang-format llvm libclang-rt-14-dev binutils git
-    python3 python3-pytest python3-pytest-xdist python3-grpcio python3-protobuf python3-prometheus-client python3-yaml
+    python3 python3-venv python3-pytest python3-pytest-xdist python3-grpcio python3-protobuf python3-prometheus-client python3-yaml
     curl openssl procps prometheus nginx nghttp2-client faketime"
 
 case "${1:-}" in
