@@ -15,9 +15,11 @@ static uint32_t linear_signals(const struct engine_preset *p) {
     return bits;
 }
 
-void binder_init(struct binder *b, const char *const *demand_names) {
+void binder_init(struct binder *b, const char *const *demand_names,
+                 const uint32_t *demand_provides) {
     assert(engine_presets_n <= BINDER_PRESETS_MAX);
     b->demand = demand_names;
+    b->demand_provides = demand_provides;
     b->n_presets = engine_presets_n;
     for (unsigned i = 0; i < engine_presets_n; i++) {
         const struct engine_preset *p = engine_presets[i];
@@ -30,15 +32,22 @@ void binder_init(struct binder *b, const char *const *demand_names) {
     }
 }
 
+static uint32_t engine_provides(const struct binder *b, const struct trigger *t) {
+    for (size_t i = 0; i < b->n_presets; i++)
+        if (strcmp(b->presets[i].name, t->engine) == 0)
+            return b->presets[i].provides;
+    return 0;
+}
+
 // A trigger names a demand source, never a URL: it must be one of the scaler's.
-static int check_demand(const struct binder *b, const struct trigger *t, struct err *e) {
+static int check_demand(const struct binder *b, struct trigger *t, struct err *e) {
     if (t->demand == NULL)
         return 0;
     CLEANUP_BUF struct buf names;
     buf_init(&names, 300);
     for (size_t i = 0; b->demand[i] != NULL; i++) {
         if (strcmp(b->demand[i], t->demand) == 0)
-            return 0;
+            return trigger_fit_demand(t, b->demand_provides[i], engine_provides(b, t), e);
         (void)buf_addf(&names, "%s%s", i > 0 ? ", " : "", b->demand[i]);
     }
     if (names.len == 0)

@@ -15,9 +15,11 @@ struct binder {
     struct trigger_preset presets[BINDER_PRESETS_MAX];
     size_t n_presets;
     const char *const *demand; // names of the configured demand sources, ends with NULL; borrowed
+    const uint32_t *demand_provides; // bits of enum demand_value, of each; borrowed
 };
 
-void binder_init(struct binder *b, const char *const *demand_names);
+void binder_init(struct binder *b, const char *const *demand_names,
+                 const uint32_t *demand_provides);
 // The trigger, or ERR_INVALID, ERR_LIMIT, ERR_NOMEM with a sentence that begins with the
 // ScaledObject.
 int binder_bind(const struct binder *b, const struct object_ref *r, struct trigger **ret,

@@ -108,6 +108,7 @@ struct io {
     const struct scaler_config *config;
     struct binder binder;
     const char **demand_names;
+    uint32_t *demand_provides;
     struct queue *to_io, *to_rpc;
     struct rpc *rpc;
     struct net_watch *watch;

@@ -151,11 +151,20 @@ static int start_rpc(struct io *io, struct err *e) {
 static int name_demand(struct io *io, struct err *e) {
     size_t n = io->config->demand.n;
     io->demand_names = mem_array(n + 1, sizeof(*io->demand_names));
-    if (io->demand_names == NULL)
+    io->demand_provides = mem_array(n + 1, sizeof(*io->demand_provides));
+    if (io->demand_names == NULL || io->demand_provides == NULL)
         return err_set(e, ERR_NOMEM, "out of memory");
-    for (size_t i = 0; i < n; i++)
-        io->demand_names[i] = io->config->demand.items[i].name;
-    binder_init(&io->binder, io->demand_names);
+    for (size_t i = 0; i < n; i++) {
+        const struct config_demand *d = &io->config->demand.items[i];
+        struct demand_rule *rule;
+        int rc = demand_rule_new(&rule, &d->rule, e);
+        if (rc < 0)
+            return err_wrap(e, "demand.%s", d->name);
+        io->demand_names[i] = d->name;
+        io->demand_provides[i] = rule->provides;
+        demand_rule_free(rule);
+    }
+    binder_init(&io->binder, io->demand_names, io->demand_provides);
     return 0;
 }
 
@@ -227,6 +236,7 @@ static void io_free(struct io *io) {
     net_tls_free(io->http_tls);
     mem_free(io->demands);
     mem_free(io->demand_names);
+    mem_free(io->demand_provides);
     net_loop_drain_close(&io->loop);
     mem_free(io);
 }

@@ -111,6 +111,11 @@ int trigger_bind(struct trigger **ret, const struct trigger_kv *kv, size_t n,
                  const struct trigger_preset *presets, size_t preset_n, struct err *e);
 struct trigger *trigger_free(struct trigger *t);
 
+// Of a bound trigger that names a demand source which tells the values `demand` (bits of enum
+// demand_value; its engine tells `engine`): without a counter of requests there, arrivals are sized
+// by at the engines alone. ERR_INVALID: they tell none either, or nobody tells the queue.
+int trigger_fit_demand(struct trigger *t, uint32_t demand, uint32_t engine, struct err *e);
+
 const struct trigger_signal *trigger_rule_of(const struct trigger *t,
                                              enum signal s); // NULL: not in it
 // "requestRate", "prometheus.tokens"

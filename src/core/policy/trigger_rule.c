@@ -7,6 +7,7 @@
 #include "core/policy/trigger_bind.h"
 
 #include <ctype.h>
+#include <stdio.h>
 
 #include "base/buf.h"
 #include "base/mem.h"
@@ -136,15 +137,34 @@ static int add_arrivals(struct trigger_bind *b) {
     return 0;
 }
 
+// Says what the engine does tell.
+static int refuse_untold(struct trigger_bind *b, enum signal s) {
+    char told[200] = "";
+    size_t at = 0;
+    for (int i = 0; i < SIGNAL_MAX; i++) {
+        if (signals[i].source != SIGNAL_FROM_ENGINE || !provided(b, (enum signal)i))
+            continue;
+        int n = snprintf(told + at, sizeof(told) - at, "%s%s", at ? ", " : "", signals[i].name);
+        at += n > 0 && (size_t)n < sizeof(told) - at ? (size_t)n : 0;
+    }
+    if (!b->preset->provides)
+        return err_set(b->e, ERR_INVALID,
+                       "%s: engine \"%s\" has no metrics page, nothing is read of it: leave %s out "
+                       "and size by a demand source (demand and capacity)",
+                       signals[s].name, b->t->engine, signals[s].name);
+    return err_set(
+        b->e, ERR_INVALID,
+        "%s: engine \"%s\" does not tell it (it tells: %s): leave it out or name another "
+        "engine",
+        signals[s].name, b->t->engine, told);
+}
+
 static int add_named(struct trigger_bind *b) {
     for (int s = 0; s < SIGNAL_MAX; s++) {
         if (!(b->named & BIT(s)) || s == SIGNAL_REQUEST_RATE)
             continue;
         if (!provided(b, (enum signal)s))
-            return err_set(b->e, ERR_INVALID,
-                           "%s: engine \"%s\" does not tell it: leave it out "
-                           "or name another engine",
-                           signals[s].name, b->t->engine);
+            return refuse_untold(b, (enum signal)s);
         enum trigger_role role = role_of(b->preset, (enum signal)s);
         add(b->t, (enum signal)s, role, role == ROLE_CAPACITY ? SIZE_TARGET : SIZE_NONE,
             b->targets[s]);
@@ -253,4 +273,39 @@ int trigger_make_rule(struct trigger_bind *b) {
     if (r == 0)
         b->t->continuous_batching = b->preset->continuous_batching;
     return r;
+}
+
+static bool drop(struct trigger *t, enum signal s) {
+    for (uint32_t i = 0; i < t->rule_n; i++) {
+        if (t->rule[i].signal != s)
+            continue;
+        t->rule_n--;
+        memmove(&t->rule[i], &t->rule[i + 1], (t->rule_n - i) * sizeof(t->rule[0]));
+        return true;
+    }
+    return false;
+}
+
+int trigger_fit_demand(struct trigger *t, uint32_t demand, uint32_t engine, struct err *e) {
+    if (trigger_rule_of(t, SIGNAL_QUEUE) && !(engine >> ENGINE_QUEUE & 1) &&
+        !(demand >> DEMAND_WAITING & 1))
+        return err_set(e, ERR_INVALID,
+                       "queue: neither engine \"%s\" nor demand source \"%s\" tells how many "
+                       "requests wait: leave it out",
+                       t->engine, t->demand);
+    if (demand >> DEMAND_REQUESTS_TOTAL & 1 || !drop(t, SIGNAL_DEMAND))
+        return 0;
+    bool sized = false;
+    for (uint32_t i = 0; i < t->rule_n; i++) {
+        if (t->rule[i].signal == SIGNAL_REQUEST_RATE)
+            t->rule[i].raise_only = false;
+        sized |= t->rule[i].role == ROLE_CAPACITY && !t->rule[i].raise_only;
+    }
+    if (!sized)
+        return err_set(
+            e, ERR_INVALID,
+            "capacity and requestRate count requests, but neither demand source \"%s\" nor "
+            "engine \"%s\" tells a counter of them: size by another signal",
+            t->demand, t->engine);
+    return 0;
 }

@@ -216,7 +216,8 @@ static void every_mistake_is_told(void **state) {
          "work: \"fast\" is not allowed; allowed: tokens a second that one replica does (a "
          "generated one counts 1, one of a prompt 0.12), above 0; or \"capacity\": size by work, "
          "`capacity` is in its units"},
-        {"work=2", "work: engine \"custom\" does not tell it: leave it out or name another engine"},
+        {"work=2", "work: engine \"custom\" does not tell it (it tells: requestRate, queue, "
+                   "running): leave it out or name another engine"},
         {"engine=vlm;capacity=2", "engine: \"vlm\" is no engine preset, did you mean \"vllm\"?; "
                                   "allowed: custom, vllm, bare, dumb"},
         {"capacity=2;metricsPort=0",
@@ -267,7 +268,9 @@ static void every_mistake_is_told(void **state) {
          "capacity counts requests, but engine \"bare\" tells no request counter: name a demand "
          "source with `demand`, or size by another signal"},
         {"engine=bare;capacity=2;demand=gw;kvCache=0.8",
-         "kvCache: engine \"bare\" does not tell it: leave it out or name another engine"},
+         "kvCache: engine \"bare\" does not tell it (it tells: queue): leave it out or name "
+         "another "
+         "engine"},
         {"capacity=2;when=all",
          "when: \"all\" speaks of the signals that have a target, and none has one: leave it out "
          "or name some, as in queue: \"10\""},

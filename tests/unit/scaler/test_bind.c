@@ -6,9 +6,11 @@
 #include "unit.h"
 
 static int bind(const struct object_pair *pairs, size_t n, struct trigger **ret, struct err *e) {
-    static const char *const names[] = {"gateway", "epp", NULL};
+    static const char *const names[] = {"gateway", "epp", "activator", "ingress", NULL};
+    // all of it; all of it; what is in flight alone; a counter alone
+    static const uint32_t tells[] = {7, 7, 1u << DEMAND_INFLIGHT, 1u << DEMAND_REQUESTS_TOTAL};
     struct binder b;
-    binder_init(&b, names);
+    binder_init(&b, names, tells);
     struct object_ref r = {STR("prod"), STR("llm"), pairs, n};
     return binder_bind(&b, &r, ret, e);
 }
@@ -44,10 +46,118 @@ static void a_demand_source_is_one_of_the_configuration(void **state) {
     assert_non_null(strstr(e.msg, "gateway, epp"));
 }
 
+// What an operator writes for each engine, as `key=value` words, and what it becomes:
+// "signal:role", `+` where it raises alone; or the sentence that refuses it.
+static const struct {
+    const char *metadata, *rule;
+} engines[] = {
+    {"engine=vllm capacity=2 kvCache=0.9", "requestRate:capacity kvCache:guard"},
+    {"engine=vllm capacity=2 demand=gateway", "demand:capacity requestRate:capacity+"},
+    {"engine=vllm kvCache=0.9", "kvCache:guard work:capacity"},
+    {"engine=sglang capacity=learn queue=5", "work:capacity queue:guard"},
+    {"engine=sglang queue=5 gpuUtilization=80",
+     "queue:guard gpuUtilization:saturating work:capacity"},
+    {"engine=trtllm capacity=learn", "work:capacity"},
+    {"engine=triton-trtllm capacity=3 queue=4", "requestRate:capacity queue:guard"},
+    {"engine=triton-trtllm capacity=learn",
+     "capacity: \"learn\" needs counters of tokens, finished requests and inter-token latency"},
+    {"engine=triton-trtllm queue=4", "no capacity signal: queue tells trouble, not size"},
+    {"engine=triton-trtllm gpuUtilization=80", "no capacity signal: under continuous batching"},
+    {"engine=tgi capacity=2 kvCache=0.95", "requestRate:capacity kvCache:guard"},
+    {"engine=tgi capacity=learn", "capacity: \"learn\" needs counters"},
+    {"engine=dynamo capacity=learn", "work:capacity"},
+    {"engine=llamacpp running=3", "running:capacity"},
+    {"engine=llamacpp tokenRate=40 queue=2", "tokenRate:capacity queue:guard"},
+    {"engine=llamacpp capacity=2",
+     "capacity counts requests, but engine \"llamacpp\" tells no request counter: name a demand "
+     "source with `demand`, or size by another signal"},
+    {"engine=llamacpp capacity=2 demand=gateway", "demand:capacity"},
+    {"engine=llamacpp capacity=2 demand=activator",
+     "capacity and requestRate count requests, but neither demand source \"activator\" nor engine "
+     "\"llamacpp\" tells a counter of them"},
+    {"engine=ollama capacity=2 demand=gateway", "demand:capacity"},
+    {"engine=ollama capacity=2",
+     "capacity counts requests, but engine \"ollama\" tells no request"},
+    {"engine=ollama running=2",
+     "running: engine \"ollama\" has no metrics page, nothing is read of it: leave running out and "
+     "size by a demand source (demand and capacity)"},
+    {"engine=ollama gpuUtilization=60", "no capacity signal: under continuous batching"},
+    {"engine=ollama capacity=2 demand=ingress queue=5",
+     "queue: neither engine \"ollama\" nor demand source \"ingress\" tells how many requests wait"},
+    {"engine=ray-serve-llm capacity=learn kvCache=0.9", "work:capacity kvCache:guard"},
+    {"engine=ray-serve running=5 queue=2", "queue:guard running:capacity"},
+    {"engine=ray-serve queue=10 gpuUtilization=55", "queue:guard gpuUtilization:capacity"},
+    {"engine=triton queue=10 gpuUtilization=55", "queue:guard gpuUtilization:capacity"},
+    {"engine=triton capacity=20", "requestRate:capacity"},
+    {"engine=triton running=5",
+     "running: engine \"triton\" does not tell it (it tells: requestRate, queue): leave it out or "
+     "name another engine"},
+    {"engine=torchserve gpuUtilization=60", "gpuUtilization:capacity"},
+    {"engine=torchserve capacity=10", "requestRate:capacity"},
+    {"engine=torchserve queue=10 gpuUtilization=55",
+     "queue: engine \"torchserve\" does not tell it (it tells: requestRate)"},
+    {"engine=torchserve queue=10 gpuUtilization=55 demand=gateway",
+     "queue:guard gpuUtilization:capacity"},
+    {"engine=kserve capacity=10 demand=activator", "requestRate:capacity"},
+    {"engine=kserve smActivity=50", "smActivity:capacity"},
+    {"engine=kserve kvCache=0.9", "kvCache: engine \"kserve\" does not tell it"},
+    {"queue=10 gpuUtilization=55", "queue:guard gpuUtilization:capacity"},
+};
+
+static void say_rule(const struct trigger *t, char *dst, size_t n) {
+    size_t at = 0;
+    dst[0] = '\0';
+    for (uint32_t i = 0; i < t->rule_n; i++)
+        at += (size_t)snprintf(dst + at, n - at, "%s%s:%s%s", i ? " " : "",
+                               signals[t->rule[i].signal].name, trigger_role_name(t->rule[i].role),
+                               t->rule[i].raise_only ? "+" : "");
+}
+
+static size_t split(const char *metadata, struct object_pair *pairs) {
+    struct str rest = str_from(metadata);
+    size_t n = 0;
+    while (rest.n) {
+        struct str value = str_cut(&rest, ' ');
+        struct str key = str_cut(&value, '=');
+        pairs[n++] = (struct object_pair){key, value};
+    }
+    return n;
+}
+
+static void every_engine_binds_what_an_operator_writes(void **state) {
+    for (size_t i = 0; i < COUNT_OF(engines); i++) {
+        struct object_pair pairs[8];
+        size_t n = split(engines[i].metadata, pairs);
+        struct trigger *t = NULL;
+        struct err e = {0};
+        char said[sizeof(e.msg)];
+        if (bind(pairs, n, &t, &e) == 0)
+            say_rule(t, said, sizeof(said));
+        else
+            snprintf(said, sizeof(said), "%s", e.msg);
+        if (t ? strcmp(said, engines[i].rule) != 0 : strstr(said, engines[i].rule) == NULL)
+            fail_msg("%s: \"%s\", want \"%s\"", engines[i].metadata, said, engines[i].rule);
+        trigger_free(t);
+    }
+}
+
+static void every_preset_has_metadata_in_the_table(void **state) {
+    for (unsigned i = 0; i < engine_presets_n; i++) {
+        char wanted[80];
+        bool found = strcmp(engine_presets[i]->name, "custom") == 0; // the default
+        snprintf(wanted, sizeof(wanted), "engine=%s ", engine_presets[i]->name);
+        for (size_t k = 0; k < COUNT_OF(engines) && !found; k++)
+            found = str_starts(str_from(engines[k].metadata), wanted);
+        assert_true(found);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gpu_activity_sizes_where_the_preset_says_so),
         cmocka_unit_test(a_demand_source_is_one_of_the_configuration),
+        cmocka_unit_test(every_engine_binds_what_an_operator_writes),
+        cmocka_unit_test(every_preset_has_metadata_in_the_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
