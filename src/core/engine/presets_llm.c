@@ -199,7 +199,7 @@ const struct engine_preset engine_tgi = {
         },
 };
 
-// llama.cpp's server. No request counter; the KV cache until May 2025.
+// llama.cpp's server. No request counter, and no KV cache since May 2025.
 const struct engine_preset engine_llamacpp = {
     .name = "llamacpp",
     .title = "llama.cpp server",
@@ -208,12 +208,10 @@ const struct engine_preset engine_llamacpp = {
     .enable = "start it with --metrics",
     .continuous_batching = true,
     .requests = ENGINE_COUNTS_FINISHED,
-    .kv_ceiling_ratio = 1,
     .values =
         {
             [ENGINE_QUEUE] = WAYS(ONE("llamacpp:requests_deferred")),
             [ENGINE_RUNNING] = WAYS(ONE("llamacpp:requests_processing")),
-            [ENGINE_KV_CACHE_RATIO] = WAYS(FULLEST(ALL("llamacpp:kv_cache_usage_ratio"))),
             [ENGINE_PROMPT_TOKENS_TOTAL] = WAYS(ONE("llamacpp:prompt_tokens_total")),
             [ENGINE_GENERATION_TOKENS_TOTAL] = WAYS(ONE("llamacpp:tokens_predicted_total")),
             // each slot's own time for its tokens, added up over the slots

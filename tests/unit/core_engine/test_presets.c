@@ -64,7 +64,7 @@ static const struct sample_page sample_pages[] = {
      {{19, 2.2, 1, 1}, {NOT_THERE, 0, 0, 0}}},
     {"llamacpp",
      "llamacpp",
-     {46, 4, NOT_THERE, NOT_TOLD, 143, 673, 29.567, 673, NOT_TOLD},
+     {46, 4, NOT_TOLD, NOT_TOLD, 143, 673, 29.567, 673, NOT_TOLD},
      NO_HISTOGRAMS},
     // 7 at Ray's handle and 4 in vLLM
     {"ray_serve",
