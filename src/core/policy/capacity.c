@@ -8,6 +8,7 @@
 #include "core/policy/size.h"
 
 static const double KAPPA = 0.74;          // mean inter-token latency / SLO where 99 % pass (study)
+static const double PRIOR_SPREAD = 0.15;   // of u0, at which the prior's lessons stand
 static const double PRIOR_LESSONS = 20;    // (study)
 static const double PRIOR_TOKENS = 16;     // in a step twice as long as the bare one: half of 70B's
 static const double PRIOR_OVERLOADED = 64; // the same, of an engine that was never within the SLO:
@@ -24,6 +25,7 @@ static const double TRIM_ALLOWED = 0.7;      // of the misses that sloGoal allow
 static const double TRIM_REQUESTS = 20;
 static const double RHO_MIN = 0.75, RHO_MAX = 1.3;
 static const int64_t TRIM_STEP_NS = 15 * NS_PER_S, TRIM_STEP_MAX_NS = 60 * NS_PER_S;
+static const int64_t TRIM_SHORT_NS = 120 * NS_PER_S;
 static const int64_t TRIM_COLD_START_NS = 120 * NS_PER_S;
 
 void capacity_learned(const struct signal_work *work, int64_t itl_ns, struct record_capacity *ret) {
@@ -43,7 +45,7 @@ void capacity_learned(const struct signal_work *work, int64_t itl_ns, struct rec
     // sum h (u-ul)(yl-y) and sum h (u-ul)^2 from the plain sums.
     double num = yl * work->u - work->uy - ul * yl * work->weight + ul * work->y;
     double den = work->uu - 2 * ul * work->u + ul * ul * work->weight;
-    double prior = PRIOR_LESSONS * u0 * u0;
+    double spread = PRIOR_SPREAD * u0, prior = PRIOR_LESSONS * spread * spread;
     double s = (fmax(num, 0) + prior * s0) / (fmax(den, 0) + prior);
     s = fmax(s, s0 / MOST_PRIOR);
     bare = yl + s * ul;
@@ -52,7 +54,8 @@ void capacity_learned(const struct signal_work *work, int64_t itl_ns, struct rec
     double most = fmin(fmax(u0, MOST_SEEN * work->seen_u), MOST_PRIOR * u0);
     if (work->full_u > 0)
         most = fmin(most, FULL_SHARE * work->full_u);
-    double u = fmin(fmax(ul + (yl - goal) / s, u0 / FEWEST_LOWER), most);
+    double mean_u = work->u / work->weight, mean_y = work->y / work->weight;
+    double u = fmin(fmax(mean_u + (mean_y - goal) / s, u0 / FEWEST_LOWER), most);
     ret->source = work->weight >= LEARNED_LESSONS ? CAPACITY_LEARNED : CAPACITY_GUESSED;
     ret->per_replica = u;
     ret->bare_step_s = 1 / bare;
@@ -108,30 +111,37 @@ static void step(struct trim *x, const struct trigger *t, const struct signal_at
     begin(x, now, now_ns);
 }
 
-double trim_tick(struct trim *x, const struct trigger *t, const struct signal_workload *w,
-                 int64_t now_ns, int64_t cold_start_ns, struct record_capacity *ret) {
-    double rho = size_rho(cold_start_ns);
+// Too few are ready for what was decided, or were a moment ago: misses tell that, not rho.
+static bool is_short(struct trim *x, const struct trim_input *in) {
+    if (2 * (int64_t)in->ready < in->decided)
+        x->short_until_ns = in->now_ns + TRIM_SHORT_NS;
+    return in->now_ns < x->short_until_ns;
+}
+
+double trim_tick(struct trim *x, const struct trim_input *in, struct record_capacity *ret) {
+    double rho = size_rho(in->cold_start_ns);
     struct signal_attained now[ENGINE_HISTOGRAM_MAX] = {0};
     bool known[ENGINE_HISTOGRAM_MAX], any = false;
     for (int h = 0; h < ENGINE_HISTOGRAM_MAX; h++) {
-        known[h] = signal_attained(w, (enum engine_histogram)h,
-                                   (double)*slo_of(t, h) / (double)NS_PER_S, &now[h]);
+        double slo_s = (double)*slo_of(in->trigger, h) / (double)NS_PER_S;
+        known[h] = signal_attained(in->workload, (enum engine_histogram)h, slo_s, &now[h]);
         ret->edge_s[h] = known[h] ? now[h].edge_s : 0;
         any |= known[h];
     }
+    bool late = is_short(x, in);
     ret->rho = rho;
     ret->trim = !any ? TRIM_UNKNOWN : TRIM_SLOW_START;
-    if (!any || cold_start_ns == 0 || cold_start_ns > TRIM_COLD_START_NS) {
+    if (!any || in->cold_start_ns == 0 || in->cold_start_ns > TRIM_COLD_START_NS) {
         x->begun = false;
         return rho;
     }
-    if (!x->begun)
-        begin(x, now, now_ns);
-    else if (now_ns - x->at_ns >= TRIM_STEP_NS)
-        step(x, t, now, known, now_ns);
+    if (!x->begun || late)
+        begin(x, now, in->now_ns);
+    else if (in->now_ns - x->at_ns >= TRIM_STEP_NS)
+        step(x, in->trigger, now, known, in->now_ns);
     x->begun = true;
     x->ln = fmin(fmax(x->ln, log(RHO_MIN / rho)), log(RHO_MAX / rho));
-    ret->trim = TRIM_ON;
+    ret->trim = late ? TRIM_SHORT : TRIM_ON;
     ret->misses = x->stepped ? x->misses : -1;
     ret->rho = rho * exp(x->ln);
     return ret->rho;

@@ -142,7 +142,13 @@ static void find_capacity(struct tick *k) {
     struct record_capacity *c = &k->r->capacity;
     const struct trigger_signal *s = trigger_rule_of(k->t, SIGNAL_WORK);
     c->misses = c->done_per_s = -1;
-    trim_tick(&k->d->trim, k->t, k->w, k->in->now_ns, k->cold_start_ns, c);
+    struct trim_input in = {.trigger = k->t,
+                            .workload = k->w,
+                            .now_ns = k->in->now_ns,
+                            .cold_start_ns = k->cold_start_ns,
+                            .decided = k->r->observe ? k->n : k->d->last,
+                            .ready = k->r->ready};
+    trim_tick(&k->d->trim, &in, c);
     if (!s)
         return;
     struct signal_work work;

@@ -51,6 +51,7 @@ const char *trim_state_name(enum trim_state s) {
     static const char *const names[] = {
         [TRIM_UNKNOWN] = "unknown",
         [TRIM_SLOW_START] = "slowStart",
+        [TRIM_SHORT] = "short",
         [TRIM_ON] = "on",
     };
     return names[s];

@@ -88,6 +88,7 @@ enum trim_state {
     TRIM_UNKNOWN,    // no share within the SLO is known: rho is the cold start's own
     TRIM_SLOW_START, // the cold start is above 120 s or not known: likewise (misses could not be
                      // cured in time)
+    TRIM_SHORT,      // it stands: less than half of what was decided is ready
     TRIM_ON,
 };
 const char *trim_state_name(enum trim_state s);

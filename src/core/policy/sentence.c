@@ -283,7 +283,7 @@ static void say_work(struct text *t, const struct record *r) {
 // "Trimmed by rho 1.04: 0.4% missed ttft 2.5 s or itl 0.1 s."
 static void say_trim(struct text *t, const struct record *r) {
     const struct record_capacity *c = &r->capacity;
-    if (c->trim != TRIM_ON || c->misses < 0)
+    if (c->trim < TRIM_SHORT || c->misses < 0)
         return;
     SAY(t, " Trimmed to rho %.3g: of the last requests %.2g%% missed", c->rho, c->misses * 100);
     if (c->edge_s[0] > 0)

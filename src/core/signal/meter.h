@@ -9,12 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "core/signal/sample.h"
-
-// A prompt token costs so much of a generated one: the cost of a prefill token to that of a decode
-// token at its mean context, 0.1073 ms : 0.9 ms (llama2-70b on four H100, Azure's conversations;
-// bloom-176b 0.15). Only the mix matters, not the scale, which the learned capacity sets.
-#define WORK_PROMPT_WEIGHT 0.12
+#include "core/signal/work.h"
 
 enum { METER_MARKS = 8 };
 #define METER_MARK_NS (15 * INT64_C(1000000000))

@@ -129,7 +129,8 @@ static void learn(struct signal_workload *w, int64_t now_ns) {
         n++;
     }
     if (n > 0)
-        take_lesson(&w->work, u / n, sum.itl_count / sum.itl_sum_s, queue >= 1);
+        take_lesson(&w->work, u / n, sum.itl_count / sum.itl_sum_s,
+                    queue >= 1 && 2 * n >= w->ready.n);
 }
 
 void work_page(struct signal_workload *w, struct pod *p, const struct engine_sample *s,
