@@ -2,7 +2,7 @@
 /*
  * The part of NVML's binary interface that is used, declared here: the library is loaded at run
  * time and no header of NVIDIA's is needed or copied. Names of functions, layouts, numbers and
- * units are NVML's (API reference guide; layouts checked against 13.3, x86-64 and aarch64 alike).
+ * units are NVML's (API reference guide, 13.3); nvml_api.c asserts the layouts.
  *
  * A function that the driver's library lacks is NULL here unless it is REQUIRED; where two names
  * stand, the newer one is taken when it is there. Both take the same arguments.

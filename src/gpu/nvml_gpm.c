@@ -61,13 +61,15 @@ static int take_sample(struct nvml *n, struct nvml_entity *g, struct nvml_dev *g
 
 static int compute(struct nvml *n, struct nvml_entity *g, struct gpu_reading *ret) {
     struct nvml_gpm_get *get = n->gpm_get;
-    *get = (struct nvml_gpm_get){
-        .version = NVML_GPM_VERSION, .before = g->gpm.samples[0], .after = g->gpm.samples[1]};
+    get->version = NVML_GPM_VERSION;
+    get->n = 0;
+    get->before = g->gpm.samples[0];
+    get->after = g->gpm.samples[1];
     const struct gpm_value *asked[WANTED];
     for (unsigned i = 0; i < WANTED; i++) {
         if (wanted[i].whole && g->kind == NVML_INSTANCE)
             continue;
-        get->metrics[get->n].id = wanted[i].id;
+        get->metrics[get->n] = (struct nvml_gpm_metric){.id = wanted[i].id, .code = NVML_NO_DATA};
         asked[get->n++] = &wanted[i];
     }
     int code = n->api.gpm_metrics(get);

@@ -82,7 +82,7 @@ int nvmlEventSetFree(struct event_set *set) {
 int nvmlDeviceRegisterEvents(void *, u64, struct event_set *);
 int nvmlDeviceRegisterEvents(void *handle, u64 types, struct event_set *set) {
     const struct fake_value *v;
-    struct fake_device *d;
+    struct fake_device *d = NULL;
     unsigned gpu, mig;
     int r = fake_get(handle, "nvmlDeviceRegisterEvents", KEY_events, &v);
     if (r || fake_find(handle, "nvmlDeviceRegisterEvents", &d, &gpu, &mig))
@@ -156,7 +156,7 @@ int nvmlDeviceGetMaxMigDeviceCount(void *d, unsigned *ret) {
 
 int nvmlDeviceGetMigDeviceHandleByIndex(void *, unsigned, void **);
 int nvmlDeviceGetMigDeviceHandleByIndex(void *handle, unsigned index, void **ret) {
-    struct fake_device *d;
+    struct fake_device *d = NULL;
     unsigned gpu, mig;
     int r = fake_enter("nvmlDeviceGetMigDeviceHandleByIndex");
     if (!r)
@@ -185,7 +185,7 @@ int nvmlDeviceGetComputeInstanceId(void *d, unsigned *ret) {
 int nvmlDeviceGetAttributes_v2(void *, struct attributes *);
 int nvmlDeviceGetAttributes_v2(void *handle, struct attributes *ret) {
     const struct fake_value *slices;
-    struct fake_device *d;
+    struct fake_device *d = NULL;
     unsigned gpu, mig;
     int r = fake_get(handle, "nvmlDeviceGetAttributes_v2", KEY_slices, &slices);
     if (r || fake_find(handle, "", &d, &gpu, &mig))
@@ -240,7 +240,7 @@ static int take(struct gpm_sample *s, unsigned gpu, unsigned gi, const struct fa
 
 int nvmlGpmSampleGet(void *, struct gpm_sample *);
 int nvmlGpmSampleGet(void *handle, struct gpm_sample *s) {
-    struct fake_device *d;
+    struct fake_device *d = NULL;
     unsigned gpu, mig;
     int r = fake_enter("nvmlGpmSampleGet");
     if (!r)
@@ -252,7 +252,7 @@ int nvmlGpmSampleGet(void *handle, struct gpm_sample *s) {
 
 int nvmlGpmMigSampleGet(void *, unsigned, struct gpm_sample *);
 int nvmlGpmMigSampleGet(void *handle, unsigned gi, struct gpm_sample *s) {
-    struct fake_device *d;
+    struct fake_device *d = NULL;
     unsigned gpu, mig;
     int r = fake_enter("nvmlGpmMigSampleGet");
     if (!r)

@@ -92,7 +92,7 @@ int fake_find(void *handle, const char *call, struct fake_device **ret, unsigned
 }
 
 int fake_get(void *handle, const char *call, enum fake_key key, const struct fake_value **ret) {
-    struct fake_device *d;
+    struct fake_device *d = NULL;
     unsigned gpu, mig;
     int r = fake_enter(call);
     if (!r)
@@ -213,7 +213,7 @@ int nvmlDeviceGetPciInfo_v3(void *d, struct pci_info *ret) {
 
 int nvmlDeviceGetMemoryInfo(void *, struct memory *);
 int nvmlDeviceGetMemoryInfo(void *handle, struct memory *ret) {
-    struct fake_device *d;
+    struct fake_device *d = NULL;
     const struct fake_value *used;
     unsigned gpu, mig;
     int r = fake_get(handle, "nvmlDeviceGetMemoryInfo", KEY_used, &used);
@@ -229,7 +229,7 @@ int nvmlDeviceGetMemoryInfo(void *handle, struct memory *ret) {
 #if FAKE_NVML_RELEASE >= 525
 int nvmlDeviceGetMemoryInfo_v2(void *, struct memory_v2 *);
 int nvmlDeviceGetMemoryInfo_v2(void *handle, struct memory_v2 *ret) {
-    struct fake_device *d;
+    struct fake_device *d = NULL;
     const struct fake_value *used;
     unsigned gpu, mig;
     int r = fake_get(handle, "nvmlDeviceGetMemoryInfo_v2", KEY_used, &used);
@@ -251,7 +251,7 @@ int nvmlDeviceGetMemoryInfo_v2(void *handle, struct memory_v2 *ret) {
 
 int nvmlDeviceGetUtilizationRates(void *, struct utilization *);
 int nvmlDeviceGetUtilizationRates(void *handle, struct utilization *ret) {
-    struct fake_device *d;
+    struct fake_device *d = NULL;
     const struct fake_value *util = NULL;
     unsigned gpu, mig;
     int r = fake_get(handle, "nvmlDeviceGetUtilizationRates", KEY_util, &util);
@@ -328,7 +328,7 @@ int nvmlDeviceGetTemperatureV(void *d, struct temperature *ret) {
 int nvmlDeviceGetFieldValues(void *, int, struct field *);
 int nvmlDeviceGetFieldValues(void *handle, int n, struct field *fields) {
     for (int i = 0; i < n; i++) {
-        struct fake_device *d;
+        struct fake_device *d = NULL;
         unsigned celsius = 0, gpu, mig;
         int r = fake_get_unsigned(handle, "nvmlDeviceGetFieldValues", KEY_memtemp, &celsius);
         if (r && r != NOT_SUPPORTED)
