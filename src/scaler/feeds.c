@@ -142,6 +142,10 @@ int io_feed_get(struct io *io, const struct object *o, struct feed **ret, struct
         f->history_ns = t->rate_window_ns;
         signal_workload_set_history(f->signals, f->history_ns);
     }
+    if (f->fresh_ns == 0 || t->max_age_ns < f->fresh_ns) {
+        f->fresh_ns = t->max_age_ns;
+        io->targets_stale = true;
+    }
     *ret = f;
     return 0;
 }
@@ -235,6 +239,7 @@ static int add_feed_targets(struct io *io, struct feed *f, struct target_vec *ta
             .url = page_url(io, f, pod),
             .preset = f->preset,
             .interval_ns = io->config->engines.interval_ns,
+            .fresh_ns = f->fresh_ns,
         };
         if (t.url == NULL || vec_push(targets, t) < 0)
             return ERR_NOMEM;

@@ -47,6 +47,7 @@ struct feed {
     char *demand;  // NULL: none
     struct object *objects;
     int64_t history_ns; // longest rate window of its objects
+    int64_t fresh_ns;   // shortest maxAge of its objects
     int64_t decided_ns; // the last decision of its objects
     bool dirty;         // something was heard since
     struct feed *next_dirty;

@@ -136,6 +136,7 @@ int engines_set_targets(struct engines *x, const struct engines_target *targets,
             .url = targets[i].url,
             .what = targets[i].preset,
             .interval_ns = targets[i].interval_ns ? targets[i].interval_ns : ENGINES_INTERVAL_NS,
+            .fresh_ns = targets[i].fresh_ns,
             .tls = targets[i].tls,
         };
     }

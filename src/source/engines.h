@@ -20,7 +20,8 @@ struct engines_target {
     const char *url; // "http://10.0.0.7:8000/metrics"
     const struct engine_preset *preset; // borrowed for good
     int64_t interval_ns;                // 0: ENGINES_INTERVAL_NS
-    bool tls;                           // https with engines_options.tls, else the system's trust
+    int64_t fresh_ns; // older values are of no use: a slow page is asked in time; 0: no bound
+    bool tls;         // https with engines_options.tls, else the system's trust
 };
 
 struct engines_options {

@@ -12,8 +12,8 @@
 
 enum {
     SLOW_SHARE = 10, // a page may take a tenth of its interval before it is asked for less often
-    SLOW_BACKOFF_MAX = 4, // below maxAge (30 s at 5 s), or a slow engine would be an unknown one
-    FIRST_SHARE = 5,      // the first turn comes within a fifth of the interval
+    SLOW_BACKOFF_MAX = 4,
+    FIRST_SHARE = 5, // the first turn comes within a fifth of the interval
     GAP_TEXT_MAX = 4096,
     // libcurl walks lists of a pool's connections: with thousands of targets, several pools cost
     // less than one (CPU a page at 2,000 targets: a half; at 10,000: a tenth).
@@ -26,7 +26,7 @@ struct scraper_target {
     UT_hash_handle hh[2]; // [scraper->now]: the set; the other: the next set, being made
     char *key, *url, *shown, *server_name; // server_name: NULL, the URL's host
     const void *what;
-    int64_t interval_ns, phase_ns, current_ns;
+    int64_t interval_ns, phase_ns, fresh_ns, current_ns;
     bool tls, wanted;
     uint32_t missing, bad;
     struct net_timer *timer;
@@ -58,15 +58,23 @@ const char *scrape_failure_name(int failure) {
     return fetch_failure_name((enum fetch_failure)failure);
 }
 
+// How many intervals a slow page may be left alone: its value must not grow too old before the next
+// one is here, or a slow engine would be an unknown one.
+static int64_t slow_times(int64_t took_ns, int64_t interval_ns, int64_t fresh_ns) {
+    int64_t times = (took_ns * SLOW_SHARE + interval_ns - 1) / interval_ns;
+    if (times > SLOW_BACKOFF_MAX)
+        times = SLOW_BACKOFF_MAX;
+    int64_t bound = (fresh_ns - took_ns - interval_ns / 2) / interval_ns;
+    return fresh_ns > 0 && times > bound ? bound : times;
+}
+
 int64_t scraper_next(int64_t started_ns, int64_t took_ns, unsigned failed, int64_t interval_ns,
-                     int64_t phase_ns, int64_t *ret_current_ns) {
+                     int64_t phase_ns, int64_t fresh_ns, int64_t *ret_current_ns) {
     int64_t times = 1;
     if (failed > 1) {
         times = failed > 3 ? SCRAPE_BACKOFF_MAX : (int64_t)1 << (failed - 1);
     } else if (failed == 0) {
-        times = (took_ns * SLOW_SHARE + interval_ns - 1) / interval_ns;
-        if (times > SLOW_BACKOFF_MAX)
-            times = SLOW_BACKOFF_MAX;
+        times = slow_times(took_ns, interval_ns, fresh_ns);
     }
     if (times < 1)
         times = 1;
@@ -93,7 +101,7 @@ static void remember_error(struct scraper_target *t, const char *text) {
 static void schedule(struct scraper_target *t) {
     int64_t now = clock_mono_ns();
     int64_t due = scraper_next(t->started_ns, now - t->started_ns, t->failed, t->interval_ns,
-                               t->phase_ns, &t->current_ns);
+                               t->phase_ns, t->fresh_ns, &t->current_ns);
     net_timer_again(t->timer, due > now ? due - now : 0);
 }
 
@@ -273,6 +281,7 @@ static int next_add(struct scraper *s, const struct scraper_spec *spec, struct e
         return err_set(e, ERR_NOMEM, "out of memory");
     }
     t->wanted = true;
+    t->fresh_ns = spec->fresh_ns;
     return 0;
 }
 

@@ -18,6 +18,7 @@ struct scraper_spec {
     const char *server_name; // https: the name in the certificate; NULL: the URL's host
     const void *what; // how to read it; targets are the same only with the same pointer. Borrowed
     int64_t interval_ns;
+    int64_t fresh_ns; // older values are of no use: a slow page is asked in time; 0: no bound
     bool tls;
 };
 
@@ -72,6 +73,7 @@ void scraper_tell_gaps(struct scraper_target *t, uint32_t missing, uint32_t bad)
 int scraper_fault_reason(enum prom_fault fault);
 
 // The next time a target is asked, pure: `started` the last request, `took` its time, `failed` in a
-// row (0: it was good), `phase` of the interval. *ret_current: the interval with back-off.
+// row (0: it was good), `phase` of the interval, `fresh` as in the spec. *ret_current: the interval
+// with back-off.
 int64_t scraper_next(int64_t started_ns, int64_t took_ns, unsigned failed, int64_t interval_ns,
-                     int64_t phase_ns, int64_t *ret_current_ns);
+                     int64_t phase_ns, int64_t fresh_ns, int64_t *ret_current_ns);

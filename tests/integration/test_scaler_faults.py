@@ -116,6 +116,25 @@ def test_pages_that_lie_are_failures_with_a_reason(tmp_path, keda, pages, fault,
         assert source["state"] == "failing" and source["error"] and source["key"] == "default/llm-0"
 
 
+def test_a_slow_page_is_asked_before_its_values_are_too_old(tmp_path, keda, pages):
+    """A page that takes a third of the interval is asked less often, but not so seldom that what it
+    said is unknown in between: the trigger's maxAge bounds the pause."""
+    page = pages(VllmPod(rate=4))
+    quick = page.render
+    with Scaler(tmp_path, [workload(pods=[pod("llm-0", page.addr)])], engines={"interval": "2s"}) as s:
+        k = keda(s)
+        eventually("3 replicas", lambda: k.replicas() == 3)
+
+        def slow():
+            time.sleep(0.7)
+            return quick()
+        page.render = slow
+        hits = page.hits
+        while page.hits < hits + 5:
+            assert k.replicas() == 3  # raises when it fails
+            time.sleep(0.1)
+
+
 @pytest.mark.parametrize("how", ["close", "silent", "old"])
 def test_an_agent_that_is_lost_or_tells_old_values_holds_and_then_fails(tmp_path, keda, pages, how):
     pod_page = pages(CustomPod(queue=0))
