@@ -72,6 +72,41 @@ static struct part of_gpus(const struct pod *p, const struct signal_total_query 
     return part;
 }
 
+static const struct signal_window *window_of(const struct pod *p, enum signal s) {
+    return s == SIGNAL_REQUEST_RATE ? &p->arrivals : &p->tokens;
+}
+
+static int64_t max64(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+
+/*
+ * The window over which all pods are counted: the asked one, longer where it would begin in a hole
+ * of some pod's pages. What came in a hole is a sum; to spread it evenly would count requests twice
+ * that moved to another pod meanwhile, and a page that returns would raise. Over a stretch that
+ * begins where the hole did, every pod's increase is exact, and so is their sum.
+ */
+static int64_t common_window(const struct signal_workload *w, const struct signal_total_query *q) {
+    enum { PASSES = 4 }; // a longer window may begin in another pod's hole
+    int64_t hole_ns = max64(q->window_ns / 4, w->history_ns / 20);
+    int64_t window_ns = q->window_ns, before_ns = 0;
+    for (int pass = 0; pass < PASSES && window_ns != before_ns; pass++) {
+        before_ns = window_ns;
+        for (size_t i = 0; i < w->ready.n + w->left.n; i++) {
+            bool ready = i < w->ready.n;
+            const struct pod *p = ready ? w->ready.items[i] : w->left.items[i - w->ready.n];
+            const struct signal_window *pages = window_of(p, q->signal);
+            int64_t newest_ns = signal_window_newest(pages);
+            if (ready ? !is_fresh(newest_ns, q) : newest_ns <= q->now_ns - window_ns)
+                continue;
+            int64_t end_ns = ready ? newest_ns : q->now_ns;
+            int64_t begin_ns = signal_window_begin(pages, end_ns - window_ns, hole_ns);
+            window_ns = max64(window_ns, end_ns - begin_ns);
+        }
+    }
+    return window_ns;
+}
+
 static int64_t served_ns(const struct signal_workload *w, const struct signal_total_query *q) {
     if (w->serving_since_ns == SIGNAL_TIME_UNKNOWN)
         return q->window_ns;
@@ -82,9 +117,8 @@ static struct part of_pod(const struct signal_workload *w, const struct pod *p,
                           const struct signal_total_query *q) {
     switch (q->signal) {
     case SIGNAL_REQUEST_RATE:
-        return of_window(&p->arrivals, served_ns(w, q), q);
     case SIGNAL_TOKEN_RATE:
-        return of_window(&p->tokens, served_ns(w, q), q);
+        return of_window(window_of(p, q->signal), served_ns(w, q), q);
     case SIGNAL_QUEUE:
         return of_gauge(&p->engine[ENGINE_QUEUE], q);
     case SIGNAL_RUNNING:
@@ -120,8 +154,7 @@ static double of_left(const struct signal_workload *w, const struct signal_total
     double amount = 0;
     for (size_t i = 0; i < w->left.n; i++) {
         const struct pod *p = w->left.items[i];
-        const struct signal_window *window = q->signal == SIGNAL_REQUEST_RATE ? &p->arrivals
-                                                                              : &p->tokens;
+        const struct signal_window *window = window_of(p, q->signal);
         if (signal_window_newest(window) > q->now_ns - q->window_ns)
             amount += signal_window_since(window, q->now_ns - q->window_ns);
     }
@@ -150,13 +183,17 @@ void signal_total(const struct signal_workload *w, const struct signal_total_que
         of_demand_source(w, q, ret);
         return;
     }
+    bool counted = q->signal == SIGNAL_REQUEST_RATE || q->signal == SIGNAL_TOKEN_RATE;
+    struct signal_total_query all = *q;
+    if (counted)
+        all.window_ns = common_window(w, q);
     ret->pods = w->counts.ready;
     for (size_t i = 0; i < w->ready.n; i++) {
-        struct part part = of_pod(w, w->ready.items[i], q);
+        struct part part = of_pod(w, w->ready.items[i], &all);
         take(ret, &part, w->ready.items[i]->name);
     }
-    if (ret->pods && (q->signal == SIGNAL_REQUEST_RATE || q->signal == SIGNAL_TOKEN_RATE)) {
-        double left = of_left(w, q);
+    if (ret->pods && counted) {
+        double left = of_left(w, &all);
         ret->lower += left;
         ret->upper += left;
     }

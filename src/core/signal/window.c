@@ -65,7 +65,7 @@ bool signal_window_add(struct signal_window *w, double value, double level, int6
     double total = w->n ? point(w, w->n - 1u)->total + increase(w, value, level) : 0;
     w->raw = value;
     w->level = level;
-    if (w->n >= 2 && newest - point(w, w->n - 2u)->at_ns < history_ns / 40)
+    if (w->n >= 2 && newest - point(w, w->n - 2u)->at_ns < history_ns / 80)
         w->n--; // the newest is too close to the one before: this one replaces it
     while (w->n >= 2 && point(w, 1)->at_ns <= at_ns - history_ns)
         drop_oldest(w);
@@ -85,6 +85,16 @@ static double total_at(const struct signal_window *w, int64_t at_ns) {
     const struct signal_window_point *b = point(w, (unsigned)i + 1);
     return a->total +
            (b->total - a->total) * (double)(at_ns - a->at_ns) / (double)(b->at_ns - a->at_ns);
+}
+
+int64_t signal_window_begin(const struct signal_window *w, int64_t from_ns, int64_t hole_ns) {
+    int i = last_not_after(w, from_ns);
+    if (i < 0 || i + 1 >= w->n)
+        return from_ns;
+    int64_t before_ns = point(w, (unsigned)i)->at_ns, after_ns = point(w, (unsigned)i + 1)->at_ns;
+    // A pod that began again in the hole counted nothing in it before that: all came after.
+    bool began = w->anchored && w->anchor_ns > before_ns && w->anchor_ns <= after_ns;
+    return !began && after_ns - before_ns > hole_ns ? before_ns : from_ns;
 }
 
 static double per_s(double amount, int64_t ns) {

@@ -3,7 +3,7 @@
  * The increase of one counter of one pod over a sliding window. Points are kept as cumulative
  * increases since the window began, so a counter that restarts (shows a smaller value) costs
  * nothing: what it shows now is what it counted since. Memory is fixed: points closer together than
- * a 40th of the history are merged into the newest.
+ * an 80th of the history are merged into the newest.
  *
  * Times are monotonic; a point that is not newer than the last is refused.
  */
@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { SIGNAL_WINDOW_POINTS = 48 };
+enum { SIGNAL_WINDOW_POINTS = 88 };
 
 struct signal_window_point {
     int64_t at_ns;
@@ -55,5 +55,9 @@ enum signal_rate signal_window_rate(const struct signal_window *w, int64_t windo
                                     int64_t served_ns, double *ret_per_s);
 // Increase after from_ns, as far as it was seen; never below 0. For pods that have left.
 double signal_window_since(const struct signal_window *w, int64_t from_ns);
+// Where a window that begins at from_ns must begin so that nothing is guessed: there, or at the
+// last point before, when from_ns lies in a hole of more than hole_ns between two points. What came
+// in a hole is known as a sum, not when.
+int64_t signal_window_begin(const struct signal_window *w, int64_t from_ns, int64_t hole_ns);
 // Time of the newest point; INT64_MIN: none.
 int64_t signal_window_newest(const struct signal_window *w);

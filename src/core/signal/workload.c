@@ -68,6 +68,12 @@ void signal_workload_set_history(struct signal_workload *w, int64_t history_ns) 
         w->history_ns = history_ns;
 }
 
+// A window that would begin in a hole of some page begins where that did: the longest window and
+// the longest hole together.
+static int64_t kept_ns(const struct signal_workload *w) {
+    return 2 * w->history_ns;
+}
+
 static struct pod *pod_find(const struct signal_workload *w, struct str name) {
     struct pod *p;
     HASH_FIND(hh, w->pods, name.p, name.n, p);
@@ -105,7 +111,7 @@ static int pod_new(struct signal_workload *w, struct str name, struct pod **ret)
 static void purge(struct signal_workload *w, int64_t now_ns) {
     struct pod *p, *next;
     HASH_ITER(hh, w->pods, p, next) {
-        int64_t from_ns = now_ns - w->history_ns;
+        int64_t from_ns = now_ns - kept_ns(w);
         bool counts = signal_window_newest(&p->arrivals) > from_ns ||
                       signal_window_newest(&p->tokens) > from_ns;
         if (!p->listed && !counts)
@@ -267,10 +273,10 @@ bool signal_workload_engine(struct signal_workload *w, struct str pod,
     double level;
     if (SAMPLE_HAS(sample, ENGINE_REQUESTS_TOTAL) && in_system(&w->engine, sample, &level))
         signal_window_add(&p->arrivals, sample->v[ENGINE_REQUESTS_TOTAL], level, at_ns,
-                          w->history_ns, w->history_ns);
+                          w->history_ns, kept_ns(w));
     if (SAMPLE_HAS(sample, ENGINE_GENERATION_TOKENS_TOTAL))
         signal_window_add(&p->tokens, sample->v[ENGINE_GENERATION_TOKENS_TOTAL], 0, at_ns,
-                          w->history_ns, w->history_ns);
+                          w->history_ns, kept_ns(w));
     work_page(w, p, sample, at_ns);
     return true;
 }
@@ -299,7 +305,7 @@ bool signal_workload_demand(struct signal_workload *w, const struct demand_sampl
     double level;
     if (SAMPLE_HAS(sample, DEMAND_REQUESTS_TOTAL) && uncounted(w, sample, &level))
         signal_window_add(&w->demand_arrivals, sample->v[DEMAND_REQUESTS_TOTAL], level, at_ns,
-                          w->history_ns, w->history_ns);
+                          w->history_ns, kept_ns(w));
     return true;
 }
 
