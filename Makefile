@@ -13,7 +13,7 @@ MESON_FLAGS = --buildtype=$(BUILDTYPE) -Db_sanitize=$(SANITIZE) \
 	$(if $(filter none,$(SANITIZE)),,-Db_lundef=false)
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test build build-all demo test unit integration tidy tsan e2e bench fuzz lint format clean
+.PHONY: help deps deps-test build build-all demo test unit integration tidy tsan e2e chaos bench fuzz lint format clean
 
 help: ## This list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /\1\t/p' Makefile | expand -t 14
@@ -58,6 +58,9 @@ tsan: deps-test ## Unit and integration tests of what has threads under ThreadSa
 
 e2e: build-all ## Tests against KEDA's own client (Go 1.26) and real inference servers (PyPI)
 	@$(PYTHON) tests/run.py --build $(BUILD) e2e
+
+chaos: build-all ## Breaks agents, engines and scaler for CHAOS_SECONDS (600) as CHAOS_SEED draws it
+	@CHAOS_SECONDS=$(or $(CHAOS_SECONDS),600) $(PYTHON) tests/run.py --build $(BUILD) chaos $(if $(K),-k '$(K)')
 
 bench: deps-test ## Prints the figures of the budgets (docs/benchmarks.md)
 	@$(MAKE) --no-print-directory build-all BUILD=build-release BUILDTYPE=release

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs test suites and prints, last, `N passed, N failed` over all of them.
 
-    run.py --build DIR [--counts FILE] [-k EXPRESSION] unit|integration|tidy|e2e ...
+    run.py --build DIR [--counts FILE] [-k EXPRESSION] unit|integration|tidy|e2e|chaos ...
 
 Exit status 0 only when something ran and nothing failed. --counts appends "PASSED FAILED SKIPPED", for
 .ci/run to add up."""
@@ -52,6 +52,8 @@ def run_pytest(build, folder, args):
         command += ["-n", str(2 * (os.cpu_count() or 1))]
     if args.k:
         command += ["-k", args.k]
+    if folder.name == "chaos":
+        command += ["-s"]  # each step is told when it happens: who waits ten minutes wants to see
     env = {**os.environ, "GPUSCALE_BUILD": str(build), "PYTHONDONTWRITEBYTECODE": "1"}
     status = subprocess.run(command, cwd=ROOT, env=env).returncode
     if not report.exists():
@@ -75,6 +77,7 @@ SUITES = {
     "integration": lambda b, a: run_pytest(b, ROOT / "tests" / "integration", a),
     "tidy": lambda b, a: run_pytest(b, ROOT / "tests" / "tidy", a),
     "e2e": run_e2e,
+    "chaos": lambda b, a: run_pytest(b, ROOT / "tests" / "chaos", a),
 }
 
 
