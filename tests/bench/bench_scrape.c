@@ -5,28 +5,18 @@
  * only.   bench_scrape [TARGETS [SECONDS]]
  */
 #include <arpa/inet.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "core/engine/preset.h"
-#include "net/http_server.h"
-#include "net/loop.h"
+#include "scrape_bench.h"
 #include "source/engines.h"
 
 enum { TARGETS = 2000, SECONDS = 20 };
-
-static void die(const char *what, const struct err *e) {
-    fprintf(stderr, "%s: %s\n", what, e ? e->msg : "failed");
-    exit(1);
-}
 
 // The shape of a vLLM page: gauges and counters first, then histograms with many buckets.
 static void page_make(struct buf *page) {
@@ -65,22 +55,6 @@ static void answer(struct http_request *r, void *ctx) {
     http_request_answer(r, &a);
 }
 
-static void serve(int port_fd, unsigned connections) {
-    static const struct http_route routes[] = {{"GET", "/metrics", answer}, {NULL, NULL, NULL}};
-    struct http_server_options o = {
-        .listen = "0.0.0.0:0", .max_connections = connections + 64, .routes = routes};
-    struct http_server *s;
-    struct err e = {0};
-    uv_loop_t loop;
-    uv_loop_init(&loop);
-    if (http_server_open(&s, &loop, &o, &e) < 0)
-        die("server", &e);
-    uint16_t port = ntohs(http_server_addr(s)->in.sin_port);
-    if (write(port_fd, &port, sizeof(port)) != sizeof(port))
-        die("pipe", NULL);
-    uv_run(&loop, UV_RUN_DEFAULT);
-}
-
 static uint64_t samples, failures;
 static void on_sample(void *ctx, const char *key, const struct engine_sample *s, int64_t at) {
     samples += SAMPLE_HAS(s, ENGINE_QUEUE);
@@ -88,30 +62,6 @@ static void on_sample(void *ctx, const char *key, const struct engine_sample *s,
 static void on_failure(void *ctx, const char *key, int failure, const struct err *why) {
     if (failures++ == 0)
         fprintf(stderr, "%s\n", why->msg);
-}
-
-static void stop(void *ctx) {
-    uv_stop(ctx);
-}
-static void run_for(uv_loop_t *loop, int64_t ns) {
-    struct net_timer *timer;
-    if (net_timer_start(&timer, loop, ns, 0, stop, loop, NULL) < 0)
-        die("timer", NULL);
-    uv_run(loop, UV_RUN_DEFAULT);
-    net_timer_stop(&timer);
-}
-
-static long rss_kib(void) {
-    char line[256];
-    long kib = 0;
-    FILE *f = fopen("/proc/self/status", "r");
-    while (f && fgets(line, sizeof(line), f)) {
-        if (sscanf(line, "VmRSS: %ld", &kib) == 1)
-            break;
-    }
-    if (f)
-        fclose(f);
-    return kib;
 }
 
 static void scrape(unsigned n, unsigned seconds, uint16_t port) {
@@ -159,25 +109,12 @@ static void scrape(unsigned n, unsigned seconds, uint16_t port) {
 int main(int argc, char **argv) {
     unsigned n = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : TARGETS;
     unsigned seconds = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : SECONDS;
-    struct rlimit files;
-    getrlimit(RLIMIT_NOFILE, &files);
-    files.rlim_cur = files.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &files);
+    all_descriptors();
     buf_init(&page, 1 << 20);
     page_make(&page);
-    int ends[2];
-    if (pipe(ends) != 0)
-        die("pipe", NULL);
-    pid_t child = fork();
-    if (child == 0) {
-        serve(ends[1], n);
-        return 0;
-    }
-    uint16_t port = 0;
-    if (read(ends[0], &port, sizeof(port)) != sizeof(port))
-        die("the other process ended", NULL);
+    uint16_t port;
+    pid_t child = serve_beside(answer, n, &port);
     scrape(n, seconds, port);
-    kill(child, SIGKILL);
-    waitpid(child, NULL, 0);
+    end_beside(child);
     return 0;
 }
