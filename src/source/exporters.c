@@ -33,6 +33,7 @@ struct exporters {
     size_t n_targets;
     struct exporter_source *sources; // by url
     uint64_t turn;                   // lists of addresses given to the scraper
+    bool starting;                   // all targets first, then their addresses at once
     bool stale;                      // the scraper does not have the last one
     uint64_t over_limit;
     struct net_timer *sweep_timer;
@@ -224,14 +225,27 @@ static int give_addresses(struct exporters *x, struct err *e) {
     return r;
 }
 
+static int by_bytes(const void *a, const void *b) {
+    return memcmp(a, b, sizeof(struct net_addr));
+}
+
+// A name's answers come in any order; the same ones again change nothing.
 static void on_addresses(struct target_name *name, const struct net_addr *addresses, size_t n) {
     struct exporter_target *t = container_of(name, struct exporter_target, name);
+    struct exporters *x = t->exporters;
     struct err e = {0};
-    vec_clear(&t->addresses);
+    typeof(t->addresses) before = t->addresses;
+    vec_init(&t->addresses, LIMIT_NODES);
     for (size_t i = 0; i < n; i++)
         if (vec_push(&t->addresses, addresses[i]) < 0)
-            t->exporters->over_limit++;
-    (void)give_addresses(t->exporters, &e); // tried again by the sweep
+            x->over_limit++;
+    if (t->addresses.n > 0)
+        qsort(t->addresses.items, t->addresses.n, sizeof(struct net_addr), by_bytes);
+    bool same = before.n == t->addresses.n && (n == 0 || !memcmp(before.items, t->addresses.items,
+                                                                 before.n * sizeof(*addresses)));
+    vec_done(&before);
+    if (!same && !x->starting)
+        (void)give_addresses(x, &e); // tried again by the sweep
 }
 
 static void on_told(struct target_name *name, const struct err *why) {
@@ -336,9 +350,11 @@ int exporters_set_targets(struct exporters *x, const char *const *targets, size_
             return r;
         x->n_targets++;
     }
+    x->starting = true;
     for (size_t i = 0; i < n; i++)
         target_name_start(&x->targets[i]->name, &x->names);
-    return 0;
+    x->starting = false;
+    return give_addresses(x, e);
 }
 
 // --- the whole ---

@@ -45,8 +45,8 @@ struct exporter_page {
     struct VEC(struct entry) entries;
     size_t hint; // the entry after the last one found
     struct arena arena;
-    int best; // spelling of pods
-    double collected_at;
+    int best;                           // spelling of pods
+    double collected_at, boards_energy; // energy: of MIG instances' rows, for the mark alone
     struct exporter_page_result sum;
 };
 
@@ -242,16 +242,35 @@ static bool is_share(const struct gpu_value_info *info) {
     return info->max == 1 || info->max == 100;
 }
 
+// What a MIG instance has not of its own: exporters repeat the board's (power, energy), or tell of
+// something that the driver does not measure there (utilization).
+static bool is_boards(int what) {
+    switch (what) {
+    case GPU_UTILIZATION_PCT:
+    case GPU_MEMORY_COPY_PCT:
+    case GPU_ENCODER_PCT:
+    case GPU_DECODER_PCT:
+    case GPU_POWER_W:
+    case GPU_POWER_LIMIT_W:
+    case GPU_ENERGY_J:
+        return true;
+    default:
+        return false;
+    }
+}
+
 static void set_value(struct exporter_page *pg, struct entry *x, int what, double v, uint8_t rank) {
     const struct gpu_value_info *info = &gpu_values[what];
     struct gpu_reading *r = &x->gpu.reading;
-    // The driver does not measure it for an instance: whatever is told is of something else.
-    if (what == GPU_UTILIZATION_PCT && (x->gpu.mig || str_starts(str_from(x->gpu.uuid), "MIG-")))
-        return;
     if (is_share(info) && v > info->max && v <= info->max * rounding)
         v = info->max;
     if (!isfinite(v) || v < info->min || v > info->max) {
         pg->sum.bad_values++;
+        return;
+    }
+    if (is_boards(what) && (x->gpu.mig || str_starts(str_from(x->gpu.uuid), "MIG-"))) {
+        if (what == GPU_ENERGY_J)
+            pg->boards_energy += v; // still a sign of life
         return;
     }
     if (rank > x->rank[what])
@@ -305,6 +324,7 @@ static void page_clear(struct exporter_page *pg) {
     pg->hint = 0;
     pg->best = EXPORTER_SPELLINGS;
     pg->collected_at = NAN;
+    pg->boards_energy = 0;
     pg->sum = (struct exporter_page_result){0};
 }
 
@@ -418,6 +438,10 @@ static void sum_up(struct exporter_page *pg) {
         const uint64_t pair[2] = {map_hash(g->id, strlen(g->id)),
                                   map_hash(&g->reading, sizeof(g->reading))};
         res->mark += map_hash(pair, sizeof(pair));
+    }
+    if (pg->boards_energy > 0) {
+        res->alive = true;
+        res->mark += map_hash(&pg->boards_energy, sizeof(pg->boards_energy));
     }
     if (isfinite(pg->collected_at)) {
         res->alive = true;

@@ -317,6 +317,9 @@ static void test_mig_instances_are_gpus_of_their_own(void **state) {
     read_page(&r, "DCGM_FI_PROF_GR_ENGINE_ACTIVE" MIG_1 "0.4\n"
                   "DCGM_FI_PROF_GR_ENGINE_ACTIVE" MIG_13 "0.9\n"
                   "DCGM_FI_DEV_GPU_UTIL" MIG_1 "0\n"
+                  "DCGM_FI_DEV_POWER_USAGE" MIG_1 "250\n"
+                  "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION" MIG_1 "9000\n"
+                  "DCGM_FI_DEV_GPU_TEMP" MIG_1 "60\n"
                   "DCGM_FI_DEV_GPU_UTIL{gpu=\"0\",UUID=\"" GPU_A "\",hostname=\"node-a\"} 0\n"
                   "DCGM_FI_DEV_POWER_USAGE{gpu=\"0\",UUID=\"" GPU_A "\",hostname=\"node-a\"} 250\n"
                   "DCGM_FI_DEV_GPU_UTIL{UUID=\"" GPU_B "\"} 0\n");
@@ -331,6 +334,11 @@ static void test_mig_instances_are_gpus_of_their_own(void **state) {
     assert_value(gpu(&r, GPU_A "/gi13"), GPU_GR_ENGINE_ACTIVE_RATIO, 0.9);
     // Drivers do not measure it under MIG: the 0 is not one.
     assert_unknown(one, GPU_UTILIZATION_PCT);
+    // The board's: two instances would have it twice. Its energy still shows that time passes.
+    assert_unknown(one, GPU_POWER_W);
+    assert_unknown(one, GPU_ENERGY_J);
+    assert_true(r.res.alive);
+    assert_value(one, GPU_TEMPERATURE_C, 60);
     assert_unknown(parent, GPU_UTILIZATION_PCT);
     assert_value(parent, GPU_POWER_W, 250);
     assert_value(gpu(&r, GPU_B), GPU_UTILIZATION_PCT, 0);
