@@ -70,9 +70,9 @@ static int start_library(struct nvml *n, struct err *e) {
                        nvml_code_remedy(code));
     }
     n->up = true;
-    if (n->api.driver_version(n->driver, sizeof n->driver))
-        n->driver[0] = 0;
-    n->driver[sizeof n->driver - 1] = 0;
+    char version[GPU_DRIVER_MAX] = "";
+    if (n->api.driver_version(version, sizeof version) == NVML_SUCCESS)
+        nvml_copy_text(n->driver, sizeof n->driver, version, sizeof version);
     return 0;
 }
 

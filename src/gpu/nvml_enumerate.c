@@ -44,13 +44,19 @@ static void renew(struct nvml *n, struct nvml_entity *g) {
     memset(g->refused_ns, 0, sizeof g->refused_ns);
 }
 
+void nvml_copy_text(char *dst, size_t cap, const char *src, size_t src_cap) {
+    size_t n = 0;
+    for (; n < src_cap && n < cap - 1 && src[n]; n++)
+        dst[n] = src[n] >= 0x20 && src[n] < 0x7f ? src[n] : '?';
+    dst[n] = 0;
+}
+
 static bool read_text(int (*call)(struct nvml_dev *, char *, uint32_t), struct nvml_dev *d,
                       char *dst, size_t cap) {
     char text[GPU_UUID_MAX] = "";
     if (call(d, text, sizeof text))
         return false;
-    text[sizeof text - 1] = 0;
-    snprintf(dst, cap, "%.*s", (int)cap - 1, text);
+    nvml_copy_text(dst, cap, text, sizeof text);
     return true;
 }
 
@@ -190,8 +196,8 @@ static int look_at_gpu(struct nvml *n, uint32_t index, struct nvml_dev *d, const
     read_text(n->api.name, d, g->info.model, sizeof g->info.model);
     struct nvml_pci pci = {0};
     if (n->api.pci && n->api.pci(d, &pci) == NVML_SUCCESS)
-        snprintf(g->info.pci_bus_id, sizeof g->info.pci_bus_id, "%.*s", (int)sizeof pci.bus_id - 1,
-                 pci.bus_id);
+        nvml_copy_text(g->info.pci_bus_id, sizeof g->info.pci_bus_id, pci.bus_id,
+                       sizeof pci.bus_id);
     uint64_t bytes = 0;
     bool told = nvml_memory_total(n, d, &bytes) == NVML_SUCCESS;
     if (kind == NVML_WHOLE) {
@@ -265,11 +271,11 @@ static int look_at_all(struct nvml *n, uint32_t count, struct err *e) {
     int last = 0;
     for (uint32_t i = 0; i < count; i++) {
         struct nvml_dev *d = NULL;
-        char uuid[GPU_UUID_MAX] = "";
+        char raw[GPU_UUID_MAX] = "", uuid[GPU_UUID_MAX];
         codes[i] = n->api.by_index(i, &d);
         if (!codes[i])
-            codes[i] = n->api.uuid(d, uuid, sizeof uuid);
-        uuid[sizeof uuid - 1] = 0;
+            codes[i] = n->api.uuid(d, raw, sizeof raw);
+        nvml_copy_text(uuid, sizeof uuid, raw, sizeof raw);
         if (!codes[i] && !uuid[0])
             codes[i] = NVML_NO_DATA;
         if (codes[i]) {

@@ -42,14 +42,15 @@ void nvml_events_listen(struct nvml *n) {
 }
 
 static struct nvml_entity *gpu_of(struct nvml *n, struct nvml_dev *device) {
-    char uuid[GPU_UUID_MAX] = "";
+    char raw[GPU_UUID_MAX] = "", uuid[GPU_UUID_MAX];
     for (unsigned i = 0; i < n->used; i++)
         if (n->entities[i].listed && n->entities[i].handle == device)
             return &n->entities[i];
-    if (!device || n->api.uuid(device, uuid, sizeof uuid))
+    if (!device || n->api.uuid(device, raw, sizeof raw))
         return NULL;
+    nvml_copy_text(uuid, sizeof uuid, raw, sizeof raw);
     for (unsigned i = 0; i < n->used; i++)
-        if (n->entities[i].listed && strncmp(n->entities[i].info.uuid, uuid, sizeof uuid) == 0)
+        if (n->entities[i].listed && strcmp(n->entities[i].info.uuid, uuid) == 0)
             return &n->entities[i];
     return NULL;
 }

@@ -103,6 +103,9 @@ int nvml_judge_round(struct nvml *n, int64_t now_ns, struct err *e);
 // nvml_enumerate.c
 // Brings the table up to date. 0; ERR_UNAVAILABLE: what was listed stays; ERR_LIMIT.
 int nvml_refresh(struct nvml *n, struct err *e);
+// What the library wrote, NUL or not, as printable ASCII: it goes into labels and messages, which
+// one odd byte would spoil for the whole node.
+void nvml_copy_text(char *dst, size_t cap, const char *src, size_t src_cap);
 // "1g.10gb" from the name that NVML gives an instance, else from its attributes and the GPU's
 // memory; "" when neither tells.
 void nvml_mig_profile(const char *name, const struct nvml_attributes *a, uint64_t gpu_bytes,

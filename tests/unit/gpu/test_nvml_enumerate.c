@@ -51,6 +51,30 @@ static void test_a_text_that_cannot_be_read_now_stays_what_it_was(void **state) 
     fake_close(&f);
 }
 
+static void test_odd_bytes_of_a_driver_do_not_reach_labels(void **state) {
+    static const struct {
+        const char *raw;
+        size_t raw_cap, cap;
+        const char *text;
+    } cases[] = {
+        {"Tesla T4", 9, 96, "Tesla T4"}, {"Tesla\xae\n\x7f", 9, 96, "Tesla???"},
+        {"Tesla T4", 5, 96, "Tesla"}, // without its NUL
+        {"Tesla T4", 9, 4, "Tes"},       {"", 1, 96, ""},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        char text[96];
+        nvml_copy_text(text, cases[i].cap, cases[i].raw, cases[i].raw_cap);
+        assert_string_equal(text, cases[i].text);
+    }
+    struct fake f;
+    fake_open(&f, "580", "driver 58\xff\ngpu 0 uuid=GPU-\xc3 name=GPU\xae pci=\x01 power=1", "");
+    assert_string_equal(f.devices[0].info.uuid, "GPU-?");
+    assert_string_equal(f.devices[0].info.model, "GPU?");
+    assert_string_equal(f.devices[0].info.pci_bus_id, "?");
+    assert_string_equal(f.devices[0].info.driver_version, "58?");
+    fake_close(&f);
+}
+
 static void test_a_lost_gpu_that_vanishes_stays_listed_until_it_is_back(void **state) {
     struct fake f;
     struct gpu_reading r;
@@ -354,6 +378,7 @@ int main(void) {
         cmocka_unit_test(test_a_gpu_is_what_the_driver_says),
         cmocka_unit_test(test_a_uuid_keeps_its_slot_and_takes_the_new_index),
         cmocka_unit_test(test_a_text_that_cannot_be_read_now_stays_what_it_was),
+        cmocka_unit_test(test_odd_bytes_of_a_driver_do_not_reach_labels),
         cmocka_unit_test(test_a_lost_gpu_that_vanishes_stays_listed_until_it_is_back),
         cmocka_unit_test(test_a_gpu_whose_handle_is_refused_is_lost_or_as_it_was),
         cmocka_unit_test(test_when_all_are_lost_they_are_all_listed_as_lost),
