@@ -47,9 +47,18 @@ static void handle_fail(struct grpc_call *c, const ProtobufCMessage *m, void *ct
     grpc_call_finish(c, GRPC_NOT_FOUND, "%s", r->name ? r->name : "");
 }
 
+// An answer that was packed before: as long as the name says.
+static void handle_packed(struct grpc_call *c, const ProtobufCMessage *m, void *ctx) {
+    const Externalscaler__ScaledObjectRef *r = (const void *)m;
+    static const uint8_t zeros[200000];
+    size_t n = r->name ? strlen(r->name) * 1000 : 0;
+    grpc_call_reply_packed(c, zeros, n < sizeof(zeros) ? n : sizeof(zeros));
+}
+
 static const struct grpc_method methods[] = {
     {.name = "U", .request = REF, .handle = handle_reply},
     {.name = "F", .request = REF, .handle = handle_fail},
+    {.name = "P", .request = REF, .handle = handle_packed},
     {.name = "H", .request = REF, .handle = handle_hold},
     {.name = "W", .request = REF, .streams = true, .handle = handle_hold},
     {.name = "B", .request = REF, .streams = true, .client_streams = true, .handle = handle_echo},
@@ -71,7 +80,8 @@ static const char *const paths[] = {
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
     "/s/None",
     "/",
-    "x"};
+    "x",
+    "/s/P"};
 
 /* Writing frames */
 
@@ -104,7 +114,9 @@ static void field(struct buf *b, const char *name, struct str value) {
 static void headers(struct input *in, uint32_t stream) {
     struct buf b;
     unsigned odd = byte(in), path = byte(in), flags = byte(in);
-    buf_init(&b, 4096);
+    char much[120];
+    memset(much, 'm', sizeof(much));
+    buf_init(&b, 2 * LIMIT_GRPC_HEADER_BYTES);
     field(&b, ":method", odd & 1 ? bytes(in, 8) : STR("POST"));
     field(&b, ":scheme", STR("http"));
     field(&b, ":path", odd & 2 ? bytes(in, 80) : str_from(paths[path % COUNT_OF(paths)]));
@@ -117,6 +129,8 @@ static void headers(struct input *in, uint32_t stream) {
         field(&b, "grpc-encoding", bytes(in, 12));
     for (unsigned i = 0; i < (odd >> 5); i++)
         field(&b, "x-more", bytes(in, 100));
+    for (unsigned i = 0; flags >> 6 == 3 && i < LIMIT_GRPC_HEADER_BYTES / 120; i++)
+        field(&b, "x-much", (struct str){much, sizeof(much)});
     size_t cut = flags & 2 ? b.len * (flags >> 2) / 64 : b.len;
     frame(HEADERS, (int)(flags & 1) | (cut == b.len ? 4 : 0), stream, b.p, cut);
     if (cut < b.len)
@@ -253,7 +267,8 @@ static void act(struct grpc_conn *c, struct input *in) {
 
 static void step(struct grpc_conn *c, struct input *in) {
     unsigned op = byte(in);
-    uint32_t stream = opened > 0 ? 2 * (byte(in) % opened) + 1 : 1;
+    unsigned which = byte(in);
+    uint32_t stream = opened > 0 ? 2 * (which % opened) + 1 : 1;
     struct str raw;
     switch (op % 14) {
     case 0:

@@ -10,6 +10,7 @@
 #include <sys/un.h>
 
 #include "base/limits.h"
+#include "base/mem.h"
 #include "fuzz.h"
 #include "net/http1.h"
 #include "net/http_server.h"
@@ -41,6 +42,27 @@ static void handle_echo(struct http_request *r, void *ctx) {
     http_request_answer(r, &(struct http_answer){.status = 200, .body = http_request_body(r)});
 }
 
+// Answered by a later turn of the loop.
+static struct http_request *waiting[64];
+static size_t n_waiting;
+
+static void handle_later(struct http_request *r, void *ctx) {
+    if (n_waiting < COUNT_OF(waiting))
+        waiting[n_waiting++] = r;
+    else
+        http_request_answer_text(r, 503, "full");
+}
+static void answer_waiting(void) {
+    while (n_waiting > 0)
+        http_request_answer_text(waiting[--n_waiting], 200, "later");
+}
+
+static void handle_big(struct http_request *r, void *ctx) {
+    static const char big[150000];
+    http_request_answer(
+        r, &(struct http_answer){.status = 200, .body = {big, sizeof(big)}, .body_gzip = true});
+}
+
 static void handle_path(struct http_request *r, void *ctx) {
     http_request_answer_text(r, 200, "%zu", http_request_path(r).n);
 }
@@ -49,6 +71,8 @@ static const struct http_route routes[] = {{"GET", "/", handle_path},
                                            {"GET", "/l", handle_list},
                                            {"POST", "/e", handle_echo},
                                            {"GET", "/p/", handle_path},
+                                           {"GET", "/w", handle_later},
+                                           {"GET", "/b", handle_big},
                                            {0}};
 
 static void setup(void) {
@@ -101,9 +125,12 @@ static void converse(const uint8_t *data, size_t size, size_t piece) {
             shutdown(fd, SHUT_WR);
         }
         uv_run(&loop, UV_RUN_NOWAIT);
+        if (turns % 3 == 2)
+            answer_waiting();
         over = take(fd);
     }
     close(fd);
+    answer_waiting();
     for (int turns = 0; http_server_stats(server).connections > 0; turns++) {
         require(turns < TURNS_MAX);
         uv_run(&loop, UV_RUN_NOWAIT);
