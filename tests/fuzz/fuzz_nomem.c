@@ -81,6 +81,7 @@ static int read_pb(struct str in, uint64_t *ret, struct err *e) {
 // KEY=VALUE lines.
 static int read_metadata(struct str in, uint64_t *ret, struct err *e) {
     static const char *const demand[] = {"gateway", NULL};
+    static const uint32_t tells[] = {1u << DEMAND_REQUESTS_TOTAL | 1u << DEMAND_WAITING};
     struct object_pair pairs[LIMIT_METADATA_KEYS];
     struct object_ref r = {STR("n"), STR("m"), pairs, 0};
     struct binder b;
@@ -96,7 +97,7 @@ static int read_metadata(struct str in, uint64_t *ret, struct err *e) {
     struct object_key *k = object_key_new(&r, &h); // as the caller: strings with their ends
     if (k == NULL)
         return err_set(e, ERR_NOMEM, "no memory");
-    binder_init(&b, demand);
+    binder_init(&b, demand, tells);
     int rc = binder_bind(&b, &k->ref, &t, e);
     require((rc == 0) == (t != NULL));
     *ret = r.n_pairs;
