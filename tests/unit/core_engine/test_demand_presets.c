@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Demand presets: what they read off real pages, what they need, what they call missing. */
-#include "unit.h"
+#include "repo_file.h"
 
 #include "base/mem.h"
 #include "core/engine/demand.h"
@@ -68,21 +68,6 @@ static const struct {
     {"llm_d_epp", {"epp", {[DEMAND_KEY_MODEL] = "m2"}, {0}}, {NOT_THERE, NOT_TOLD, NOT_THERE}},
 };
 
-static bool read_sample(const char *file, char text[1 << 18]) {
-    const char *root = getenv("GPUSCALE_SOURCE_ROOT");
-    char path[4096];
-    snprintf(path, sizeof(path), "%s/../shared/data/metrics-samples/%s.prom", root ? root : ".",
-             file);
-    FILE *f = fopen(path, "rb");
-    if (!f) {
-        printf("# %s is not there: not read\n", path);
-        return false; // said, not skip(): meson takes cmocka's TAP line of it for a failure
-    }
-    text[fread(text, 1, (1 << 18) - 1, f)] = '\0';
-    fclose(f);
-    return true;
-}
-
 static void check(const char *fact, const struct demand_rule *rule, const char *page,
                   const double want[DEMAND_VALUE_MAX]) {
     struct demand_page_result r = {0};
@@ -102,7 +87,7 @@ static void check(const char *fact, const struct demand_rule *rule, const char *
 static void test_sample_pages_give_what_is_written_on_them(void **state) {
     static char text[1 << 18];
     for (size_t i = 0; i < COUNT_OF(samples); i++) {
-        if (!read_sample(samples[i].file, text))
+        if (!sample_page(samples[i].file, text, sizeof(text)))
             return;
         struct demand_rule *rule = rule_new(&samples[i].spec);
         check(samples[i].file, rule, text, samples[i].want);
@@ -275,35 +260,33 @@ static void test_what_a_preset_needs_is_said(void **state) {
     }
 }
 
-static void check_documented(const char *text, const char *preset, const char *what) {
-    if (!strstr(text, what))
+static char engines_md[1 << 18], signals_md[1 << 18];
+
+static void check_documented(const char *preset, const char *what) {
+    if (!strstr(engines_md, what))
         fail_msg("docs/engines.md lacks %s of demand preset %s", what, preset);
 }
 
 // Every row: no empty lists, every key that its texts name is one that it takes, in the document.
 static void test_every_row_is_well_formed_and_documented(void **state) {
-    static char text[1 << 18];
-    const char *root = getenv("GPUSCALE_SOURCE_ROOT");
-    char path[4096];
-    snprintf(path, sizeof(path), "%s/docs/engines.md", root ? root : ".");
-    FILE *f = fopen(path, "rb");
-    assert_non_null(f);
-    text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
-    fclose(f);
+    assert_true(repo_file("docs/engines.md", engines_md, sizeof(engines_md)));
+    assert_true(repo_file("docs/signals.md", signals_md, sizeof(signals_md)));
     for (unsigned i = 0; i < demand_presets_n; i++) {
         const struct demand_preset *p = &demand_presets[i];
-        check_documented(text, p->name, p->name);
-        check_documented(text, p->name, p->page);
+        check_documented(p->name, p->name);
+        if (!strstr(signals_md, p->name))
+            fail_msg("docs/signals.md lacks demand preset %s", p->name);
+        check_documented(p->name, p->page);
         assert_int_equal(p->required & p->optional, 0);
         for (int k = 0; k < DEMAND_KEY_MAX; k++)
             if ((p->required | p->optional) >> k & 1)
-                check_documented(text, p->name, demand_key_name((enum demand_key)k));
+                check_documented(p->name, demand_key_name((enum demand_key)k));
         for (int v = 0; v < DEMAND_VALUE_MAX; v++) {
             unsigned ways = 0;
             for (const struct demand_way *w = p->values[v]; w && w->add; w++, ways++) {
                 unsigned terms = 0;
                 for (; w->add[terms].name; terms++)
-                    check_documented(text, p->name, w->add[terms].name);
+                    check_documented(p->name, w->add[terms].name);
                 assert_true(terms > 0 && terms <= DEMAND_TERMS_MAX);
                 assert_false(w->add[0].optional);
             }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The rows: each well-formed, found by name, and in step with docs/engines.md. */
 #include "page_read.h"
+#include "repo_file.h"
 
 #include "base/mem.h"
 
@@ -120,19 +121,16 @@ static void check_documented(const char *text, const struct engine_preset *p, co
 }
 
 static void test_the_documentation_has_every_name_that_is_read(void **state) {
-    static char text[1 << 18];
-    const char *root = getenv("GPUSCALE_SOURCE_ROOT");
-    char path[4096];
-    snprintf(path, sizeof(path), "%s/docs/engines.md", root ? root : ".");
-    FILE *f = fopen(path, "rb");
-    assert_non_null(f);
-    text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
-    fclose(f);
+    static char text[1 << 18], rules[1 << 18];
+    assert_true(repo_file("docs/engines.md", text, sizeof(text)));
+    assert_true(repo_file("docs/signals.md", rules, sizeof(rules)));
     for (unsigned i = 0; i < engine_presets_n; i++) {
         const struct engine_preset *p = engine_presets[i];
         char wanted[256];
         snprintf(wanted, sizeof(wanted), "`%s`", p->name);
         check_documented(text, p, wanted);
+        if (!strstr(rules, wanted))
+            fail_msg("docs/signals.md lacks preset %s", p->name);
         for (int h = 0; h < ENGINE_HISTOGRAM_MAX; h++)
             for (const struct engine_term *w = p->histograms[h].ways; w && w->name; w++)
                 check_documented(text, p, w->name);

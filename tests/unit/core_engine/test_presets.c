@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "page_read.h"
+#include "repo_file.h"
 
 #include "base/mem.h"
 
@@ -85,22 +86,6 @@ static const struct sample_page sample_pages[] = {
 
 static char text[1 << 20];
 
-// False: not there.
-static bool read_sample(const char *file) {
-    const char *root = getenv("GPUSCALE_SOURCE_ROOT");
-    char path[4096];
-    snprintf(path, sizeof(path), "%s/../shared/data/metrics-samples/%s.prom", root ? root : ".",
-             file);
-    FILE *f = fopen(path, "rb");
-    if (!f) {
-        printf("# %s is not there: not read\n", path);
-        return false; // said, not skip(): meson takes cmocka's TAP line of it for a failure
-    }
-    text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
-    fclose(f);
-    return true;
-}
-
 static double state_of(const struct engine_preset *p, const struct engine_page_result *r,
                        uint32_t bit) {
     assert_false(r->bad & bit);
@@ -130,7 +115,7 @@ static void test_sample_pages_give_what_is_written_on_them(void **state) {
         const struct engine_preset *p = preset_named(c->preset);
         struct engine_page_result r = {0};
         struct err e = {0};
-        if (!read_sample(c->file))
+        if (!sample_page(c->file, text, sizeof(text)))
             return;
         int rc = page_read(p, text, strlen(text) / 3, &r, &e);
         if (rc && !(rc == ERR_NOTFOUND && !p->path))
