@@ -95,6 +95,12 @@ int nvmlDeviceRegisterEvents(void *handle, u64 types, struct event_set *set) {
     return OK;
 }
 
+// Nothing says that it is the very handle that was registered: half of the events have another one
+// of the same GPU.
+static void *event_handle(const struct fake_event *e) {
+    return (char *)fake_handle(e->gpu, 0) + e->xid % 2;
+}
+
 static int wait_event(const char *call, struct event_set *set, unsigned timeout_ms,
                       struct fake_event *ret) {
     int r = fake_enter(call);
@@ -122,7 +128,7 @@ int nvmlEventSetWait_v2(struct event_set *set, struct event *ret, unsigned timeo
     struct fake_event e;
     int r = wait_event("nvmlEventSetWait_v2", set, timeout_ms, &e);
     if (!r)
-        *ret = (struct event){fake_handle(e.gpu, 0), 8, e.xid, e.gi, e.ci};
+        *ret = (struct event){event_handle(&e), 8, e.xid, e.gi, e.ci};
     return r;
 }
 #endif
@@ -132,7 +138,7 @@ int nvmlEventSetWait(struct event_set *set, struct event_v1 *ret, unsigned timeo
     struct fake_event e;
     int r = wait_event("nvmlEventSetWait", set, timeout_ms, &e);
     if (!r)
-        *ret = (struct event_v1){fake_handle(e.gpu, 0), 8, e.xid};
+        *ret = (struct event_v1){event_handle(&e), 8, e.xid};
     return r;
 }
 
