@@ -4,6 +4,7 @@
  * several pods, pages each 5 s and GPU readings each second (not timed), as a scaler has them.
  * Budget: 10,000 in half a second of CPU.
  */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -24,6 +25,10 @@ static const struct trigger_preset preset = {
     .linear = 1u << SIGNAL_GPU_UTILIZATION,
     .provides = (1u << ENGINE_VALUE_MAX) - 1,
 };
+
+// The same with continuous batching: no signal named, work sizes.
+static const struct trigger_preset batching = {
+    .name = "custom", .continuous_batching = true, .provides = (1u << ENGINE_VALUE_MAX) - 1};
 
 static const char *const pod_names[PODS] = {"pod-a", "pod-b", "pod-c", "pod-d"};
 
@@ -58,16 +63,28 @@ static void feed(struct service *s, int number, int64_t second) {
         SAMPLE_SET(&page, ENGINE_KV_CACHE_RATIO, 0.4);
         SAMPLE_SET(&page, ENGINE_REQUESTS_TOTAL, 1000. + (double)second * 2);
         SAMPLE_SET(&page, ENGINE_GENERATION_TOKENS_TOTAL, (double)second * 400);
+        SAMPLE_SET(&page, ENGINE_PROMPT_TOKENS_TOTAL, (double)second * 1000);
+        SAMPLE_SET(&page, ENGINE_ITL_SUM_S, (double)second * 20);
+        SAMPLE_SET(&page, ENGINE_ITL_COUNT, (double)second * 400);
+        for (int h = 0; h < ENGINE_HISTOGRAM_MAX; h++) {
+            struct engine_buckets *b = &page.histograms[h];
+            b->n = 22;
+            for (uint32_t k = 0; k < b->n; k++) {
+                b->le_s[k] = k + 1 < b->n ? 0.05 * (k + 1) : INFINITY;
+                b->count[k] = (double)second * 2;
+            }
+        }
         signal_workload_engine(s->w, str_from(pod_names[i]), &page, second * NS_PER_S);
     }
 }
 
-static int measure(const char *name, const struct trigger_kv *kv, size_t n) {
+static int measure(const char *name, const struct trigger_preset *p, const struct trigger_kv *kv,
+                   size_t n) {
     struct err e = {0};
     struct trigger *t = NULL;
     struct signal_join *j = NULL;
     struct service *services = mem_array(TRIGGERS, sizeof(*services));
-    if (!services || signal_join_new(&j) || trigger_bind(&t, kv, n, &preset, 1, &e)) {
+    if (!services || signal_join_new(&j) || trigger_bind(&t, kv, n, p, 1, &e)) {
         fprintf(stderr, "%s: %s\n", name, e.msg);
         return 1;
     }
@@ -120,8 +137,11 @@ int main(void) {
         {{"kvCache", 7}, {"0.85", 4}},   {{"tokenRate", 9}, {"900", 3}},
         {{"running", 7}, {"8", 1}},      {{"gpuUtilization", 14}, {"55", 2}},
         {{"burstMemory", 11}, {"1h", 2}}};
+    static const struct trigger_kv learned[] = {{{"coldStart", 9}, {"60s", 3}}};
     printf("%d triggers, %d pods with a GPU each; budget: %d ticks in 500 ms of CPU\n", TRIGGERS,
            PODS, TRIGGERS);
-    return measure("capacity", llm, 1) + measure("queue and gpuUtilization", classic, 2) +
-           measure("six signals, burst memory", all, 7);
+    return measure("capacity", &preset, llm, 1) +
+           measure("queue and gpuUtilization", &preset, classic, 2) +
+           measure("six signals, burst memory", &preset, all, 7) +
+           measure("work, learned and trimmed", &batching, learned, 1);
 }

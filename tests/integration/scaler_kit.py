@@ -97,7 +97,8 @@ class Page:
 
 
 class VllmPod(Page):
-    """One vLLM pod's page."""
+    """One vLLM pod's page. A request is 500 computed prompt tokens (as many more were cached) and 200
+    generated ones, 50 ms apart."""
 
     def __init__(self, rate=0.0, waiting=0, running=1, kv=0.1):
         self.finished = Counter(rate)
@@ -105,12 +106,22 @@ class VllmPod(Page):
         super().__init__(self.text)
 
     def text(self):
-        at = 'engine="0",model_name="m"'
+        at, n = 'engine="0",model_name="m"', self.finished.value()
         return (f"# TYPE vllm:num_requests_running gauge\nvllm:num_requests_running{{{at}}} {self.running}\n"
                 f"# TYPE vllm:num_requests_waiting gauge\nvllm:num_requests_waiting{{{at}}} {self.waiting}\n"
                 f"# TYPE vllm:kv_cache_usage_perc gauge\nvllm:kv_cache_usage_perc{{{at}}} {self.kv}\n"
                 f"# TYPE vllm:request_success_total counter\n"
-                f'vllm:request_success_total{{{at},finished_reason="stop"}} {self.finished.value()}\n')
+                f'vllm:request_success_total{{{at},finished_reason="stop"}} {n}\n'
+                f"vllm:prompt_tokens_total{{{at}}} {n * 1000}\n"
+                f'vllm:prompt_tokens_by_source_total{{{at},source="local_compute"}} {n * 500}\n'
+                f'vllm:prompt_tokens_by_source_total{{{at},source="local_cache_hit"}} {n * 500}\n'
+                f"vllm:generation_tokens_total{{{at}}} {n * 200}\n"
+                f"vllm:inter_token_latency_seconds_sum{{{at}}} {n * 200 * 0.05}\n"
+                f"vllm:inter_token_latency_seconds_count{{{at}}} {n * 200}\n"
+                f'vllm:time_to_first_token_seconds_bucket{{{at},le="2.5"}} {n}\n'
+                f'vllm:time_to_first_token_seconds_bucket{{{at},le="+Inf"}} {n}\n'
+                f'vllm:request_time_per_output_token_seconds_bucket{{{at},le="0.1"}} {n}\n'
+                f'vllm:request_time_per_output_token_seconds_bucket{{{at},le="+Inf"}} {n}\n')
 
 
 class Gateway(Page):

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from harness import run
 from scaler_kit import *
 
 
@@ -36,6 +37,10 @@ def pages():
 
 def ready_pods(pages, prefix="llm"):
     return [pod(f"{prefix}-{i}", p.addr) for i, p in enumerate(pages)]
+
+
+def explained(scaler):
+    return run("gpuscale", "explain", "--server", f"http://{scaler.http}", "default/llm").stdout
 
 
 FAST = {"interval": "500ms"}
@@ -69,6 +74,28 @@ def test_values_follow_the_load(tmp_path, keda, pages):
         # Below what runs a decision is published out of the HPA's tolerance: its ceiling is the decision.
         assert k.value() == pytest.approx(0.001)
         assert k.metrics().metricValues[0].metricValue == 1  # what KEDA up to 2.16 reads
+
+
+def test_work_is_sized_from_the_token_counters(tmp_path, keda, pages):
+    pods = pages(VllmPod(rate=5), VllmPod(rate=5))
+    work = {**LLM, "capacity": "700", "work": "capacity"}
+    with Scaler(tmp_path, [workload(replicas=2, pods=ready_pods(pods))], engines=FAST) as s:
+        k = keda(s)
+        # 10 requests/s of 200 + 0.12 x 500 tokens at 700 a replica: R = 3.71, ceil(3.71 + 0.58) = 5
+        eventually("5 replicas", lambda: k.replicas(metadata=work) == 5)
+        text = explained(s)
+        assert "at 700 tok/s each needs 5" in text, text
+        assert "A request is 260 tokens of work" in text, text
+
+
+def test_vllm_alone_is_a_rule_that_holds_until_it_has_learned(tmp_path, keda, pages):
+    pods = pages(VllmPod(rate=5), VllmPod(rate=5))
+    with Scaler(tmp_path, [workload(replicas=3, pods=ready_pods(pods))], engines=FAST) as s:
+        k, rule = keda(s), {"engine": "vllm", "rateWindow": "4s", "downWindow": "1s", "maxAge": "5s"}
+        eventually("a value", lambda: k.replicas(metadata=rule) == 3)
+        eventually("requests are known", lambda: "A request is 260 tokens" in explained(s))
+        assert "The capacity is not learned yet" in explained(s)
+        assert k.replicas(metadata=rule) == 3  # nothing is raised or lowered by what nobody knows
 
 
 def test_case_1_demand_at_zero_wakes_with_the_replicas_it_needs(tmp_path, keda, pages):

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <limits.h>
 #include <math.h>
 
 #include "unit.h"
@@ -64,6 +65,7 @@ struct fleet_pod {
     double held; // tokens of the KV cache, prompt and output reserved
     double context;
     int decoding;
+    long next_done;                     // iteration at which the first of them ends
     const struct fleet_request **queue; // ring
     int queue_cap, queue_head, queued;
     // counters
@@ -136,6 +138,7 @@ static inline void fleet_add(struct fleet *f, double ready_at_s) {
     p->born_s = f->now_s;
     p->ready_at_s = ready_at_s;
     p->clock_s = ready_at_s;
+    p->next_done = LONG_MAX;
 }
 
 static const struct trigger_preset fleet_preset = {
@@ -231,7 +234,7 @@ static inline void fleet_iterate(struct fleet *f, struct fleet_pod *p) {
     const struct fleet_model *m = &f->o.model;
     fleet_admit(f, p);
     int budget = m->chunk, filled = 0, first[FLEET_BATCH], firsts = 0;
-    for (int i = 0; i < p->running && budget > 0; i++) {
+    for (int i = 0; i < p->running && budget > 0 && p->decoding < p->running; i++) {
         struct fleet_running *x = &p->run[i];
         if (x->first_s >= 0)
             continue;
@@ -253,17 +256,25 @@ static inline void fleet_iterate(struct fleet *f, struct fleet_pod *p) {
         struct fleet_running *x = &p->run[first[k]];
         x->first_s = p->clock_s;
         x->done_at = p->iteration + x->r->output - 1;
+        p->next_done = x->done_at < p->next_done ? x->done_at : p->next_done;
         p->prompt += x->r->prompt;
         p->generated++;
         p->decoding++;
         p->context += x->r->prompt + 1;
         fleet_observe(p->ttft, fleet_ttft_edges, FLEET_TTFT_EDGES, p->clock_s - x->r->at_s);
     }
-    for (int i = p->running - 1; i >= 0; i--)
-        if (p->run[i].first_s >= 0 && p->run[i].done_at <= p->iteration) {
-            fleet_done(f, p, &p->run[i], p->clock_s);
+    if (p->iteration < p->next_done)
+        return;
+    p->next_done = LONG_MAX;
+    for (int i = p->running - 1; i >= 0; i--) {
+        struct fleet_running *x = &p->run[i];
+        if (x->first_s >= 0 && x->done_at <= p->iteration) {
+            fleet_done(f, p, x, p->clock_s);
             fleet_leave(p, i);
+        } else if (x->first_s >= 0 && x->done_at < p->next_done) {
+            p->next_done = x->done_at;
         }
+    }
 }
 
 static inline void fleet_run_pod(struct fleet *f, struct fleet_pod *p, double until_s) {
