@@ -91,7 +91,7 @@ const struct exporter_record *exporter_table_next(const struct exporter_table *t
 }
 
 const char *exporter_record_key(const struct exporter_record *r) {
-    return r->source->url;
+    return r->source->shown;
 }
 
 static void tell(struct exporter_table *t, struct exporter_record *r, unsigned changed) {
@@ -123,7 +123,7 @@ static int gather_text(struct exporter_table *t, const struct exporter_source *s
                        const struct exporter_gpu *g) {
     const char *const texts[TEXTS] = {
         [TEXT_ID] = g->id,
-        [TEXT_NODE] = g->node[0] ? g->node : s->url,
+        [TEXT_NODE] = g->node[0] ? g->node : s->shown,
         [TEXT_MODEL] = g->model,
         [TEXT_PCI] = g->pci_bus_id,
         [TEXT_DRIVER] = g->driver_version,
@@ -329,7 +329,7 @@ static void note_page(struct exporter_table *t, struct exporter_source *s,
     bool stuck = s->alive &&
                  requested_ns > s->changed_ns + STUCK_COLLECTIONS * t->o->collect_interval_ns;
     if (stuck != s->stuck && t->o->stuck)
-        t->o->stuck(t->o->ctx, s->url, stuck);
+        t->o->stuck(t->o->ctx, s->shown, stuck);
     s->stuck = stuck;
 }
 

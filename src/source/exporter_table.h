@@ -16,7 +16,8 @@ struct exporter_record; // a GPU
 // One page's side.
 struct exporter_source {
     UT_hash_handle hh;  // exporters.sources, by url
-    char *url;          // "http://10.0.0.7:9400/metrics"
+    char *url;          // "http://10.0.0.7:9400/metrics?x=y"
+    char *shown;        // ... without the query, as people may see it
     const char *target; // as configured
     bool gone;          // no target gives it; its GPUs stay until they are forgotten
     uint64_t turn;      // of the last list of addresses that has it

@@ -85,7 +85,7 @@ static int page_finish(void *ctx, struct scraper_target *t, void *reader, bool c
     if (rc < 0)
         return err_set(e, rc, "out of memory");
     if (s->failing && x->o.recovered)
-        x->o.recovered(x->o.ctx, s->url);
+        x->o.recovered(x->o.ctx, s->shown);
     s->failing = false;
     return 0;
 }
@@ -121,14 +121,14 @@ static void on_failure(void *ctx, const char *url, int failure, const struct err
         if (!strcmp(x->targets[i]->text, s->target))
             target_name_look_again(&x->targets[i]->name);
     if (!s->failing)
-        x->o.failure(x->o.ctx, url, failure, why);
+        x->o.failure(x->o.ctx, s->shown, failure, why);
     s->failing = true;
 }
 
 static void on_gaps(void *ctx, const char *url, uint32_t missing, uint32_t bad, const char *text) {
     struct exporters *x = ctx;
     if (x->o.gaps)
-        x->o.gaps(x->o.ctx, url, missing, bad, text);
+        x->o.gaps(x->o.ctx, source_of(x, url)->shown, missing, bad, text);
 }
 
 static void on_tls(void *ctx, const struct err *why) {
@@ -143,6 +143,7 @@ static void source_free(struct exporters *x, struct exporter_source *s) {
     exporter_table_forget(&x->table, s);
     HASH_DEL(x->sources, s);
     mem_free(s->url);
+    mem_free(s->shown);
     mem_free(s);
 }
 
@@ -154,11 +155,15 @@ static struct exporter_source *source_new(struct exporters *x, const char *url) 
     s->good_ns = s->changed_ns = INT64_MIN;
     s->kind = "";
     s->url = mem_strdup(url);
+    s->shown = mem_strdup(url);
+    if (s->shown)
+        fetch_url_redact(str_from(url), s->shown, strlen(url) + 1);
     map_oom();
-    if (s->url)
+    if (s->url && s->shown)
         HASH_ADD_KEYPTR(hh, x->sources, s->url, strlen(s->url), s);
-    if (!s->url || map_oom()) {
+    if (!s->url || !s->shown || map_oom()) {
         mem_free(s->url);
+        mem_free(s->shown);
         mem_free(s);
         return NULL;
     }
@@ -463,8 +468,10 @@ static void show_page(void *ctx, const struct scrape_status *status) {
     struct agents_gpu first = {.node = ""};
     if (s->records.n > 0)
         exporter_record_view(s->records.items[0], &first);
+    struct scrape_status shown = *status;
+    shown.key = s->shown;
     struct exporters_page page = {
-        .scrape = status,
+        .scrape = &shown,
         .target = s->target,
         .kind = s->kind,
         .node = first.node,

@@ -35,7 +35,8 @@ struct exporters_options {
     // for each GPU of each good page, and when one is lost.
     void (*gpu)(void *ctx, const struct agents_gpu *gpu, unsigned changed, void **user);
     void (*gpu_removed)(void *ctx, const char *node, const char *uuid, void *user);
-    // As in engines.h, with the page's URL as key, but once: then not until `recovered`.
+    // As in engines.h, with the page's URL (without its query) as key, but once: then not until
+    // `recovered`.
     void (*failure)(void *ctx, const char *key, int failure, const struct err *why);
     void (*recovered)(void *ctx, const char *key);
     // Bits of enum exporter_lack.

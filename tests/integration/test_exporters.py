@@ -9,7 +9,7 @@ import ssl
 
 import pytest
 
-from agent_kit import Agent
+from agent_kit import Agent, free_port
 from harness import Certs, Program, metric_values, wait_until
 from scaler_kit import *
 
@@ -367,6 +367,35 @@ def test_targets_are_names_urls_and_paths(tmp_path, kept):
         with Program("gpuscale", "scaler", "--config", tmp_path / "bad.yaml") as p:
             assert p.wait() == 2
             assert says in p.log() and "exporters.targets" in p.log(), p.log()
+
+
+@pytest.mark.parametrize("honor", [False, True])
+def test_a_prometheus_in_between_changes_labels_and_ages(tmp_path, kept, honor):
+    """Debian's prometheus federates the page: with honor_labels off, `pod` is the exporter's own."""
+    page = kept(DcgmPage({0: (90, "llm-0"), 1: (5, "")}))
+    port = free_port()
+    config = tmp_path / "prometheus.yml"
+    config.write_text(f"""
+global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+scrape_configs:
+- job_name: dcgm
+  honor_labels: {str(honor).lower()}
+  static_configs: [{{targets: ["{page.addr}"], labels: {{pod: dcgm-x, namespace: monitoring, container: exporter}}}}]
+""")
+    url = f"http://127.0.0.1:{port}/federate?match%5B%5D=%7B__name__%3D~%22DCGM_.%2A%22%7D"
+    with Program("/usr/bin/prometheus", f"--config.file={config}",
+                 f"--storage.tsdb.path={tmp_path / 'data'}", f"--web.listen-address=127.0.0.1:{port}"), \
+            Scaler(tmp_path / "s", [workload(pods=ready(custom(kept)))], engines=FAST,
+                   exporters=exporters(url)) as s:
+        k = kept(Keda(s.grpc, tmp_path))
+        eventually("2 replicas", lambda: k.replicas(metadata=RULE) == 2, 60)
+        gpus = gpus_of(s)
+        assert [o["pod"] for o in gpus[GPU % 0]["owners"]] == ["llm-0"]
+        if not honor:  # else the free GPU has the exporter's own pod: docs/exporters.md says so
+            assert gpus[GPU % 1]["ownersKnown"] and gpus[GPU % 1]["owners"] == []
+        page.fault = "drop"  # Prometheus serves what it has, with its time, for minutes
+        eventually("unavailable", lambda: k.code(k.metrics, metadata=RULE)[0] == "UNAVAILABLE", 60)
+        assert "match" not in source(s)[0]["key"] + source(s)[0]["url"]
 
 
 def test_the_scalers_own_page_is_no_exporters(tmp_path, kept):

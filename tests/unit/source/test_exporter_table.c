@@ -65,7 +65,7 @@ static void on_stuck(void *ctx, const char *key, bool stuck) {
 }
 
 static void source_init(struct exporter_source *s, char *url) {
-    *s = (struct exporter_source){.url = url, .target = url, .kind = ""};
+    *s = (struct exporter_source){.url = url, .shown = url, .target = url, .kind = ""};
     vec_init(&s->records, 256);
     s->good_ns = s->changed_ns = INT64_MIN;
 }

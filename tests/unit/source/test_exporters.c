@@ -187,13 +187,15 @@ static void a_failing_page_is_told_once_and_when_it_is_good_again(void **state) 
     struct world *w = *state;
     struct fake_http *s = fake_http_start(serve_text, (char[]){"nothing 1\n"}, NULL);
     char text[64];
-    snprintf(text, sizeof(text), "http://127.0.0.1:%u/x", s->port);
+    snprintf(text, sizeof(text), "http://127.0.0.1:%u/x?token=secret", s->port);
     set_target(w, text);
     TURN_UNTIL(&w->loop, failed_thrice, w);
     assert_int_equal(w->failures, 1);
     assert_int_equal(w->failure, SCRAPE_NOTHING);
     assert_int_equal(w->lookups, 0); // a literal address
-    assert_non_null(strstr(s->conns[0].request, "GET /x "));
+    assert_non_null(strstr(s->conns[0].request, "GET /x?token=secret "));
+    assert_non_null(strstr(w->url, "/x"));
+    assert_null(strstr(w->url, "secret"));
     fake_http_stop(s);
 }
 
