@@ -137,6 +137,9 @@ enum {
     LIMIT_HISTORY_BYTES = 48 << 20,        // decision records of all objects, about
     LIMIT_FIRST_DECISION_MS = 250,         // a first call waits so long for the io thread
 
+    // top
+    LIMIT_PRICES = 64,
+
     // Threads
     LIMIT_QUEUE_ITEMS = 65536,
 };

@@ -13,18 +13,19 @@ enum { BODY_MAX = 64 << 20, LAST_MAX = 64 };
 static const char help[] =
     "Usage: gpuscale explain [OPTION...] [NAMESPACE/NAME]\n"
     "\n"
-    "Prints why the last decisions of a running scaler fell as they did: of one ScaledObject, or\n"
-    "the last one of each.\n"
+    "Prints why the last decisions of a running scaler fell as they did: of one\n"
+    "ScaledObject, or the last one of each.\n"
     "\n"
-    "      --server URL        the scaler's HTTP port (" EXPLAIN_SERVER "; $GPUSCALE_SERVER)\n"
-    "  -n, --last N            how many decisions of each ScaledObject (1 to 64; 10 with a name,\n"
-    "                          1 without)\n"
-    "      --json              the records as JSON\n"
-    "      --ca FILE           authority of the scaler's certificate (PEM)\n"
-    "      --cert FILE         certificate to show to the scaler (PEM)\n"
-    "      --key FILE          its key\n"
-    "      --server-name NAME  the name in the scaler's certificate\n"
-    "  -h, --help              this text\n";
+    "  --server URL        the scaler's HTTP port (" EXPLAIN_SERVER ";\n"
+    "                      $GPUSCALE_SERVER)\n"
+    "  -n, --last N        how many decisions of each ScaledObject (1 to 64; 10 with a\n"
+    "                      name, 1 without)\n"
+    "  --json              the records as JSON\n"
+    "  --ca FILE           authority of the scaler's certificate (PEM)\n"
+    "  --cert FILE         certificate to show to the scaler (PEM)\n"
+    "  --key FILE          its key\n"
+    "  --server-name NAME  the name in the scaler's certificate\n"
+    "  -h, --help          this text\n";
 
 enum { OPT_SERVER = 256, OPT_JSON, OPT_CA, OPT_CERT, OPT_KEY, OPT_SERVER_NAME };
 

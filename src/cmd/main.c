@@ -17,6 +17,8 @@ static const struct verb {
 } verbs[] = {
     {"scaler", verb_scaler, "KEDA external scaler: reads GPUs and engines, decides, answers KEDA"},
     {"explain", verb_explain, "why the last decisions of a running scaler fell as they did"},
+    {"top", verb_top,
+     "GPUs and workloads in the terminal: who uses which, what idles, what it costs"},
     {"demo", verb_demo, "the whole pipeline on this machine for a minute, without GPU or cluster"},
     {"help", verb_help, "this list, or `gpuscale help VERB`"},
     {"version", verb_version, "the version of this program"},

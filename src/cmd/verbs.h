@@ -7,4 +7,5 @@
 
 int verb_scaler(int argc, char **argv);
 int verb_explain(int argc, char **argv);
+int verb_top(int argc, char **argv);
 int verb_demo(int argc, char **argv);

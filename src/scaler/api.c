@@ -3,7 +3,10 @@
  */
 #include "scaler/api.h"
 
+#include <math.h>
+
 #include "base/clock.h"
+#include "core/signal/total.h"
 #include "net/grpc_status.h"
 #include "scaler/api_page.h"
 #include "scaler/io.h"
@@ -58,6 +61,30 @@ void api_workloads(struct http_request *r, void *ctx) {
     api_page_end(&p);
 }
 
+// What a workload does now, of all ready pods together, whether its rule names it or not.
+static void add_signals(struct buf *b, const struct object *o) {
+    static const enum signal shown[] = {SIGNAL_REQUEST_RATE, SIGNAL_RUNNING, SIGNAL_QUEUE,
+                                        SIGNAL_KV_CACHE};
+    for (size_t i = 0; i < COUNT_OF(shown); i++) {
+        struct signal_total_query q = {.signal = shown[i],
+                                       .ceiling = INFINITY,
+                                       .window_ns = o->trigger->rate_window_ns,
+                                       .max_age_ns = o->trigger->max_age_ns,
+                                       .now_ns = clock_mono_ns()};
+        struct signal_total t;
+        signal_total(o->feed->signals, &q, &t);
+        (void)buf_addf(b, "%s\"%s\":{\"pods\":%u,\"known\":%u", i > 0 ? "," : ",\"signals\":{",
+                       signals[shown[i]].name, t.pods, t.known);
+        if (t.known > 0) {
+            api_number(b, "lower", t.lower);
+            api_number(b, "upper", t.upper); // null: not bounded
+            api_number(b, "max", t.max);
+        }
+        (void)buf_add_byte(b, '}');
+    }
+    (void)buf_add_byte(b, '}');
+}
+
 static void add_object(struct buf *b, const struct object *o) {
     (void)buf_addc(b, "{\"namespace\":");
     (void)buf_add_json(b, o->key->ref.namespace_);
@@ -66,6 +93,7 @@ static void add_object(struct buf *b, const struct object *o) {
     if (o->feed != NULL) {
         api_text(b, "workload", o->feed->workload->target);
         api_text(b, "engine", o->feed->preset->name);
+        add_signals(b, o);
     }
     if (o->feed == NULL)
         api_text(b, "error", o->fault.msg);
@@ -109,6 +137,8 @@ static void add_gpu(struct api_page *p, const struct agents_gpu *g, enum gpu_sou
         api_text(b, "url", url);
     api_text(b, "model", g->model);
     api_int(b, "index", g->index);
+    if (g->memory_total_bytes > 0)
+        api_int(b, "memoryTotalBytes", (int64_t)g->memory_total_bytes);
     if (g->mig_profile[0] != '\0')
         api_text(b, "migProfile", g->mig_profile);
     api_bool(b, "lost", g->lost);
