@@ -17,6 +17,9 @@ static int split_host(struct str text, struct str *ret_host, struct str *ret_por
             return err_set(e, ERR_PARSE, "\"" STR_FMT "\": no ']' after the IPv6 address",
                            STR_ARG(text));
         size_t after = (size_t)(end - text.p) + 1;
+        if (after == 2) // a variable that was empty; ":PORT" would mean all interfaces
+            return err_set(e, ERR_PARSE, "\"" STR_FMT "\": no address between the brackets",
+                           STR_ARG(text));
         if (after >= text.n || text.p[after] != ':')
             return err_set(e, ERR_PARSE, "\"" STR_FMT "\": expected ':PORT' after ']'",
                            STR_ARG(text));

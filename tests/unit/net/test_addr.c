@@ -43,6 +43,7 @@ static void malformed_addresses_are_refused_with_the_text_and_a_remedy(void **st
         {"127.0.0.1:80x", "0..65535", ERR_PARSE},
         {"::1:80", "brackets", ERR_PARSE},
         {"[::1:80", "']'", ERR_PARSE},
+        {"[]:80", "no address between the brackets", ERR_PARSE},
         {"[::1]80", "':PORT'", ERR_PARSE},
         {"[::1]", "':PORT'", ERR_PARSE},
         {"http://a:80", "brackets", ERR_PARSE},
