@@ -19,11 +19,12 @@ import grpc
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
 import harness  # noqa: E402
 from scaler_kit import Keda  # noqa: E402
-from truth import Pod  # noqa: E402
+from truth import Pod, exporter_page  # noqa: E402
 
 F_SETPIPE_SZ = 1031
 KEEP_LINES = 400
 NODES, GPUS = 4, 8
+EXPORTER = NODES    # one node more: without an agent, its GPUs are read of a dcgm-exporter
 ENGINE_INTERVAL_S = 1.0
 SIM_S = 0.4  # how often GPUs are told their load
 
@@ -212,7 +213,7 @@ class Cluster:
         self.seed, self.tls = seed, tls
         self.rng = random.Random(f"{seed}/cluster")
         self.closing, self.frozen = threading.Event(), threading.Event()
-        self.free = [(n, g) for g in range(GPUS) for n in range(NODES)]
+        self.free = [(n, g) for g in range(GPUS) for n in range(NODES + 1)]
         self.specs = {}     # what each workload's replicas were, with times
         self.files_bad = set()
         self.errors = []
@@ -221,6 +222,7 @@ class Cluster:
         self.nodes = [Node(folder, i, seed % 10000 * 10, files) for i in range(NODES)]
         self.links = [wire.Proxy(loop, n.grpc, wire.rng_of(seed, f"link {n.index}"))
                       for n in self.nodes]
+        self.exporter = wire.Endpoint(loop, self.exporter_text, wire.rng_of(seed, "exporter"))
         self.gateways = {w.name: wire.Endpoint(loop, lambda w=w: world.gateway_page(w),
                                                wire.rng_of(seed, f"gateway {w.name}"))
                          for w in world.workloads.values() if w.rule.demand}
@@ -244,6 +246,7 @@ class Cluster:
             "engines": {"interval": f"{ENGINE_INTERVAL_S:.0f}s"},
             "agents": {"targets": [link.addr for link in self.links],
                        **({"tls": {**tls, "serverName": "localhost"}} if tls else {})},
+            "exporters": {"targets": [self.exporter.addr], "interval": "1s", "collectInterval": "1s"},
             "demand": {f"gateway-{name}": {
                 "url": f"http://{e.addr}/metrics",
                 "requestsTotal": f'gateway_requests_total{{service="{name}"}}'}
@@ -307,6 +310,13 @@ class Cluster:
                     self.replace(node.config, json.dumps({"pods": owners}))
                 if node.proc is not None:
                     node.signal(signal.SIGHUP)
+
+    def exporter_text(self):
+        with self.world.lock:
+            now = self.world.advance()
+            pods = {p.gpu: (p.name, self.lies.get(w.name, p.busy))
+                    for w in self.world.workloads.values() for p in w.pods if p.node == EXPORTER}
+        return exporter_page(pods, GPUS, now)
 
     # --- the player
 

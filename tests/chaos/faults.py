@@ -6,6 +6,7 @@ import os
 import signal
 import time
 
+from cluster import EXPORTER
 from oracle import Disturbance
 
 
@@ -13,15 +14,19 @@ def workloads(run, predicate=lambda r: True):
     return [w for w in run.world.workloads.values() if predicate(w.rule)]
 
 
+def ready(w):
+    return [p for p in w.pods if p.state == "ready"]
+
+
 def some_engines(run, fault, hides):
     """One page or all pages of a workload."""
-    found = [w for w in workloads(run) if w.name not in run.broken]
+    found = [w for w in workloads(run) if w.name not in run.broken and ready(w)]
     if not found:
         return
     w = run.rng.choice(found)
     run.broken.add(w.name)
     with run.world.lock:
-        pods = [p for p in w.pods if p.state == "ready"]
+        pods = ready(w)
     if len(pods) > 1 and run.rng.random() < 0.6:
         pods = run.rng.sample(pods, run.rng.randint(1, len(pods) - 1))
     for p in pods:
@@ -41,7 +46,7 @@ def engine(run):
 
 def engines_gone(run):
     """Every page of a workload: nothing is known to size it by."""
-    found = [w for w in workloads(run) if w.name not in run.broken]
+    found = [w for w in workloads(run) if w.name not in run.broken and ready(w)]
     if not found:
         return
     w, fault = run.rng.choice(found), run.rng.choice(run.wire.Endpoint.HIDES)
@@ -64,9 +69,9 @@ def engine_stop(run):
 
 def counter_reset(run):
     """An engine's process begins again: its counters at 0, nothing in it."""
-    w = run.rng.choice(workloads(run))
+    w = run.rng.choice([w for w in workloads(run) if ready(w)])
     with run.world.lock:
-        pods = [p for p in w.pods if p.state == "ready"]
+        pods = ready(w)
         for p in pods:
             p.restart_counter()
     yield Disturbance("counter", "engine", w.name), f"{w.name}, {len(pods)} pods"
@@ -81,6 +86,14 @@ def demand(run):
     run.cluster.gateways[w.name].set(fault)
     yield (Disturbance(fault, "demand", w.name, hides=fault in run.wire.Endpoint.HIDES), w.name)
     run.cluster.gateways[w.name].set(None)
+
+
+def exporter(run):
+    """The page of a GPU exporter, which stands for an agent."""
+    fault = run.rng.choice(run.wire.Endpoint.FAULTS)
+    run.cluster.exporter.set(fault)
+    yield Disturbance(fault, "gpu", node=EXPORTER, hides=fault in run.wire.Endpoint.HIDES), "node-x"
+    run.cluster.exporter.set(None)
 
 
 def node_fault(run, kind, n, hides):
@@ -98,7 +111,9 @@ def agents_stop(run):
     """All of them: nothing is known of any GPU."""
     for n in run.cluster.nodes:
         n.stop()
-    yield Disturbance("stop", "gpu", hides=True), "all agents"
+    run.cluster.exporter.set("blackhole")
+    yield Disturbance("stop", "gpu", hides=True), "all agents and the exporter"
+    run.cluster.exporter.set(None)
     for n in run.cluster.nodes:
         n.go_on()
 
@@ -131,7 +146,10 @@ def agent_links(run):
     fault = run.rng.choice(("refuse", "blackhole", "slow", "corrupt"))
     for link in run.cluster.links:
         link.set(fault)
-    yield Disturbance(fault, "gpu", hides=fault in ("refuse", "blackhole")), "all agents' links"
+    run.cluster.exporter.set("cut")
+    yield (Disturbance(fault, "gpu", hides=fault in ("refuse", "blackhole")),
+           "all agents' links, and the exporter")
+    run.cluster.exporter.set(None)
     for link in run.cluster.links:
         link.set(None)
 
@@ -242,13 +260,14 @@ def certificate(run):
         p.signal(signal.SIGHUP)
 
 
-# Fault: weight, what it needs for itself (two that share a name do not run at once), and the seconds
+# Fault: weight, what it needs for itself (two that share a word do not run at once), and the seconds
 # that it lasts at least: the dark must be longer than maxAge.
 FAULTS = {
     engine: (10, "", 0), engines_gone: (4, "", 12), engine_stop: (4, "", 0), counter_reset: (2, "", 0),
-    demand: (5, "demand", 0), agent_stop: (3, "agent", 0), agents_stop: (2, "agent", 12),
-    agent_kill: (3, "agent", 0), driver_hang: (2, "agent", 0), agent_link: (4, "link", 0),
-    agent_links: (2, "link", 12), keda_link: (4, "keda", 0), scaler_stop: (3, "scaler", 0),
+    demand: (5, "demand", 0), exporter: (4, "link", 0), agent_stop: (3, "agent", 0),
+    agents_stop: (2, "agent link", 12), agent_kill: (3, "agent", 0), driver_hang: (2, "agent", 0),
+    agent_link: (4, "link", 0),
+    agent_links: (2, "agent link", 12), keda_link: (4, "keda", 0), scaler_stop: (3, "scaler", 0),
     scaler_kill: (1.5, "scaler", 0), workloads_file: (3, "scaler", 0), agent_file: (2, "agent", 0),
     log_full: (2, "log", 0), log_closed: (1, "agent", 0), certificate: (3, "certificate", 0),
 }

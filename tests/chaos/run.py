@@ -273,7 +273,7 @@ class Run:
 
     def sources_whole(self, rule, t):
         """Has every source of the rule told something since the last fault was healed?"""
-        by_key = {s["key"]: s for s in self.sources}
+        by_key = {s.get("target", "") if s["kind"] == "exporter" else s["key"]: s for s in self.sources}
         fresh_s = t - self.healed_at
 
         def told(key):
@@ -285,7 +285,8 @@ class Run:
                     if p.state == "ready" and t - p.ready_at > 5]
         keys = [f"default/{p.name}" for p in pods]
         if rule.gpu:
-            keys += {self.cluster.links[p.node].addr for p in pods}
+            keys += {self.cluster.links[p.node].addr if p.node < cluster.NODES
+                     else self.cluster.exporter.addr for p in pods}
         if rule.demand:
             keys.append(f"gateway-{rule.demand}")
         return all(told(k) for k in keys)
@@ -347,12 +348,12 @@ class Run:
         chosen, alone = [], set()
         for _ in range(self.rng.choice((1, 2, 3, 4, 5))):
             f = self.rng.choices(available, [faults.FAULTS[f][0] for f in available])[0]
-            _, name, least_s = faults.FAULTS[f]
+            _, names, least_s = faults.FAULTS[f]
             late = self.at() > 0.55 * self.seconds  # the last run of the scaler is a long one
-            if (name and name in alone) or (f is faults.scaler_kill and (late or self.at() < last_kill
+            if alone & set(names.split()) or (f is faults.scaler_kill and (late or self.at() < last_kill
                                                                          + 60)):
                 continue
-            alone.add(name)
+            alone |= set(names.split())
             lasts_s = self.rng.choice((1, 3, 6, 12)) * self.rng.uniform(0.7, 1.3)
             chosen.append((f, self.rng.uniform(0, 4), max(least_s, lasts_s)))
         return chosen

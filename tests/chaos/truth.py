@@ -200,6 +200,23 @@ def custom_page(p):
             + "# HELP filler What a page of its size has more.\n" * 40)
 
 
+def exporter_page(pods, gpus, now):
+    """dcgm-exporter's page of a node: `pods` maps a GPU to (pod's name, how busy the GPU is)."""
+    rows = {"DCGM_FI_DEV_GPU_UTIL": lambda busy: round(100 * busy),
+            "DCGM_FI_DEV_FB_USED": lambda busy: 40000 if busy else 4,
+            "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION": lambda busy: round(now * 100000)}
+    text = ""
+    for name, value in rows.items():
+        text += f"# TYPE {name} {'counter' if 'TOTAL' in name else 'gauge'}\n"
+        for gpu in range(gpus):
+            pod, busy = pods.get(gpu, ("", 0.0))
+            space, container = ("default", "main") if pod else ("", "")
+            text += (f'{name}{{gpu="{gpu}",UUID="GPU-e0000000-0000-4000-8000-00000000000{gpu}",'
+                     f'device="nvidia{gpu}",modelName="Test GPU",Hostname="node-x",container="{container}",'
+                     f'namespace="{space}",pod="{pod}"}} {value(busy)}\n')
+    return text
+
+
 class World:
     """All workloads, moved on by whoever looks (under one lock), at the latest each STEP_S."""
 
