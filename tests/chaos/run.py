@@ -160,7 +160,7 @@ class Run:
         self.closing = threading.Event()
         self.broken = set()             # workloads with a fault at their engines
         self.seen = {}                  # rule -> (when, sources whole, record whole)
-        self.healed_at = 0.0
+        self.healed_at, self.dark_since = 0.0, time.monotonic()
         self.latest, self.sources, self.problems = {}, [], []
         self.recoveries, self.returns = [], []
         self.tick_age = 0.0
@@ -391,6 +391,7 @@ class Run:
     def recover(self, number, healed):
         """Until the world is seen whole again, within what the documents say."""
         self.healed_at = time.monotonic()
+        self.dark_since = min([d.start for d in healed], default=self.healed_at)
         back_s = max([faults.BACK_S.get(d.what, 5) for d in healed], default=0)
         begins_anew = any(d.what == "scaler" for d in healed)
         whole, known, end = {}, {}, None
@@ -435,10 +436,11 @@ class Run:
                  + ", ".join(f"{r.name} {self.world.workloads[r.name].spec}" for r in rules), flush=True)
 
     def young(self, rule):
-        """Seconds for pods that have just become ready: they are unknown until their second page."""
-        t = time.monotonic()
+        """Seconds for pods that became ready just now or in the dark: they are unknown until their second
+        page, a quarter of a window after their first."""
+        since = min(time.monotonic() - 12, self.dark_since - 3)
         with self.world.lock:
-            return 8 if any(p.state == "ready" and t - p.ready_at < 12
+            return 8 if any(p.state == "ready" and p.ready_at > since
                             for p in self.world.workloads[rule.name].pods) else 0
 
     def chaos(self):
