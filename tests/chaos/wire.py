@@ -77,7 +77,13 @@ class Endpoint:
         self.fault, self.healed = None, asyncio.Event()
         self.zeros = False      # the mutation of the oracle's own test: a sound page of zeros
         self.hits = 0
-        self.close, self.addr = loop.serve(self.serve)
+        self.writers = set()
+        self.end, self.addr = loop.serve(self.serve)
+
+    def close(self):
+        """The pod is gone, and its connections with it."""
+        self.end()
+        self.loop.soon(lambda: [reset(w) for w in list(self.writers)])
 
     def set(self, fault):
         def change():
@@ -89,6 +95,7 @@ class Endpoint:
         self.loop.soon(change)
 
     async def serve(self, reader, writer):
+        self.writers.add(writer)
         try:
             while True:
                 if self.fault == "refuse":
@@ -101,6 +108,7 @@ class Endpoint:
         except (OSError, EOFError, asyncio.LimitOverrunError):
             pass  # cut by the scaler: it is meant to
         finally:
+            self.writers.discard(writer)
             writer.close()
 
     async def answer(self, writer):
