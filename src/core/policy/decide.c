@@ -294,6 +294,15 @@ static void damp(struct tick *k) {
     }
 }
 
+// At zero, and nothing is wanted: the window has nothing left to hold. Else a moment without sight
+// would make it 0, and the window would raise it from there when it sees again.
+static void let_go(struct tick *k) {
+    peak_expire(&k->d->window, INT64_MAX);
+    k->r->desired = 0;
+    k->r->reason = REASON_ZERO;
+    k->r->held_ns = 0;
+}
+
 // The highest demand of the last burstMemory, in 30 s steps.
 static void remember_burst(struct tick *k) {
     struct decider *d = k->d;
@@ -416,6 +425,8 @@ void decider_tick(struct decider *d, const struct signal_workload *w, const stru
         ret->reason = REASON_FIRST;
     ret->activity = active_decide(k.t, w, in->queries, in->now_ns, k.n, k.cold_start_ns);
     ret->active = active_is(ret->activity);
+    if (k.n == 0 && !ret->active && ret->want <= 0 && ret->desired > 0)
+        let_go(&k);
     if (ret->active && ret->desired == 0) { // zero is for what is known to be idle
         ret->desired = 1;
         ret->reason = REASON_ACTIVE;

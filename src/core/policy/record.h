@@ -30,7 +30,7 @@ enum decision_reason {
     REASON_UNKNOWN,       // not enough is known to say another number: the last decision stands
     REASON_NO_POD_READY,  // pods start, nothing to measure yet: the last decision stands
     REASON_BURST,         // burstMemory
-    REASON_ZERO,          // at zero, and no demand is known
+    REASON_ZERO,          // at zero, and no demand is known, or known to be none
     REASON_ACTIVE,        // no replica is needed by size, but the service is active: one
 };
 const char *decision_reason_name(enum decision_reason r);

@@ -205,7 +205,8 @@ static void say_outcome(struct text *t, const struct record *r) {
         SAY(t, "kept by burstMemory");
         break;
     case REASON_ZERO:
-        SAY(t, "at zero, and no demand is known");
+        SAY(t, r->activity == INACTIVE_ZERO_IDLE ? "at zero, and nothing is asked for"
+                                                 : "at zero, and no demand is known");
         break;
     case REASON_ACTIVE:
         SAY(t, "sized at zero, but %s, so one replica", busy_because(r->activity));

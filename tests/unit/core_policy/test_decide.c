@@ -488,6 +488,33 @@ static void unknown_never_scales_from_zero(void **state) {
     }
 }
 
+// At zero nothing holds what the service was: a demand source that is lost and returns idle raises
+// nothing, and the next request is sized by what comes, not by what the window remembers.
+static void a_window_raises_nothing_from_zero(void **state) {
+    (void)state;
+    struct lab l;
+    steady(&l, LLM ";demand=gw;downWindow=1h", 5, (struct lab_group){.rate = 3});
+    l.demand = (struct lab_demand){.provides = 7, .rate = 15, .inflight = 1};
+    lab_run(&l, 60);
+    assert_true(l.r.desired > 5);
+    struct lab_group none[LAB_GROUPS] = {{0}};
+    l.demand.rate = l.demand.inflight = 0;
+    l.spec = l.status = 0; // somebody, or KEDA after its cooldown
+    lab_pods(&l, none);
+    lab_run(&l, 70); // the last arrivals leave the rate window
+    for (int s = 0; s < 200; s++) {
+        l.demand.lost = s > 50 && s < 120;
+        lab_run(&l, 1);
+        assert_int_equal(l.r.desired, 0);
+        assert_false(l.r.active);
+    }
+    l.demand.rate = 1;
+    lab_run(&l, 60);
+    assert_true(l.r.active);
+    assert_int_equal(l.r.desired, 1);
+    lab_close(&l);
+}
+
 static void every_allocation_of_a_decider_may_fail(void **state) {
     (void)state;
     struct trigger *t = NULL;
@@ -542,6 +569,7 @@ int main(void) {
         cmocka_unit_test(a_rollout_does_not_ratchet),
         cmocka_unit_test(vanished_data_never_lower),
         cmocka_unit_test(unknown_never_scales_from_zero),
+        cmocka_unit_test(a_window_raises_nothing_from_zero),
         cmocka_unit_test(every_allocation_of_a_decider_may_fail),
         cmocka_unit_test(a_tick_allocates_nothing),
     };
