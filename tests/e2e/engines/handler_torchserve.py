@@ -9,7 +9,8 @@ def handle(data, context):
     if not data:
         return None
     for item in data:
-        wait = bytes(item.get("body") or item.get("data") or b"").decode()
+        wait = item.get("body") or ""  # text/plain comes as str, other kinds as bytes
+        wait = wait if isinstance(wait, str) else bytes(wait).decode()
         while wait and not os.path.exists(wait):
             time.sleep(0.05)
     return ["ok"] * len(data)

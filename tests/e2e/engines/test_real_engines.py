@@ -133,11 +133,25 @@ def post(url, body=b"", kind="text/plain"):
         return e.code, e.read().decode()
 
 
-def in_threads(n, call):
-    threads = [threading.Thread(target=call, daemon=True) for _ in range(n)]
-    for t in threads:
-        t.start()
-    return threads
+class Blocked:
+    """Requests that are sent at once, each in a thread, and answered when the server does."""
+
+    def __init__(self, n, call):
+        self.answers = []
+        self.threads = [threading.Thread(target=self._send, args=(call,), daemon=True) for _ in range(n)]
+        for t in self.threads:
+            t.start()
+
+    def _send(self, call):
+        try:
+            self.answers.append(call())
+        except OSError as e:
+            self.answers.append(e)
+
+    def all_answered(self, status):
+        for t in self.threads:
+            t.join(DEADLINE_S)
+        assert [a[0] for a in self.answers] == [status] * len(self.threads), self.answers
 
 
 def test_ray_serve(tmp_path):
@@ -156,12 +170,11 @@ def test_ray_serve(tmp_path):
                 assert post(model)[0] == 200
             ray.wait(lambda: read("ray-serve", page)["requests"] == 3, "three requests are counted")
             assert http_get(f"http://127.0.0.1:{http_port}/-/healthz")[0] == 200  # not a request
-            blocked = in_threads(5, lambda: post(f"{model}?wait={release}"))
+            blocked = Blocked(5, lambda: post(f"{model}?wait={release}"))
             want = {"queue": 3, "running": 2, "requests": 3}
             ray.wait(lambda: read("ray-serve", page) == want, f"{want} of five blocked requests")
             release.touch()
-            for t in blocked:
-                t.join(DEADLINE_S)
+            blocked.all_answered(200)
             want = {"queue": 0, "running": 0, "requests": 8}
             ray.wait(lambda: read("ray-serve", page) == want, f"{want} when all are done")
             # The LLM's row says what it lacks on the page of another deployment.
@@ -205,7 +218,7 @@ def test_torchserve(tmp_path):
                 zip(("inference_address", "management_address", "metrics_address"), ports)) +
         f"grpc_inference_port={ports[3]}\ngrpc_management_port={ports[4]}\nmetrics_mode=prometheus\n"
         f"disable_token_authorization=true\nmodel_store={tmp_path}\nload_models=m.mar\n"
-        "default_workers_per_model=1\n")
+        f"default_workers_per_model=1\nvmargs=-Djava.io.tmpdir={tmp_path}\n")
     model = f"http://127.0.0.1:{ports[0]}/predictions/m"
     page = f"http://127.0.0.1:{ports[2]}/metrics"
     release = tmp_path / "release"
@@ -220,12 +233,11 @@ def test_torchserve(tmp_path):
             assert post(model) == (200, "ok")
         server.wait(lambda: read("torchserve", page) == {"requests": before + 3}, "three more are counted")
         # It counts what arrives: two that wait for the one worker are counted while they wait.
-        blocked = in_threads(3, lambda: post(model, str(release).encode()))
+        blocked = Blocked(3, lambda: post(model, str(release).encode()))
         server.wait(lambda: read("torchserve", page) == {"requests": before + 6}, "blocked ones are counted")
-        assert all(t.is_alive() for t in blocked)
+        assert blocked.answers == []
         release.touch()
-        for t in blocked:
-            t.join(DEADLINE_S)
+        blocked.all_answered(200)
         assert read("torchserve", page) == {"requests": before + 6}
         # What the page has of a queue is a counter of those that left it; no gauge.
         assert "# TYPE ts_queue_latency_microseconds counter" in text_of(page)
