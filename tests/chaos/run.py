@@ -516,7 +516,7 @@ class Run:
             for run, seconds, first, last, growth, later in h.growth():
                 # Records and windows fill up for some minutes: a few MiB, less and less. What goes on
                 # in the second half of a long run is a leak. A sanitizer's shadow is its own.
-                most = 48 if instrumented else 4
+                most = 48 if instrumented else 5
                 if growth > most * MIB or (seconds > 240 and later > most / 2 * MIB):
                     self.problems.append(f"{h.program.name}, run {run}: resident memory grew by"
                                          f" {growth / MIB:.1f} MiB in {seconds:.0f} s, {later / MIB:.1f} MiB"
