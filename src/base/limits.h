@@ -69,6 +69,9 @@ enum {
     LIMIT_FETCH_LIFE_S = 600,           // then a kept connection is not used again
     LIMIT_FETCH_ERROR_BYTES = 16 << 10, // body of an answer that is not 200
     LIMIT_TLS_FILE_BYTES = 1 << 20,
+    LIMIT_SECRET_BYTES = 16 << 10,      // a token or a password in a file
+    LIMIT_PROM_ANSWER_BYTES = 64 << 10, // of a query: one sample is wanted
+    LIMIT_PROMETHEUS_SERVERS = 64,
     LIMIT_SCRAPE_TARGETS = 20000,
     LIMIT_DEMAND_SOURCES = 1024,
 

@@ -265,6 +265,7 @@ void api_sources(struct http_request *r, void *ctx) {
     agents_each_node(io->agents, add_node, &p);
     exporters_each(io->exporters, add_exporter, &p);
     demand_each(io->demand, add_demand, &p);
+    io_queries_show(io, &p);
     engines_each(io->engines, add_engine, &p);
     api_page_end(&p);
 }

@@ -5,6 +5,9 @@
 #include <assert.h>
 
 #include "base/buf.h"
+#include "base/mem.h"
+#include "core/metrics/promql_enforce.h"
+#include "scaler/config.h"
 
 static uint32_t linear_signals(const struct engine_preset *p) {
     uint32_t bits = 0;
@@ -20,6 +23,8 @@ void binder_init(struct binder *b, const char *const *demand_names,
     assert(engine_presets_n <= BINDER_PRESETS_MAX);
     b->demand = demand_names;
     b->demand_provides = demand_provides;
+    b->servers = NULL;
+    b->n_servers = 0;
     b->n_presets = engine_presets_n;
     for (unsigned i = 0; i < engine_presets_n; i++) {
         const struct engine_preset *p = engine_presets[i];
@@ -60,12 +65,64 @@ static int check_demand(const struct binder *b, struct trigger *t, struct err *e
                    t->demand, STR_ARG(buf_str(&names)));
 }
 
-static int check_queries(const struct trigger *t, struct err *e) {
-    if (t->query_n == 0)
-        return 0;
+void binder_set_servers(struct binder *b, const struct config_prometheus *servers, size_t n) {
+    b->servers = servers;
+    b->n_servers = n;
+}
+
+// What there is for the namespace: servers that it may not use are not told.
+static int no_server(const struct binder *b, const struct trigger_query *q, struct str namespace_,
+                     struct err *e) {
+    const char *names[LIMIT_PROMETHEUS_SERVERS + 1] = {0};
+    size_t n = 0;
+    CLEANUP_BUF struct buf list;
+    buf_init(&list, 300);
+    for (size_t i = 0; i < b->n_servers && n < LIMIT_PROMETHEUS_SERVERS; i++)
+        if (config_prometheus_allows(&b->servers[i], namespace_)) {
+            (void)buf_addf(&list, "%s%s", n > 0 ? ", " : "", b->servers[i].name);
+            names[n++] = b->servers[i].name;
+        }
+    if (n == 0)
+        return err_set(e, ERR_INVALID,
+                       "%s: \"%s\": the scaler's configuration has no Prometheus server "
+                       "(prometheus:) that namespace " STR_FMT " may use",
+                       q->name, q->server, STR_ARG(namespace_));
+    const char *near = str_nearest(str_from(q->server), names);
     return err_set(e, ERR_INVALID,
-                   "%s: \"%s\": the scaler's configuration has no Prometheus servers (prometheus:)",
-                   t->queries[0].name, t->queries[0].server);
+                   "%s: \"%s\" is no Prometheus server that namespace " STR_FMT
+                   " may use%s%s%s; there are: " STR_FMT,
+                   q->name, q->server, STR_ARG(namespace_), near ? ", did you mean \"" : "",
+                   near ? near : "", near ? "\"?" : "", STR_ARG(buf_str(&list)));
+}
+
+static int enforce(const struct config_prometheus *server, struct trigger_query *q,
+                   struct str namespace_, struct err *e) {
+    CLEANUP_BUF struct buf text;
+    buf_init(&text, LIMIT_PROMQL_BYTES);
+    int r = promql_enforce(&text, str_from(q->query), str_from(server->enforced_label), namespace_,
+                           e);
+    if (r < 0)
+        return err_wrap(e, "query.%s", q->name + strlen("prometheus."));
+    q->enforced = mem_strndup(text.p, text.len);
+    return q->enforced ? 0 : err_set(e, ERR_NOMEM, "out of memory");
+}
+
+// A trigger names a server, never a URL, and reads what its namespace may.
+static int check_queries(const struct binder *b, struct trigger *t, struct str namespace_,
+                         struct err *e) {
+    int r = 0;
+    for (uint32_t i = 0; r == 0 && i < t->query_n; i++) {
+        struct trigger_query *q = &t->queries[i];
+        const struct config_prometheus *server = NULL;
+        for (size_t s = 0; s < b->n_servers; s++)
+            if (strcmp(b->servers[s].name, q->server) == 0)
+                server = &b->servers[s];
+        if (!server || !config_prometheus_allows(server, namespace_))
+            return no_server(b, q, namespace_, e);
+        if (server->enforced_label[0] != '\0')
+            r = enforce(server, q, namespace_, e);
+    }
+    return r;
 }
 
 int binder_bind(const struct binder *b, const struct object_ref *r, struct trigger **ret,
@@ -78,7 +135,7 @@ int binder_bind(const struct binder *b, const struct object_ref *r, struct trigg
     if (rc == 0)
         rc = check_demand(b, t, e);
     if (rc == 0)
-        rc = check_queries(t, e);
+        rc = check_queries(b, t, r->namespace_, e);
     if (rc < 0) {
         trigger_free(t);
         (void)err_wrap(e, "ScaledObject " STR_FMT "/" STR_FMT, STR_ARG(r->namespace_),

@@ -9,17 +9,24 @@
 #include "core/policy/trigger.h"
 #include "scaler/object_key.h"
 
+struct config_prometheus;
+
 enum { BINDER_PRESETS_MAX = 32 };
 
 struct binder {
     struct trigger_preset presets[BINDER_PRESETS_MAX];
     size_t n_presets;
     const char *const *demand; // names of the configured demand sources, ends with NULL; borrowed
-    const uint32_t *demand_provides; // bits of enum demand_value, of each; borrowed
+    const uint32_t *demand_provides;         // bits of enum demand_value, of each; borrowed
+    const struct config_prometheus *servers; // of the configuration; borrowed
+    size_t n_servers;
 };
 
 void binder_init(struct binder *b, const char *const *demand_names,
                  const uint32_t *demand_provides);
+// The Prometheus servers that triggers may name (none until told): a query is then made what its
+// namespace may read.
+void binder_set_servers(struct binder *b, const struct config_prometheus *servers, size_t n);
 // The trigger, or ERR_INVALID, ERR_LIMIT, ERR_NOMEM with a sentence that begins with the
 // ScaledObject.
 int binder_bind(const struct binder *b, const struct object_ref *r, struct trigger **ret,

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "core/metrics/selector.h"
 #include "net/addr.h"
+#include "scaler/config_prometheus.h"
 #include "source/agents.h"
 #include "source/exporters.h"
 #include "web/fetch.h"
@@ -166,6 +167,8 @@ static const struct conf_field fields[] = {
     {"engines", CONF_STRUCT(conf, engines, engines_fields), .help = "The pods' metrics pages."},
     {"demand", CONF_MAP_STRUCT(conf, demand, demand_fields), .max = "1000",
      .help = "Places that know of requests while no pod exists, by the name that triggers use."},
+    {"prometheus", CONF_MAP_STRUCT(conf, prometheus, config_prometheus_fields), .max = "64",
+     .help = "Prometheus servers, by the name that triggers use (prometheus.X: NAME)."},
     {"workloads", CONF_STRING(conf, workloads), .flag = "workloads", .arg = "FILE",
      .required = true, .help = "Which pods each workload has; re-read when it changes."},
     {"tick", CONF_DURATION(conf, tick_ns), .def = "1s", .min = "100ms", .max = "1m", .flag = "tick",
@@ -192,6 +195,9 @@ static int check(const void *bound, struct err *e) {
         if (rc < 0)
             return err_wrap(e, "demand.%s", c->demand.items[i].name);
     }
+    for (size_t i = 0; i < c->prometheus.n; i++)
+        if (config_prometheus_check(&c->prometheus.items[i], e) < 0)
+            return ERR_INVALID;
     return 0;
 }
 

@@ -13,6 +13,11 @@
  *     demand:
  *       NAME:  {url: URL, preset: PRESET, KEYS...}   # core/engine/demand_preset.h
  *       NAME:  {url: URL, requestsTotal: SELECTOR, waiting: SELECTOR, inflight: SELECTOR}
+ *     prometheus:
+ *       NAME:  {url: URL, tls: {...}, bearerTokenFile: FILE,
+ *               basicAuth: {username: NAME, passwordFile: FILE}, orgID: NAME, headers: {...},
+ *               namespaces: [NAME or "*"], enforcedLabel: namespace, interval: 10s, timeout: 10s,
+ *               lookback: 0s}
  *     workloads: FILE                              # workloads.h
  *     tick: 1s
  *     log: {format: logfmt, level: info}
@@ -33,6 +38,21 @@ struct config_demand {
     const char *name; // first: the map's key
     const char *url;
     struct demand_rule_spec rule;
+};
+
+struct config_prometheus {
+    const char *name; // first: the map's key
+    const char *url;
+    struct config_tls tls;
+    const char *bearer_token_file;
+    struct {
+        const char *username, *password_file;
+    } basic_auth;
+    const char *org_id; // X-Scope-OrgID
+    CONF_MAP_OF(const char *) headers;
+    CONF_LIST_OF(const char *) namespaces; // that may use it; "*": all
+    const char *enforced_label;            // "": none
+    int64_t interval_ns, timeout_ns, lookback_ns;
 };
 
 struct scaler_config {
@@ -63,6 +83,7 @@ struct scaler_config {
         int64_t interval_ns;
     } engines;
     CONF_LIST_OF(struct config_demand) demand;
+    CONF_LIST_OF(struct config_prometheus) prometheus;
     const char *workloads; // file
     int64_t tick_ns;
     struct {
@@ -75,5 +96,7 @@ struct scaler_config {
 // without keys, demand sources without a selector, selectors and URLs that do not parse.
 extern const struct conf_spec scaler_config_spec;
 
+// May triggers of the namespace ask this server?
+bool config_prometheus_allows(const struct config_prometheus *p, struct str namespace_);
 bool config_tls_on(const struct config_tls *t); // anything of the section is given
 struct net_tls_files config_tls_files(const struct config_tls *t);

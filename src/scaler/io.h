@@ -56,6 +56,13 @@ struct feed {
     UT_hash_handle hh;
 };
 
+// Who wants to know a query's value.
+struct query_use {
+    struct query *query; // NULL: none (no memory: it is unknown)
+    struct object *object;
+    struct query_use *next; // of the query
+};
+
 struct object {
     uint64_t id;
     struct object_key *key;
@@ -70,7 +77,8 @@ struct object {
     struct published sent; // without the message
     int64_t sent_ns;
     uint64_t decisions, changes;
-    struct log_site told; // its own rate of log lines
+    struct query_use queries[LIMIT_TRIGGER_QUERIES]; // the trigger's, in its order
+    struct log_site told;                            // its own rate of log lines
     struct history history;
     UT_hash_handle hh;
 };
@@ -134,6 +142,7 @@ struct io {
     struct engines *engines;
     struct demand *demand;
     struct demand_state *demands; // by index of config.demand
+    struct queries *queries;      // on Prometheus servers
 
     struct net_tls *http_tls;
     struct http_server *http, *health;
@@ -184,6 +193,22 @@ void io_gpu_sources_stop(struct io *io);
 void io_sources_forget_failures(struct io *io);
 int io_sources_start(struct io *io, struct err *e);
 void io_sources_stop(struct io *io);
+
+// queries.c: what Prometheus servers are asked
+int io_queries_start(struct io *io, struct err *e);
+void io_queries_stop(struct io *io);
+// Joins the object to the queries of its trigger, and leaves them.
+void io_queries_attach(struct io *io, struct object *o);
+void io_queries_detach(struct io *io, struct object *o);
+// Tells the source what to ask, after objects came or went.
+void io_update_queries(struct io *io);
+// What the object's queries said last.
+void io_queries_of(const struct object *o, struct signal_external ret[LIMIT_TRIGGER_QUERIES]);
+// queries_show.c
+struct api_page;
+void io_queries_show(const struct io *io, struct api_page *p);
+struct prom_writer;
+int io_queries_families(const struct io *io, struct prom_writer *w); // 0 or ERR_NOMEM
 
 // tick.c: timers
 int io_tick_start(struct io *io, struct err *e);

@@ -349,6 +349,7 @@ int metrics_page_render(const struct io *io, enum prom_format format, struct buf
     scrape_families(&w, io);
     agent_families(&w, io);
     exporter_families(&w, io);
+    rc = rc < 0 ? rc : io_queries_families(io, &w);
     int end = prom_writer_end(&w);
     return rc < 0 ? rc : end;
 }

@@ -13,6 +13,7 @@ enum { SENTENCE_MAX = 4096, FAULT_REPEAT_S = 10 };
 static struct object *object_free(struct io *io, struct object *o) {
     if (o->feed != NULL)
         io_feed_release(io, o->feed);
+    io_queries_detach(io, o);
     decider_free(o->decider);
     trigger_free(o->trigger);
     history_done(&o->history);
@@ -138,8 +139,13 @@ static void log_change(struct object *o, const struct record *r) {
 
 static void decide(struct io *io, struct object *o, int64_t now_ns, int64_t real_ns) {
     const struct workload *w = o->feed->workload;
-    struct decide_input in = {
-        .now_ns = now_ns, .real_ns = real_ns, .spec = (int32_t)w->replicas, .status = w->status};
+    struct signal_external queries[LIMIT_TRIGGER_QUERIES];
+    io_queries_of(o, queries);
+    struct decide_input in = {.now_ns = now_ns,
+                              .real_ns = real_ns,
+                              .spec = (int32_t)w->replicas,
+                              .status = w->status,
+                              .queries = queries};
     struct record r;
     decider_tick(o->decider, o->feed->signals, &in, &r);
     o->decisions++;
@@ -223,10 +229,12 @@ void io_register(struct io *io, struct to_io *m) {
         return;
     }
     // The rpc thread has bound the same bytes: only memory can be missing here.
-    if (bind_trigger(io, o) < 0)
+    if (bind_trigger(io, o) < 0) {
         remove_object(io, o);
-    else
-        find_and_decide(io, o, clock_mono_ns());
+        return;
+    }
+    io_queries_attach(io, o);
+    find_and_decide(io, o, clock_mono_ns());
 }
 
 void io_drop(struct io *io, uint64_t id) {

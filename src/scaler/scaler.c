@@ -165,6 +165,7 @@ static int name_demand(struct io *io, struct err *e) {
         demand_rule_free(rule);
     }
     binder_init(&io->binder, io->demand_names, io->demand_provides);
+    binder_set_servers(&io->binder, io->config->prometheus.items, io->config->prometheus.n);
     return 0;
 }
 

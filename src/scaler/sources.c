@@ -167,6 +167,8 @@ int io_sources_start(struct io *io, struct err *e) {
         rc = start_engines(io, e);
     if (rc == 0)
         rc = start_demand(io, e);
+    if (rc == 0)
+        rc = io_queries_start(io, e);
     return rc;
 }
 
@@ -174,6 +176,7 @@ void io_sources_stop(struct io *io) {
     io_gpu_sources_stop(io);
     io->engines = engines_free(io->engines);
     io->demand = demand_free(io->demand);
+    io_queries_stop(io);
     io_feeds_forget_pods(io);
     io_sources_forget_failures(io);
 }

@@ -37,6 +37,7 @@ static void on_tick(void *ctx) {
             io_decide_feed(io, f, now_ns);
     io_tend_feedless(io, now_ns);
     io_update_targets(io);
+    io_update_queries(io);
     if (now_ns - io->http_tls_checked_ns >= RPC_TLS_CHECK_MS * NS_PER_MS)
         io_http_reload(io);
     tell_serving(io, now_ns);

@@ -13,7 +13,8 @@
 enum {
     SLOW_SHARE = 10, // a page may take a tenth of its interval before it is asked for less often
     SLOW_BACKOFF_MAX = 4,
-    FIRST_SHARE = 5, // the first turn comes within a fifth of the interval
+    STEADY_FAILED_MAX = 2, // a steady target that fails is asked half as often
+    FIRST_SHARE = 5,       // the first turn comes within a fifth of the interval
     GAP_TEXT_MAX = 4096,
     // libcurl walks lists of a pool's connections: with thousands of targets, several pools cost
     // less than one (CPU a page at 2,000 targets: a half; at 10,000: a tenth).
@@ -24,7 +25,7 @@ enum {
 struct scraper_target {
     struct scraper *scraper;
     UT_hash_handle hh[2]; // [scraper->now]: the set; the other: the next set, being made
-    char *key, *url, *shown, *server_name; // server_name: NULL, the URL's host
+    char *key, *url, *shown, *server_name, *form; // server_name: NULL, the URL's host
     const void *what;
     int64_t interval_ns, phase_ns, fresh_ns, current_ns;
     bool tls, wanted;
@@ -99,9 +100,15 @@ static void remember_error(struct scraper_target *t, const char *text) {
 }
 
 static void schedule(struct scraper_target *t) {
-    int64_t now = clock_mono_ns();
-    int64_t due = scraper_next(t->started_ns, now - t->started_ns, t->failed, t->interval_ns,
-                               t->phase_ns, t->fresh_ns, &t->current_ns);
+    int64_t now = clock_mono_ns(), took = now - t->started_ns;
+    unsigned failed = t->failed;
+    if (t->scraper->o.request.steady) {
+        failed = failed < STEADY_FAILED_MAX ? failed : STEADY_FAILED_MAX;
+        if (took < t->interval_ns / 2 && took > t->interval_ns / SLOW_SHARE)
+            took = t->interval_ns / SLOW_SHARE;
+    }
+    int64_t due = scraper_next(t->started_ns, took, failed, t->interval_ns, t->phase_ns,
+                               t->fresh_ns, &t->current_ns);
     net_timer_again(t->timer, due > now ? due - now : 0);
 }
 
@@ -165,14 +172,18 @@ static void on_done(void *ctx, const struct fetch_result *r) {
     if (r->failure == FETCH_OK || r->failure == FETCH_REFUSED) {
         on_page(t, r);
     } else {
+        struct err e = r->err;
+        if (r->failure == FETCH_STATUS && t->reader && t->scraper->o.ops->refused)
+            t->scraper->o.ops->refused(t->reader, r->status, &e);
         reader_close(t);
-        turn_failed(t, (int)r->failure, &r->err);
+        turn_failed(t, (int)r->failure, &e);
     }
 }
 
 static void turn(void *ctx) {
     struct scraper_target *t = ctx;
     struct scraper *s = t->scraper;
+    const struct scraper_request *q = &s->o.request;
     struct err e = {0};
     t->started_ns = clock_mono_ns();
     t->page_err = (struct err){0};
@@ -180,16 +191,20 @@ static void turn(void *ctx) {
         .url = t->url,
         .server_name = t->server_name,
         .tls = t->tls ? s->tls : NULL,
-        .accept = "text/plain;version=0.0.4,*/*;q=0.1",
+        .accept = q->accept ? q->accept : "text/plain;version=0.0.4,*/*;q=0.1",
+        .headers = q->headers,
+        .form = t->form,
+        .auth = q->auth,
+        .error_body = s->o.ops->refused != NULL,
         .connect_ms = s->o.connect_ms,
         .total_ms = s->o.total_ms,
-        .max_body_bytes = LIMIT_METRICS_PAGE_BYTES,
+        .max_body_bytes = q->max_body_bytes ? q->max_body_bytes : LIMIT_METRICS_PAGE_BYTES,
         .body = on_body,
         .done = on_done,
         .ctx = t,
     };
     if (fetch_start(&t->fetch, t->pool, &o, &e) < 0)
-        turn_failed(t, FETCH_INTERNAL, &e);
+        turn_failed(t, e.code == ERR_AUTH ? FETCH_SECRET : FETCH_INTERNAL, &e);
 }
 
 static void target_free(struct scraper_target *t) {
@@ -203,6 +218,7 @@ static void target_free(struct scraper_target *t) {
     mem_free(t->url);
     mem_free(t->shown);
     mem_free(t->server_name);
+    mem_free(t->form);
     mem_free(t->error);
     mem_free(t);
 }
@@ -217,7 +233,9 @@ static struct scraper_target *target_new(struct scraper *s, const struct scraper
     t->url = mem_strdup(spec->url);
     t->shown = mem_alloc(n);
     t->server_name = spec->server_name ? mem_strdup(spec->server_name) : NULL;
-    if (!t->key || !t->url || !t->shown || (spec->server_name && !t->server_name)) {
+    t->form = spec->form ? mem_strdup(spec->form) : NULL;
+    if (!t->key || !t->url || !t->shown || (spec->server_name && !t->server_name) ||
+        (spec->form && !t->form)) {
         target_free(t);
         return NULL;
     }
@@ -227,13 +245,13 @@ static struct scraper_target *target_new(struct scraper *s, const struct scraper
     t->tls = spec->tls;
     uint64_t mixed = (map_hash(t->key, strlen(t->key)) ^ s->o.seed) * 0x9e3779b97f4a7c15u;
     t->phase_ns = (int64_t)(mixed >> 1) % t->interval_ns;
-    t->pool = s->pools[mixed >> 32 & (POOLS - 1)];
+    t->pool = s->pools[(mixed >> 32) % s->o.pools];
     return t;
 }
 
 static bool same(const struct scraper_target *t, const struct scraper_spec *spec) {
     return t->what == spec->what && t->interval_ns == spec->interval_ns && t->tls == spec->tls &&
-           !strcmp(t->url, spec->url) &&
+           !strcmp(t->url, spec->url) && str_eq(str_from(t->form), str_from(spec->form)) &&
            str_eq(str_from(t->server_name), str_from(spec->server_name));
 }
 
@@ -338,8 +356,10 @@ int scraper_new(struct scraper **ret, const struct scraper_options *options, str
     if (!s)
         return err_set(e, ERR_NOMEM, "out of memory");
     s->o = *options;
+    if (s->o.pools == 0 || s->o.pools > POOLS)
+        s->o.pools = POOLS;
     int r = 0;
-    for (int i = 0; i < POOLS && r == 0; i++)
+    for (unsigned i = 0; i < s->o.pools && r == 0; i++)
         r = fetch_pool_new(&s->pools[i], options->loop, e);
     if (r == 0 && options->tls) {
         r = fetch_tls_new(&s->tls, options->tls, options->tls_server_name, e);

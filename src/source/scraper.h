@@ -16,10 +16,22 @@ struct scraper_target;
 struct scraper_spec {
     const char *key, *url;
     const char *server_name; // https: the name in the certificate; NULL: the URL's host
+    const char *form;        // POST this; NULL: GET
     const void *what; // how to read it; targets are the same only with the same pointer. Borrowed
     int64_t interval_ns;
     int64_t fresh_ns; // older values are of no use: a slow page is asked in time; 0: no bound
     bool tls;
+};
+
+// How targets are asked where it is not for a page of metrics. Strings are borrowed.
+struct scraper_request {
+    const char *accept;            // NULL: the text format
+    uint64_t max_body_bytes;       // 0: LIMIT_METRICS_PAGE_BYTES
+    const char *const *headers;    // as fetch_options'
+    const struct fetch_auth *auth; // likewise
+    // A slow target is asked as often as another, unless it takes half the interval; a failing one
+    // half as often.
+    bool steady;
 };
 
 struct scraper_ops {
@@ -32,6 +44,9 @@ struct scraper_ops {
                   int64_t requested_at_ns, struct err *e);
     // Which reason (fetch_failure, scrape_failure) a failed feed or finish has.
     int (*reason)(void *reader, int code);
+    // Where not NULL, the reader gets the body of another status than 200 too, and this may say in
+    // *e better than the fetch did what it means.
+    void (*refused)(void *reader, int status, struct err *e);
     // What the page of `missing` and `bad` lacks, in words.
     void (*describe)(const void *what, uint32_t missing, uint32_t bad, struct buf *text);
 };
@@ -50,6 +65,8 @@ struct scraper_options {
     const char *tls_server_name;
     uint64_t seed;
     uint32_t connect_ms, total_ms;
+    unsigned pools; // of connections; 0: as thousands of targets need
+    struct scraper_request request;
     const struct scraper_ops *ops; // borrowed
     void *ctx;                     // of ops
     struct scraper_told told;

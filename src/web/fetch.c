@@ -50,8 +50,11 @@ static size_t keep_note(struct fetch *f, const char *p, size_t n) {
 
 static size_t on_body(char *p, size_t size, size_t n, void *ctx) {
     struct fetch *f = ctx;
-    if (!outcome_judge_head(f))
+    if (!outcome_judge_head(f)) {
+        if (f->o.error_body && f->o.body && f->failure == FETCH_STATUS)
+            (void)f->o.body(f->o.ctx, p, n);
         return keep_note(f, p, n);
+    }
     if (n > f->o.max_body_bytes - f->body_bytes) {
         outcome_fail(f, FETCH_TOO_LARGE, "the answer is larger than %llu bytes",
                      (unsigned long long)f->o.max_body_bytes);
@@ -70,6 +73,12 @@ static int set_options(struct fetch *f, const char *url) {
     char accept[128];
     snprintf(accept, sizeof(accept), "Accept: %s", f->o.accept ? f->o.accept : "*/*");
     f->headers = curl_slist_append(NULL, accept);
+    for (const char *const *h = f->o.headers; f->headers && h && *h; h++) {
+        struct curl_slist *longer = curl_slist_append(f->headers, *h);
+        if (!longer)
+            return ERR_NOMEM;
+        f->headers = longer;
+    }
     if (!f->headers)
         return ERR_NOMEM;
 #define SET(option, value)                                                                         \
@@ -83,6 +92,8 @@ static int set_options(struct fetch *f, const char *url) {
     SET(CURLOPT_WRITEFUNCTION, on_body);
     SET(CURLOPT_WRITEDATA, f);
     SET(CURLOPT_HTTPHEADER, f->headers);
+    if (f->o.form) // POST
+        SET(CURLOPT_COPYPOSTFIELDS, f->o.form);
     SET(CURLOPT_USERAGENT, "gpuscale/" GPUSCALE_VERSION);
     SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     SET(CURLOPT_ACCEPT_ENCODING, "gzip");
@@ -125,7 +136,15 @@ int fetch_start(struct fetch **ret, struct fetch_pool *pool, const struct fetch_
     f->easy = pool_handle_take(pool);
     if (!f->easy || set_options(f, options->url) < 0)
         goto no_memory;
-    f->o.url = f->o.accept = f->o.server_name = NULL;
+    if (options->auth && (r = fetch_auth_apply(options->auth, f->easy, e)) < 0) {
+        err_wrap(e, "%s", f->shown);
+        pool_handle_give(pool, f->easy);
+        fetch_free(f);
+        return r;
+    }
+    f->o.url = f->o.accept = f->o.server_name = f->o.form = NULL;
+    f->o.headers = NULL;
+    f->o.auth = NULL;
     f->started_ns = clock_mono_ns();
     if (curl_multi_add_handle(pool->multi, f->easy) != CURLM_OK)
         goto no_memory;

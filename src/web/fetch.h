@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Bounded HTTP(S) GET: libcurl's multi interface driven by the loop (one uv_poll a socket, one
- * timer). Everything has an end: the connect, the whole request, the head, the body (counted after
- * gunzip, so a compression bomb stops at the cap). Bytes are handed on as they come. Redirects are
- * an error that names where to, HTML is an error, no proxy and no credentials come from the
- * environment. Connections are kept and used again. One thread. The program ignores SIGPIPE:
- * OpenSSL under libcurl writes to a peer that has gone.
+ * Bounded HTTP(S) GET, or POST of a form: libcurl's multi interface driven by the loop (one uv_poll
+ * a socket, one timer). Everything has an end: the connect, the whole request, the head, the body
+ * (counted after gunzip, so a compression bomb stops at the cap). Bytes are handed on as they come.
+ * Redirects are an error that names where to, HTML is an error, no proxy and no credentials come
+ * from the environment. Connections are kept and used again. One thread. The program ignores
+ * SIGPIPE: OpenSSL under libcurl writes to a peer that has gone.
  */
 #pragma once
 
@@ -33,12 +33,14 @@ enum fetch_failure {
     FETCH_PROTOCOL,  // not HTTP, a broken chunk, a broken gzip
     FETCH_REFUSED,   // the receiver of the bytes said no
     FETCH_INTERNAL,  // out of memory, out of descriptors
+    FETCH_SECRET,    // not asked: the file with our token or password is not readable
     FETCH_FAILURE_MAX,
 };
 const char *fetch_failure_name(enum fetch_failure f); // "ok", "resolve", "too_large", ...
 
 struct fetch_pool; // one curl multi handle on one loop: connections, running requests
 struct fetch_tls;  // how to trust and be trusted; shared by many requests
+struct fetch_auth; // who we say we are: fetch_auth.h
 struct fetch;      // one running request
 
 int fetch_pool_new(struct fetch_pool **ret, uv_loop_t *loop, struct err *e);
@@ -82,10 +84,16 @@ struct fetch_options {
     struct fetch_tls *tls; // NULL: the system's trust, no certificate; borrowed until done
     // https: the name that must match, as fetch_tls_new()'s, which wins; NULL: the URL's host.
     const char *server_name;
-    const char *accept;      // Accept header, NULL: */*
-    uint32_t connect_ms;     // name, connect, TLS
-    uint32_t total_ms;       // the whole request
-    uint64_t max_body_bytes; // after gunzip
+    const char *accept;            // Accept header, NULL: */*
+    const char *const *headers;    // more: "Name: value", ends with NULL; NULL: none
+    const char *form;              // POST this application/x-www-form-urlencoded; NULL: GET
+    const struct fetch_auth *auth; // NULL: none; its files are read now
+    uint32_t connect_ms;           // name, connect, TLS
+    uint32_t total_ms;             // the whole request
+    uint64_t max_body_bytes;       // after gunzip
+    // `body` gets those of another status too (the first LIMIT_FETCH_ERROR_BYTES), which stays
+    // FETCH_STATUS.
+    bool error_body;
     // Bytes of a 200's body; false ends the request with FETCH_REFUSED. Must not call fetch_*.
     bool (*body)(void *ctx, const char *p, size_t n);
     // Exactly once, from the loop, never from inside fetch_start(). The request is gone after it.
@@ -93,7 +101,8 @@ struct fetch_options {
     void *ctx;
 };
 
-// ERR_INVALID: the URL, with the reason. The strings may go when it returns.
+// ERR_INVALID: the URL, with the reason. ERR_AUTH: a secret's file. The strings may go when it
+// returns.
 int fetch_start(struct fetch **ret, struct fetch_pool *pool, const struct fetch_options *options,
                 struct err *e);
 void fetch_cancel(struct fetch *f); // no `done`; allowed inside another's `done`

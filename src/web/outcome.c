@@ -23,6 +23,7 @@ static const char *const failure_names[FETCH_FAILURE_MAX] = {
     [FETCH_PROTOCOL] = "protocol",
     [FETCH_REFUSED] = "refused",
     [FETCH_INTERNAL] = "internal",
+    [FETCH_SECRET] = "secret",
 };
 
 const char *fetch_failure_name(enum fetch_failure f) {

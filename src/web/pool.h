@@ -51,6 +51,9 @@ void pool_handle_give(struct fetch_pool *pool, CURL *easy);
 int fetch_tls_apply(const struct fetch_tls *tls, const char *server_name, const char *url,
                     CURL *easy, struct curl_slist **connect_to);
 
+// Sets the token, or user and password, of one request. 0, ERR_AUTH, ERR_NOMEM.
+int fetch_auth_apply(const struct fetch_auth *auth, CURL *easy, struct err *e);
+
 // The request has ended in libcurl with `code`: tells `done`, then frees it.
 void fetch_finish(struct fetch *f, CURLcode code);
 // Unlinks and frees without telling.

@@ -15,8 +15,9 @@ static const struct {
     [EXTERNAL_NEGATIVE] = {"negative", "the query gives less than 0"},
     [EXTERNAL_TYPE] = {"type", "the query gives no number"},
     [EXTERNAL_PARTIAL] = {"partial", "the server says that part of the data may be missing"},
-    [EXTERNAL_REFUSED] = {"refused", "the server refuses the query"},
-    [EXTERNAL_NO_ANSWER] = {"noAnswer", "the server does not answer"},
+    [EXTERNAL_REFUSED] = {"refused", "the server answers with an error"},
+    [EXTERNAL_NO_SECRET] = {"noSecret", "the token or password cannot be read"},
+    [EXTERNAL_NO_ANSWER] = {"noAnswer", "no usable answer from the server"},
 };
 
 const char *external_state_name(enum external_state s) {

@@ -11,13 +11,14 @@ enum external_state {
     EXTERNAL_WAITING, // no answer yet
     EXTERNAL_GOOD,
     EXTERNAL_NO_SAMPLE,
-    EXTERNAL_SEVERAL,  // more than one sample
-    EXTERNAL_NAN,      // not a finite number
-    EXTERNAL_NEGATIVE, // no load is below zero
-    EXTERNAL_TYPE,     // a matrix, a string, a histogram
-    EXTERNAL_PARTIAL,  // the server warns: part of the data may be missing
-    EXTERNAL_REFUSED,  // the server refuses the query, or us
-    EXTERNAL_NO_ANSWER,
+    EXTERNAL_SEVERAL,   // more than one sample
+    EXTERNAL_NAN,       // not a finite number
+    EXTERNAL_NEGATIVE,  // no load is below zero
+    EXTERNAL_TYPE,      // a matrix, a string, a histogram
+    EXTERNAL_PARTIAL,   // the server warns: part of the data may be missing
+    EXTERNAL_REFUSED,   // the server answers with an error: the query, or who we are
+    EXTERNAL_NO_SECRET, // not asked: the token or password is not readable
+    EXTERNAL_NO_ANSWER, // nobody answers, or not as Prometheus does
     EXTERNAL_STATE_MAX,
 };
 const char *external_state_name(enum external_state s);  // "noSample", for JSON and labels

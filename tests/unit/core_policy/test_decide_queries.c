@@ -83,8 +83,8 @@ static void what_is_unknown_ages_then_fails_by_name(void **state) {
     } rows[] = {
         {EXTERNAL_NO_SAMPLE, "the query gives no sample"},
         {EXTERNAL_NAN, "the query gives NaN or Inf"},
-        {EXTERNAL_NO_ANSWER, "the server does not answer"},
-        {EXTERNAL_REFUSED, "the server refuses the query"},
+        {EXTERNAL_NO_ANSWER, "no usable answer from the server"},
+        {EXTERNAL_REFUSED, "the server answers with an error"},
         {EXTERNAL_PARTIAL, "the server says that part of the data may be missing"},
         {EXTERNAL_GOOD, "its last answer is too old"},
     };

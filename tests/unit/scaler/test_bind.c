@@ -3,6 +3,7 @@
 #include "scaler/bind.h"
 
 #include "base/mem.h"
+#include "scaler/config.h"
 #include "unit.h"
 
 static int bind(const struct object_pair *pairs, size_t n, struct trigger **ret, struct err *e) {
@@ -152,12 +153,72 @@ static void every_preset_has_metadata_in_the_table(void **state) {
     }
 }
 
+static void a_query_reads_what_its_namespace_may(void **state) {
+    static const char *some[] = {"prod", "dev"}, *none[] = {"dev"};
+    static struct config_prometheus servers[] = {
+        {.name = "main", .enforced_label = "ns"},
+        {.name = "raw", .enforced_label = ""},
+        {.name = "hidden", .enforced_label = "ns"},
+    };
+    for (int i = 0; i < 2; i++) {
+        servers[i].namespaces.items = some;
+        servers[i].namespaces.n = 2;
+    }
+    servers[2].namespaces.items = none;
+    servers[2].namespaces.n = 1;
+    static const struct {
+        const char *server, *query, *enforced, *error;
+    } rows[] = {
+        {"main", "sum(x)", "sum(x{ns=\"prod\"})", NULL},
+        {"raw", "sum(x", NULL, NULL}, // as it is: the server says what is wrong
+        {"main", "sum(x", NULL,
+         "ScaledObject prod/llm: query.q: column 6: expected ',' or ')', found the end"},
+        {"main", "x{ns=\"dev\"}", NULL,
+         "ScaledObject prod/llm: query.q: column 6: only series with ns=\"prod\" can be read here, "
+         "which is added by itself: leave the matcher out"},
+        {"hidden", "x", NULL,
+         "ScaledObject prod/llm: prometheus.q: \"hidden\" is no Prometheus server that namespace "
+         "prod may use; there are: main, raw"},
+        {"mian", "x", NULL,
+         "ScaledObject prod/llm: prometheus.q: \"mian\" is no Prometheus server that namespace "
+         "prod may use, did you mean \"main\"?; there are: main, raw"},
+    };
+    static const char *const no_demand[] = {NULL};
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct object_pair p[] = {{STR("prometheus.q"), str_from(rows[i].server)},
+                                  {STR("query.q"), str_from(rows[i].query)},
+                                  {STR("target.q"), STR("2")}};
+        struct object_ref r = {STR("prod"), STR("llm"), p, 3};
+        struct trigger *t = NULL;
+        struct err e = {0};
+        struct binder b;
+        binder_init(&b, no_demand, NULL);
+        binder_set_servers(&b, servers, COUNT_OF(servers));
+        int rc = binder_bind(&b, &r, &t, &e);
+        assert_int_equal(rc == 0, rows[i].error == NULL);
+        if (rows[i].error != NULL)
+            assert_string_equal(e.msg, rows[i].error);
+        else if (rows[i].enforced != NULL)
+            assert_string_equal(t->queries[0].enforced, rows[i].enforced);
+        else
+            assert_null(t->queries[0].enforced);
+        trigger_free(t);
+        // Without any server for the namespace it is told so, and no name.
+        binder_set_servers(&b, servers + 2, 1);
+        t = NULL;
+        assert_true(binder_bind(&b, &r, &t, &e) < 0);
+        assert_non_null(
+            strstr(e.msg, "has no Prometheus server (prometheus:) that namespace prod"));
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gpu_activity_sizes_where_the_preset_says_so),
         cmocka_unit_test(a_demand_source_is_one_of_the_configuration),
         cmocka_unit_test(every_engine_binds_what_an_operator_writes),
         cmocka_unit_test(every_preset_has_metadata_in_the_table),
+        cmocka_unit_test(a_query_reads_what_its_namespace_may),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

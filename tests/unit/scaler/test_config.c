@@ -47,6 +47,11 @@ static void everything_is_bound(void **state) {
         "  gateway: {url: 'http://g/metrics', requestsTotal: 'r{s=\"llm\"}', waiting: w}\n"
         "  other: {url: 'https://o:8/m', inflight: i}\n"
         "  mesh: {url: 'http://m/', preset: istio, service: llm.ns.svc, port: 8000}\n"
+        "prometheus:\n"
+        "  main: {url: 'https://p/x', namespaces: [a, b], bearerTokenFile: t, orgID: o,\n"
+        "         headers: {X-A: b}, tls: {ca: c}, interval: 20s, timeout: 7s, lookback: 1m}\n"
+        "  all: {url: 'http://q', namespaces: ['*'], enforcedLabel: '',\n"
+        "        basicAuth: {username: u, passwordFile: f}}\n"
         "workloads: w.yaml\n"
         "tick: 500ms\n"
         "log: {format: json, level: debug}\n";
@@ -76,6 +81,20 @@ static void everything_is_bound(void **state) {
     assert_string_equal(c.demand.items[1].url, "https://o:8/m");
     assert_string_equal(c.demand.items[2].rule.preset, "istio");
     assert_string_equal(c.demand.items[2].rule.key[DEMAND_KEY_PORT], "8000");
+    assert_int_equal(c.prometheus.n, 2);
+    const struct config_prometheus *p = &c.prometheus.items[0];
+    assert_string_equal(p->name, "main");
+    assert_string_equal(p->bearer_token_file, "t");
+    assert_string_equal(p->org_id, "o");
+    assert_string_equal(p->headers.items[0].value, "b");
+    assert_string_equal(p->enforced_label, "namespace"); // the default
+    assert_int_equal(p->lookback_ns, 60000000000);
+    assert_true(config_prometheus_allows(p, STR("b")));
+    assert_false(config_prometheus_allows(p, STR("c")));
+    assert_true(config_prometheus_allows(p + 1, STR("anyone")));
+    assert_string_equal(p[1].enforced_label, "");
+    assert_string_equal(p[1].basic_auth.password_file, "f");
+    assert_int_equal(p[1].interval_ns, 10000000000);
     assert_int_equal(c.log.format, LOG_FORMAT_JSON);
     assert_int_equal(c.log.level, LOG_LEVEL_DEBUG);
 }
@@ -113,6 +132,25 @@ static void mistakes_are_told_with_the_place(void **state) {
          {"demand.g", "envoy has no key pool", "cluster"}},
         {"workloads: w\ndemand: {g: {url: 'http://x', waiting: w, cluster: c}}\n",
          {"demand.g", "cluster", "without a preset"}},
+        {"workloads: w\nprometheus: {m: {url: 'http://p'}}\n", {"namespaces"}},
+        {"workloads: w\nprometheus: {m: {url: 'http://p', namespaces: []}}\n", {"namespaces"}},
+        {"workloads: w\nprometheus: {m: {url: 'http://p', namespaces: ['A']}}\n",
+         {"namespaces", "'A'"}},
+        {"workloads: w\nprometheus: {m: {url: 'http://p/api/v1/query', namespaces: ['*']}}\n",
+         {"url", "/api/v1/query"}},
+        {"workloads: w\nprometheus: {m: {url: 'http://p', namespaces: ['*'], headers: {host: a}}}"
+         "\n",
+         {"prometheus.m.headers", "host"}},
+        {"workloads: w\nprometheus: {m: {url: 'http://p', namespaces: ['*'], headers: {'a b': a}}}"
+         "\n",
+         {"prometheus.m.headers", "a b"}},
+        {"workloads: w\nprometheus: {m: {url: 'http://p', namespaces: ['*'], tls: {ca: x}}}\n",
+         {"prometheus.m", "https://"}},
+        {"workloads: w\nprometheus: {m: {url: 'http://p', namespaces: ['*'], basicAuth: {username: "
+         "u}}}\n",
+         {"passwordFile"}},
+        {"workloads: w\nprometheus: {m: {url: 'http://p', namespaces: ['*'], interval: 1ms}}\n",
+         {"interval"}},
         {"workloads: w\nlog: {level: loud}\n", {"level", "loud"}},
         {"workloads: w\nworkloads: v\n", {"scaler.yaml:2", "workloads"}},
         {"workloads: [w]\n", {"workloads"}},
