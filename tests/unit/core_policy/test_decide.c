@@ -227,6 +227,19 @@ static void tokens_and_running_requests_size_too(void **state) {
     lab_run(&l, 1);
     assert_int_equal(l.r.desired, 9);
     lab_close(&l);
+    // Full engines run no more: what waits counts, 34.6 + 20 a pod is 1.154 of the load, 9.2 -> 10.
+    steady(&l, "engine=vllm;running=34.6", 8,
+           (struct lab_group){.rate = 1, .running = 34.6, .queue = 20});
+    lab_run(&l, 1);
+    assert_int_equal(l.r.desired, 10);
+    lab_close(&l);
+    // A silent pod holds its capacity at most, whatever of it waits.
+    steady(&l, "engine=vllm;running=34.6", 8,
+           (struct lab_group){.rate = 1, .running = 20, .queue = 0});
+    l.pods[0].as.lost = true;
+    lab_run(&l, 100); // maxAge and a whole window of means
+    assert_true(fabs(l.r.signals[0].upper - (7 * 20 + 34.6)) < 2);
+    lab_close(&l);
 }
 
 static void pods_that_share_a_gpu_are_told(void **state) {

@@ -156,7 +156,10 @@ static void work_sizes_where_nothing_else_does(void **state) {
     struct trigger *t = bind("engine=vllm;capacity=2"); // requests a second, as ever
     assert_null(trigger_rule_of(t, SIGNAL_WORK));
     trigger_free(t);
-    t = bind("engine=vllm;running=30"); // something else sizes
+    t = bind("engine=vllm;prometheus.lag=main;query.lag=up;target.lag=5"); // something else sizes
+    assert_null(trigger_rule_of(t, SIGNAL_WORK));
+    trigger_free(t);
+    t = bind("engine=vllm;running=30");
     assert_null(trigger_rule_of(t, SIGNAL_WORK));
     trigger_free(t);
     t = bind("engine=vllm;queue=10;gpuUtilization=55"); // the pair is a guard confirmed by the GPU
