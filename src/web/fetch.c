@@ -188,10 +188,9 @@ void fetch_cancel(struct fetch *f) {
 
 void fetch_finish(struct fetch *f, CURLcode code) {
     struct fetch_pool_stats *stats = &f->pool->stats;
-    long status = 0, connects = 0;
+    long connects = 0;
     curl_off_t length = -1;
     outcome_judge_end(f, code);
-    curl_easy_getinfo(f->easy, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_getinfo(f->easy, CURLINFO_NUM_CONNECTS, &connects);
     curl_easy_getinfo(f->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
     stats->finished++;
@@ -201,7 +200,7 @@ void fetch_finish(struct fetch *f, CURLcode code) {
     struct fetch_result result = {
         .failure = f->failure,
         .err = f->err,
-        .status = (int)status,
+        .status = outcome_status(f),
         .body_bytes = f->body_bytes,
         .complete = f->failure == FETCH_OK && !f->encoded && (f->chunked || length >= 0),
         .started_ns = f->started_ns,

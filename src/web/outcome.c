@@ -85,13 +85,17 @@ static bool is_html(CURL *easy) {
     return str_eq_nocase(s, STR("text/html")) || str_eq_nocase(s, STR("application/xhtml+xml"));
 }
 
+int outcome_status(const struct fetch *f) {
+    long status = 0;
+    curl_easy_getinfo(f->easy, CURLINFO_RESPONSE_CODE, &status);
+    return status >= 100 && status <= 999 ? (int)status : 0;
+}
+
 bool outcome_judge_head(struct fetch *f) {
     if (f->judged)
         return f->failure == FETCH_OK;
     f->judged = true;
-    long status = 0;
-    curl_easy_getinfo(f->easy, CURLINFO_RESPONSE_CODE, &status);
-    if (status != 200) {
+    if (outcome_status(f) != 200) {
         f->failure = FETCH_STATUS; // the sentence comes at the end, with the body's beginning
     } else if (is_html(f->easy)) {
         outcome_fail(f, FETCH_HTML,
@@ -101,21 +105,24 @@ bool outcome_judge_head(struct fetch *f) {
 }
 
 static void judge_status(struct fetch *f) {
-    long status = 0;
+    int status = outcome_status(f);
     char *location = NULL;
-    curl_easy_getinfo(f->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (status == 0) {
+        outcome_fail(f, FETCH_PROTOCOL, "not a sound HTTP answer: no status of three digits");
+        return;
+    }
     curl_easy_getinfo(f->easy, CURLINFO_REDIRECT_URL, &location);
     if (location) {
         char shown[256];
         fetch_url_redact(str_from(location), shown, sizeof(shown));
         outcome_fail(f, FETCH_REDIRECT,
-                     "answered %ld, a redirect to %s, which is not followed: give the final URL",
+                     "answered %d, a redirect to %s, which is not followed: give the final URL",
                      status, shown);
         return;
     }
     const char *note = is_html(f->easy) ? "" : clean(f);
     const char *quote = *note ? "\"" : "";
-    outcome_fail(f, FETCH_STATUS, "answered status %ld%s%s%s%s", status, *note ? ": " : "", quote,
+    outcome_fail(f, FETCH_STATUS, "answered status %d%s%s%s%s", status, *note ? ": " : "", quote,
                  note, quote);
 }
 

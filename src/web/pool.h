@@ -64,5 +64,7 @@ void outcome_fail(struct fetch *f, enum fetch_failure failure, const char *fmt, 
     __attribute__((format(printf, 3, 4)));
 // Looks at status and content type once the head is there; false: no bytes of it are handed on.
 bool outcome_judge_head(struct fetch *f);
+// As told, 100 to 999; 0: none, or a number that is no status (libcurl takes any behind "HTTP/2").
+int outcome_status(const struct fetch *f);
 // Fills failure and err from what libcurl says at the end.
 void outcome_judge_end(struct fetch *f, CURLcode code);

@@ -181,6 +181,15 @@ static void fails_500_at_length(struct fake_conn *c, void *ctx) {
     while (fake_send(c, block, sizeof(block)))
         continue;
 }
+// libcurl takes any number behind "HTTP/2", a negative one too.
+static void status_below_zero(struct fake_conn *c, void *ctx) {
+    if (fake_request(c))
+        fake_sends(c, "HTTP/2 -2\r\n\r\n");
+}
+static void status_of_many_digits(struct fake_conn *c, void *ctx) {
+    if (fake_request(c))
+        fake_sends(c, "HTTP/2 4294967496\r\n\r\nqueue 3\n");
+}
 static void no_content(struct fake_conn *c, void *ctx) {
     if (fake_request(c))
         fake_sends(c, "HTTP/1.1 204 No Content\r\n\r\n");
@@ -274,6 +283,8 @@ static const struct bad_case bad_cases[] = {
     {"cut in the head", cut_in_head, FETCH_TRUNCATED, ""},
     {"no answer", closes_at_once, FETCH_TRUNCATED, "without an answer"},
     {"reset", resets, FETCH_TRUNCATED, "the connection ended"},
+    {"status below zero", status_below_zero, FETCH_PROTOCOL, "not a sound HTTP answer"},
+    {"status of many digits", status_of_many_digits, FETCH_PROTOCOL, "not a sound HTTP answer"},
     {"not HTTP", garbage, FETCH_PROTOCOL, "not a sound HTTP answer"},
     {"broken chunk", bad_chunk, FETCH_PROTOCOL, "not a sound HTTP answer"},
     {"broken gzip", bad_gzip, FETCH_PROTOCOL, "not a sound HTTP answer"},
