@@ -188,7 +188,7 @@ static void status_below_zero(struct fake_conn *c, void *ctx) {
 }
 static void status_of_many_digits(struct fake_conn *c, void *ctx) {
     if (fake_request(c))
-        fake_sends(c, "HTTP/2 4294967496\r\n\r\nqueue 3\n");
+        fake_sends(c, "HTTP/2 22201502215\r\n\r\nqueue 3\n");
 }
 static void no_content(struct fake_conn *c, void *ctx) {
     if (fake_request(c))
