@@ -193,8 +193,10 @@ static int start(struct agent *a, struct err *e) {
     return r ? r : start_loop(a, e);
 }
 
-static void free_agent(struct agent *a) {
-    if (a->sampler && !agent_sampler_stop(a->sampler, sampler_wait_ns))
+// True: the sampler thread is left behind.
+static bool free_agent(struct agent *a) {
+    bool held = a->sampler && !agent_sampler_stop(a->sampler, sampler_wait_ns);
+    if (held)
         log_warn("the GPU driver still holds its thread; ending without it");
     agent_watch_free(a->watch);
     for (int f = 0; f < PROM_FORMAT_MAX; f++)
@@ -205,9 +207,12 @@ static void free_agent(struct agent *a) {
     net_tls_free(a->grpc_tls);
     agent_config_free(a->config);
     mem_free(a);
+    return held;
 }
 
-int agent_run(struct agent_config_file *config, int argc, char **argv, struct err *e) {
+int agent_run(struct agent_config_file *config, int argc, char **argv, bool *ret_thread_held,
+              struct err *e) {
+    *ret_thread_held = false;
     struct agent *a = mem_zalloc(sizeof *a);
     if (!a || uv_loop_init(&a->loop)) {
         mem_free(a);
@@ -232,7 +237,7 @@ int agent_run(struct agent_config_file *config, int argc, char **argv, struct er
     uv_run(&a->loop, UV_RUN_DEFAULT);
     net_loop_drain_close(&a->loop);
     int status = a->status;
-    free_agent(a);
+    *ret_thread_held = free_agent(a);
     if (status == 0)
         log_info("stopped");
     return status;

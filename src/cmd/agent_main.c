@@ -3,6 +3,7 @@
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "agent/agent.h"
 
@@ -24,8 +25,11 @@ int main(int argc, char **argv) {
         return fflush(stdout) ? 1 : 0;
     }
     log_setup(2, config->config.log.format, config->config.log.level, "gpuscale-agent");
-    int status = agent_run(config, argc, argv, &e);
+    bool thread_held;
+    int status = agent_run(config, argc, argv, &thread_held, &e);
     if (e.code)
         fprintf(stderr, "gpuscale-agent: %s\n", e.msg);
+    if (thread_held)
+        _exit(status);
     return status;
 }
