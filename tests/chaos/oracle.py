@@ -156,9 +156,15 @@ class Oracle:
             moved = 1 - min(v.ready for v in values) / max(1, max(v.ready for v in values))
             late += moved * min(stale_s, rule.max_age_s + 1) / rule.rate_window_s
         n_low, n_high = min(v.n for v in values), max(v.n for v in values)
+        most = list(values)
+        if rule.both:
+            # Each signal is as old as it may be: a queue of now and GPUs of maxAge ago, or their mean.
+            busiest = max(values, key=lambda v: v.busy_pct)
+            most.append(dataclasses.replace(busiest, queue=max(v.queue for v in values),
+                                            kv=max(v.kv for v in values)))
         return Bounds(
             lo=min(self.at_least(rule, v, hidden, lossy, skew) for v in values),
-            hi=max(self.at_most(rule, v, n_low, late, skew) for v in values),
+            hi=max(self.at_most(rule, v, n_low, late, skew) for v in most),
             guarded=all(self.guard_breached(rule, v, n_high) and v.n > 0 for v in values))
 
     # --- what is seen
