@@ -74,19 +74,20 @@ def footprint(name, agent, pb, credentials=None, context=None):
 
 
 class Nginx:
-    def __init__(self, folder, body, tls=None):
+    def __init__(self, folder, body, tls=None, everywhere=False):
+        """everywhere: on every address of 127.0.0.0/8 (and of this machine), for many "pods"."""
         folder.mkdir()
         (folder / "metrics").write_bytes(body)
         self.port = free_port()
         secure = f"ssl_certificate {tls[0]}; ssl_certificate_key {tls[1]};" if tls else ""
         (folder / "nginx.conf").write_text(f"""
 daemon off; master_process off; worker_processes 1; pid {folder}/pid; error_log stderr error;
-events {{ worker_connections 64; }}
+events {{ worker_connections {4096 if everywhere else 64}; }}
 http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000;
  client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};
  uwsgi_temp_path {folder}; scgi_temp_path {folder};
  types {{ }} default_type "text/plain; version=0.0.4";
- server {{ listen 127.0.0.1:{self.port} {"ssl" if tls else ""}; {secure} root {folder}; }} }}
+ server {{ listen {"" if everywhere else "127.0.0.1:"}{self.port} {"ssl" if tls else ""}; {secure} root {folder}; }} }}
 """)
         self.program = harness.Program("/usr/sbin/nginx", "-c", folder / "nginx.conf", "-p", folder)
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}/metrics"
