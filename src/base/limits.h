@@ -48,6 +48,7 @@ enum {
     LIMIT_HTTP_WRITE_STALL_MS = 30000,        // in so long a waiting peer must take
     LIMIT_HTTP_WRITE_STALL_BYTES = 4096,      // so much, or all there is
     LIMIT_HTTP_OUTPUT_HIGH_BYTES = 256 << 10, // unsent answers: further pipelined requests wait
+    LIMIT_HTTP_PIECE_BYTES = 1 << 20,         // of an answer in pieces
 
     // Streams (TCP and unix sockets, TLS)
     LIMIT_STREAM_WRITE_BYTES = 8 << 20, // unsent bytes of a connection: then it is closed

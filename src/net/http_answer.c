@@ -30,6 +30,20 @@ static bool method_known(struct str method) {
     return false;
 }
 
+// What the server says by itself, in the program's words where it has some.
+static void refuse(struct http_request *r, int status, const char *why, const char *headers) {
+    const struct http_refusals *f = r->conn ? r->conn->server->refusals : NULL;
+    char body[1024];
+    int text = f ? (int)f->word(body, sizeof(body), status, why)
+                 : snprintf(body, sizeof(body), "%s\n", why);
+    size_t n = text < 0 ? 0 : (size_t)text;
+    http_request_answer(
+        r, &(struct http_answer){.status = status,
+                                 .content_type = f ? f->content_type : "text/plain; charset=utf-8",
+                                 .extra_headers = headers,
+                                 .body = {body, n < sizeof(body) ? n : sizeof(body)}});
+}
+
 static void answer_405(struct http_request *r, const char *path) {
     char headers[256] = "Allow: ";
     size_t n = strlen(headers);
@@ -43,11 +57,7 @@ static void answer_405(struct http_request *r, const char *path) {
             n += (size_t)more;
     }
     (void)snprintf(headers + n, sizeof(headers) - n, "\r\n");
-    static const char text[] = "this path does not know the method\n";
-    http_request_answer(r, &(struct http_answer){.status = 405,
-                                                 .content_type = "text/plain; charset=utf-8",
-                                                 .extra_headers = headers,
-                                                 .body = STR(text)});
+    refuse(r, 405, "this path does not know the method", headers);
 }
 
 const struct http_route *http_route_find(struct http_request *r) {
@@ -71,11 +81,11 @@ const struct http_route *http_route_find(struct http_request *r) {
         r->h.keep_alive = false;
     r->conn->server->stats.requests++;
     if (!method_known(method))
-        http_request_answer_text(r, 501, "unknown method");
+        refuse(r, 501, "unknown method", NULL);
     else if (best)
         answer_405(r, best->path);
     else
-        http_request_answer_text(r, 404, "nothing here");
+        refuse(r, 404, "nothing here", NULL);
     return NULL;
 }
 
@@ -86,24 +96,39 @@ void http_dispatch(struct http_request *r) {
     if (!route)
         return;
     s->stats.requests++;
+    struct http_conn *c = r->conn;
     route->handle(r, s->ctx);
+    if (c->eof && c->request == r && c->phase == HTTP_PHASE_ANSWER)
+        http_request_tell_gone(r); // it was known before the request's turn came
 }
 
 void http_refuse(struct http_request *r, int status, const char *why) {
     r->h.keep_alive = false;
-    http_request_answer_text(r, status, "%s", why);
+    refuse(r, status, why, NULL);
+}
+
+static int add_framing(struct buf *head, const struct http_answer *a, enum http_framing framing) {
+    switch (framing) {
+    case HTTP_FRAMING_LENGTH:
+        if (a->status == 204 || a->status == 304)
+            return 0;
+        return buf_addf(head, "Content-Length: %zu\r\n", a->body.n);
+    case HTTP_FRAMING_CHUNKED:
+        return buf_addc(head, "Transfer-Encoding: chunked\r\n");
+    case HTTP_FRAMING_CLOSE:
+        break;
+    }
+    return 0;
 }
 
 static int add_head(struct buf *head, struct http_request *r, const struct http_answer *a,
-                    bool keep) {
-    bool bodiless = a->status == 204 || a->status == 304;
+                    enum http_framing framing, bool keep) {
     const char *date = http_server_date(r->conn->server);
     int bad = buf_addf(head, "HTTP/1.1 %d %s\r\nDate: %s\r\n", a->status, http1_reason(a->status),
                        date);
     if (a->content_type)
         bad |= buf_addf(head, "Content-Type: %s\r\n", a->content_type);
-    if (!bodiless)
-        bad |= buf_addf(head, "Content-Length: %zu\r\n", a->body.n);
+    bad |= add_framing(head, a, framing);
     if (a->body_gzip)
         bad |= buf_addc(head, "Content-Encoding: gzip\r\nVary: Accept-Encoding\r\n");
     if (!keep)
@@ -115,21 +140,30 @@ static int add_head(struct buf *head, struct http_request *r, const struct http_
     return bad | buf_addc(head, "\r\n");
 }
 
-static void write_answer(struct http_request *r, const struct http_answer *a, bool keep) {
+int http_write_head(struct http_request *r, const struct http_answer *a, enum http_framing framing,
+                    bool keep) {
     struct net_stream *stream = r->conn->stream;
     CLEANUP_BUF struct buf head;
     buf_init(&head, LIMIT_HTTP_HEAD_BYTES);
-    if (add_head(&head, r, a, keep) < 0) {
+    if (add_head(&head, r, a, framing, keep) < 0) {
         struct err e;
         (void)err_set(&e, ERR_NOMEM, "no memory for an answer's head, or it is too large");
         net_stream_abort(stream, &e);
-        return;
+        return ERR_NOMEM;
     }
-    bool bodiless = a->status == 204 || a->status == 304 ||
-                    (r->h.state != HTTP1_FAILED && str_eqc(http1_method(&r->h), "HEAD"));
     // A failed write aborts the stream, whose end then comes by itself.
-    if (net_stream_write(stream, head.p, head.len) == 0 && !bodiless && a->body.n > 0)
-        (void)net_stream_write(stream, a->body.p, a->body.n);
+    return net_stream_write(stream, head.p, head.len);
+}
+
+bool http_bodiless(const struct http_request *r, int status) {
+    return status == 204 || status == 304 ||
+           (r->h.state != HTTP1_FAILED && str_eqc(http1_method(&r->h), "HEAD"));
+}
+
+static void write_answer(struct http_request *r, const struct http_answer *a, bool keep) {
+    if (http_write_head(r, a, HTTP_FRAMING_LENGTH, keep) == 0 && !http_bodiless(r, a->status) &&
+        a->body.n > 0)
+        (void)net_stream_write(r->conn->stream, a->body.p, a->body.n);
 }
 
 void http_request_answer(struct http_request *r, const struct http_answer *a) {

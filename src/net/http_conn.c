@@ -132,6 +132,8 @@ static void close_if_over(struct http_conn *c) {
 static void on_drained(void *ctx) {
     struct http_conn *c = ctx;
     c->stall_ms = 0;
+    if (c->phase == HTTP_PHASE_ANSWER && c->request)
+        http_request_tell_writable(c->request);
     if (c->in.len > 0 && can_receive(c)) {
         size_t used = feed(c, (const uint8_t *)c->in.p, c->in.len);
         buf_consume(&c->in, used);
@@ -146,6 +148,8 @@ static void on_drained(void *ctx) {
 static void on_eof(void *ctx) {
     struct http_conn *c = ctx;
     c->eof = true;
+    if (c->phase == HTTP_PHASE_ANSWER && c->request)
+        http_request_tell_gone(c->request);
     close_if_over(c);
 }
 
@@ -154,7 +158,9 @@ static void on_closed(void *ctx, const struct err *why) {
     if (c->phase == HTTP_PHASE_HANDSHAKE)
         c->server->stats.handshake_failures++;
     if (c->request && c->phase == HTTP_PHASE_ANSWER) {
-        c->request->conn = NULL; // the handler still has it
+        struct http_request *r = c->request; // the handler still has it
+        r->conn = NULL;
+        http_request_tell_gone(r);
     } else if (c->request) {
         http1_done(&c->request->h);
         mem_free(c->request);

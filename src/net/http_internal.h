@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What the three files of the HTTP server share: http_server.c owns listener, timer and list of
- * connections; http_conn.c turns bytes into requests; http_answer.c routes and answers.
+ * What the files of the HTTP server share: http_server.c owns listener, timer and list of
+ * connections; http_conn.c turns bytes into requests; http_answer.c routes and answers;
+ * http_pieces.c answers in pieces.
  */
 #pragma once
 
@@ -20,6 +21,13 @@ enum http_phase {
 struct http_request {
     struct http1 h;
     struct http_conn *conn; // NULL: the connection has ended
+    const struct http_watch *watch;
+    void *watch_ctx;
+    bool begun;    // an answer in pieces has its head
+    bool chunked;  // and is framed by chunks
+    bool bodiless; // HEAD: the pieces go nowhere
+    bool keep;     // what its head said about the connection
+    bool starved;  // a piece was refused: `writable` is owed
 };
 
 struct http_conn {
@@ -42,6 +50,7 @@ struct http_server {
     struct net_tls *tls;
     struct net_timer *timer;
     const struct http_route *routes;
+    const struct http_refusals *refusals;
     void *ctx;
     struct http_timeouts timeouts;
     struct http_conn *conns;
@@ -67,8 +76,17 @@ void http_server_remove(struct http_server *s, struct http_conn *c);
 const char *http_server_date(struct http_server *s);
 
 // http_answer.c
+enum http_framing { HTTP_FRAMING_LENGTH, HTTP_FRAMING_CHUNKED, HTTP_FRAMING_CLOSE };
+// Of an answer without its body: 0, or the stream is being aborted.
+int http_write_head(struct http_request *r, const struct http_answer *a, enum http_framing framing,
+                    bool keep);
+bool http_bodiless(const struct http_request *r, int status); // whether the answer has no body
 void http_dispatch(struct http_request *r);
 // Whether a route would take it; else answers 404, 405 or 501.
 const struct http_route *http_route_find(struct http_request *r);
 // Answers and closes the connection behind it.
 void http_refuse(struct http_request *r, int status, const char *why);
+
+// http_pieces.c
+void http_request_tell_gone(struct http_request *r);     // once, to who watches
+void http_request_tell_writable(struct http_request *r); // where it is owed

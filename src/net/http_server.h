@@ -2,7 +2,7 @@
 /*
  * HTTP/1.1 server on a listener: GET, HEAD and POST on fixed routes, keep-alive, pipelining in
  * order, strict parsing (net/http1.h), bounded everything. Handlers run on the loop's thread and
- * answer at once or later.
+ * answer at once or later, whole or in pieces (server-sent events, tokens as they come).
  */
 #pragma once
 
@@ -29,11 +29,19 @@ struct http_timeouts { // 0: the default of base/limits.h
     uint32_t stall_ms; // in so long a peer must take LIMIT_HTTP_WRITE_STALL_BYTES of what waits
 };
 
+// How the server words what it refuses by itself (404, 405, 413, ...): a body for `why` into dst,
+// of which at most cap bytes count; returns its length.
+struct http_refusals {
+    const char *content_type;
+    size_t (*word)(char *dst, size_t cap, int status, const char *why);
+};
+
 struct http_server_options {
     const char *listen;
-    struct net_tls *tls;             // NULL: plain
-    unsigned max_connections;        // 0: LIMIT_HTTP_CONNECTIONS
-    const struct http_route *routes; // ends with .path NULL; borrowed
+    struct net_tls *tls;                  // NULL: plain
+    unsigned max_connections;             // 0: LIMIT_HTTP_CONNECTIONS
+    const struct http_route *routes;      // ends with .path NULL; borrowed
+    const struct http_refusals *refusals; // NULL: `why` as text/plain; borrowed
     void *ctx;
     struct http_timeouts timeouts;
 };
@@ -78,6 +86,31 @@ struct http_answer {
 };
 // Sends the whole answer. The request is gone after this.
 void http_request_answer(struct http_request *r, const struct http_answer *a);
+// An answer in pieces: begin, any number of pieces, then end or drop. Chunked; to HTTP/1.0 the end
+// of the connection is the end of the answer; HEAD gets the head alone. `a` has no body.
+void http_request_begin(struct http_request *r, const struct http_answer *a);
+// 0; ERR_CLOSED: the connection has ended; ERR_AGAIN: LIMIT_HTTP_OUTPUT_HIGH_BYTES wait for a
+// client that reads too slowly: nothing was taken, `writable` tells when to go on; ERR_LIMIT: a
+// piece over LIMIT_HTTP_PIECE_BYTES; ERR_NOMEM: the connection is being aborted.
+int http_request_send(struct http_request *r, struct str piece);
+void http_request_end(struct http_request *r); // the request is gone after this
+// Without an answer, or without the rest of one: resets the connection, so that the client sees
+// that it got nothing whole. The request is gone after this.
+void http_request_drop(struct http_request *r);
+
+// What a handler that answers later may want to know. Both come from the loop, never from inside a
+// call of http_request_*(), and may answer, send, end or drop.
+struct http_watch {
+    // Once: the connection has ended, or the client sends no more. A client that was killed looks
+    // like the latter, so does one that only shut its sending side and still reads: as with nginx
+    // and uvicorn it counts as gone where somebody watches. An answer is still owed. While requests
+    // are pipelined behind this one, the socket is not read and it comes with the answer.
+    void (*gone)(struct http_request *r, void *ctx);
+    // After an ERR_AGAIN: all that waited was taken.
+    void (*writable)(struct http_request *r, void *ctx);
+};
+// From the handler on, until the answer is over. `watch` is borrowed; its members may be NULL.
+void http_request_watch(struct http_request *r, const struct http_watch *watch, void *ctx);
 // text/plain; a newline is added.
 void http_request_answer_text(struct http_request *r, int status, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

@@ -538,6 +538,14 @@ int net_stream_write(struct net_stream *s, const void *p, size_t n) {
     return 0;
 }
 
+void net_stream_poke(struct net_stream *s) {
+    if (s->state != STREAM_OPEN)
+        return;
+    s->drained_due = true;
+    if (!s->blocked)
+        net_hub_post(s->hub, &s->work);
+}
+
 size_t net_stream_queued(const struct net_stream *s) {
     return s->out.len;
 }

@@ -43,6 +43,8 @@ void net_stream_set_ops(struct net_stream *s, const struct net_stream_ops *ops, 
 // read), ERR_NOMEM: the stream is then being aborted. ERR_CLOSED: after a close, or the peer has
 // gone.
 int net_stream_write(struct net_stream *s, const void *p, size_t n);
+// `drained` comes at the end of the turn, or when what is queued has gone, as after a write.
+void net_stream_poke(struct net_stream *s);
 size_t net_stream_queued(const struct net_stream *s); // not yet taken by the kernel
 uint64_t net_stream_sent(const struct net_stream *s); // taken by the kernel since the start
 // Of those, what the peer's side has acknowledged (over TLS less a few bytes of framing): the

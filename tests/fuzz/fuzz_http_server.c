@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * A connection of the HTTP server, over a real socket: any bytes, in pieces (the first byte says
- * how large), to routes of which one is a list of the status API. What comes back is one sound
- * answer for each request that the codec finds in the same bytes, in their order, and nothing else;
- * a list's JSON parses and holds what limit and offset ask for.
+ * how large), to routes of which one is a list of the status API and one answers in pieces. What
+ * comes back is one sound answer for each request that the codec finds in the same bytes, in their
+ * order, and nothing else; a list's JSON parses and holds what limit and offset ask for.
  */
 #include <jansson.h>
 #include <sys/socket.h>
@@ -63,17 +63,49 @@ static void handle_big(struct http_request *r, void *ctx) {
         r, &(struct http_answer){.status = 200, .body = {big, sizeof(big)}, .body_gzip = true});
 }
 
+// In pieces: some now, the last by a later turn; or dropped when the client goes.
+enum { PIECES = 3 };
+static struct http_request *streaming[64];
+static size_t n_streaming;
+
+static void on_gone(struct http_request *r, void *ctx) {
+    for (size_t i = 0; i < n_streaming; i++) {
+        if (streaming[i] != r)
+            continue;
+        streaming[i] = streaming[--n_streaming];
+        http_request_end(r); // a client that only shut its sending side reads it
+        return;
+    }
+    require(false);
+}
+
+static void handle_pieces(struct http_request *r, void *ctx) {
+    static const struct http_watch watch = {.gone = on_gone};
+    if (n_streaming == COUNT_OF(streaming)) {
+        http_request_answer_text(r, 503, "full");
+        return;
+    }
+    http_request_begin(r, &(struct http_answer){.status = 200});
+    for (int i = 0; i < PIECES; i++)
+        (void)http_request_send(r, STR("piece"));
+    http_request_watch(r, &watch, NULL);
+    streaming[n_streaming++] = r;
+}
+
+static void end_streaming(void) {
+    while (n_streaming > 0)
+        http_request_end(streaming[--n_streaming]);
+}
+
 static void handle_path(struct http_request *r, void *ctx) {
     http_request_answer_text(r, 200, "%zu", http_request_path(r).n);
 }
 
-static const struct http_route routes[] = {{"GET", "/", handle_path},
-                                           {"GET", "/l", handle_list},
-                                           {"POST", "/e", handle_echo},
-                                           {"GET", "/p/", handle_path},
-                                           {"GET", "/w", handle_later},
-                                           {"GET", "/b", handle_big},
-                                           {0}};
+static const struct http_route routes[] = {
+    {"GET", "/", handle_path},    {"GET", "/l", handle_list},
+    {"POST", "/e", handle_echo},  {"GET", "/p/", handle_path},
+    {"GET", "/w", handle_later},  {"GET", "/b", handle_big},
+    {"GET", "/c", handle_pieces}, {0}};
 
 static void setup(void) {
     static char address[64];
@@ -125,12 +157,15 @@ static void converse(const uint8_t *data, size_t size, size_t piece) {
             shutdown(fd, SHUT_WR);
         }
         uv_run(&loop, UV_RUN_NOWAIT);
-        if (turns % 3 == 2)
+        if (turns % 3 == 2) {
             answer_waiting();
+            end_streaming();
+        }
         over = take(fd);
     }
     close(fd);
     answer_waiting();
+    end_streaming();
     for (int turns = 0; http_server_stats(server).connections > 0; turns++) {
         require(turns < TURNS_MAX);
         uv_run(&loop, UV_RUN_NOWAIT);
@@ -163,13 +198,24 @@ static void check_list(struct str body, int status) {
     json_decref(j);
 }
 
+// An answer in pieces, its end included: chunks, or (HTTP/1.0) all that is left.
+static void check_pieces(struct str *rest, bool chunked) {
+    static const char chunks[] = "5\r\npiece\r\n5\r\npiece\r\n5\r\npiece\r\n0\r\n\r\n",
+                      bytes[] = "piecepiecepiece";
+    struct str want = chunked ? STR(chunks) : STR(bytes);
+    require(rest->n >= want.n && memcmp(rest->p, want.p, want.n) == 0);
+    rest->p += want.n;
+    rest->n -= want.n;
+    require(chunked || rest->n == 0);
+}
+
 // One answer off the front; false: nothing is left. 100 Continue counts for itself.
 static bool next_answer(struct str *rest, bool head, bool list, int *ret_status) {
     if (rest->n == 0)
         return false;
     struct str line = line_of(rest);
     unsigned long long length = 0, status;
-    bool has_length = false;
+    bool has_length = false, chunked = false;
     require(line.n >= 13 && memcmp(line.p, "HTTP/1.1 ", 9) == 0 && line.p[12] == ' ');
     require(str_to_u64((struct str){line.p + 9, 3}, &status) == 0);
     require(status == 100 || status == 200 || (status >= 400 && status < 600 && status != 500));
@@ -179,12 +225,19 @@ static bool next_answer(struct str *rest, bool head, bool list, int *ret_status)
         if (str_eq_nocase(name, STR("content-length"))) {
             require(!has_length && str_to_u64(str_trim(value), &length) == 0);
             has_length = true;
+        } else if (str_eq_nocase(name, STR("transfer-encoding"))) {
+            require(!chunked && str_eqc(str_trim(value), "chunked"));
+            chunked = true;
         }
     }
     *ret_status = (int)status;
-    require(has_length == (status != 100));
+    require(!(has_length && chunked) && (status != 100 || !(has_length || chunked)));
     if (head || status == 100)
         return true;
+    if (!has_length) {
+        check_pieces(rest, chunked);
+        return true;
+    }
     require(length <= rest->n);
     if (list)
         check_list((struct str){rest->p, length}, *ret_status);
@@ -224,7 +277,9 @@ static void check(const uint8_t *data, size_t size) {
         require(more && status != 100);
         if (h.state == HTTP1_FAILED)
             require(status == h.status || expects);
-        open = h.state == HTTP1_DONE && h.keep_alive && status < 500 && !expects;
+        bool until_close = h.state == HTTP1_DONE && h.minor == 0 && status == 200 && !head &&
+                           str_eqc(path, "/c");
+        open = h.state == HTTP1_DONE && h.keep_alive && status < 500 && !expects && !until_close;
         if (expects)
             break; // an early refusal may have ended the connection
         http1_reset(&h);
