@@ -121,6 +121,10 @@ enum {
     LIMIT_PROMQL_DEPTH = 64,       // parentheses, calls and aggregations inside each other
     LIMIT_EXPRESSION_NODES = 256,
     LIMIT_EXPRESSION_DEPTH = 32,
+    LIMIT_KEDA_TRIGGERS = 32,    // of one ScaledObject
+    LIMIT_FORMULA_BYTES = 16384, // of scalingModifiers
+    LIMIT_FORMULA_NODES = 512,
+    LIMIT_FORMULA_DEPTH = 64,
     LIMIT_PODS_PER_WORKLOAD = 4096,
     LIMIT_WORKLOADS = 20000,
     LIMIT_RECORDS_PER_WORKLOAD = 64, // decisions kept in memory
