@@ -148,6 +148,11 @@ static int truth(struct run *x, uint16_t i, bool *ret) {
     return 0;
 }
 
+// Its type is taken for int. min(1, gpu) is one too: expr-lang goes by the first argument.
+static bool is_int(const struct run *x, uint16_t i) {
+    return x->nodes[i].type == T_INT;
+}
+
 // The second side of `and` and `or` is not run where the first decides, and of ?? only for nil. The
 // last operand of and/or is handed on as it is.
 static int run_binary(struct run *x, const struct formula_node *n, struct value *ret) {
@@ -172,6 +177,9 @@ static int run_binary(struct run *x, const struct formula_node *n, struct value 
         return r;
     if (n->op == FORMULA_ELSE_NIL)
         *ret = b;
+    else if ((n->op == FORMULA_EQ || n->op == FORMULA_NE) && is_int(x, n->a) && is_int(x, n->b) &&
+             (a.type != T_INT || b.type != T_INT))
+        return bad(x, n, "KEDA compares as integers here", a.type == T_INT ? b : a);
     else if (n->op == FORMULA_EQ || n->op == FORMULA_NE)
         *ret = of_bool(equal(a, b) == (n->op == FORMULA_EQ));
     else
@@ -280,7 +288,15 @@ static int run_call(struct run *x, const struct formula_node *n, struct value *r
     return 0;
 }
 
-// sum([a, b, c]) is a + (b + c): expr-lang folds a list so; with a predicate from the left.
+static bool is_constant(const struct run *x, const struct formula_node *list) {
+    for (uint16_t i = list->a; i != FORMULA_NONE; i = x->nodes[i].next)
+        if (x->nodes[i].op > FORMULA_BOOL)
+            return false;
+    return true;
+}
+
+// sum([a, b, c]) is a + (b + c): expr-lang folds a list so; with a predicate, and where all are
+// constants, it is added up from the left.
 static int sum_right(struct run *x, const struct formula_node *n, uint16_t i, struct value *ret) {
     struct value first, rest;
     int r = run(x, i, &first);
@@ -302,7 +318,8 @@ static int run_sum(struct run *x, const struct formula_node *n, struct value *re
     struct formula_node add = {.op = FORMULA_ADD, .column = n->column};
     struct value total = of_int(0), v, outer = x->element;
     int r = 0;
-    if (n->b == FORMULA_NONE && list->a != FORMULA_NONE && x->nodes[list->a].next != FORMULA_NONE)
+    if (n->b == FORMULA_NONE && list->a != FORMULA_NONE && !is_constant(x, list) &&
+        x->nodes[list->a].next != FORMULA_NONE)
         return sum_right(x, n, list->a, ret);
     for (uint16_t i = list->a; r == 0 && i != FORMULA_NONE; i = x->nodes[i].next) {
         r = run(x, i, &v);
@@ -342,7 +359,8 @@ static int run_over(struct run *x, const struct formula_node *n, struct value *r
             x->element = outer;
         }
         yes += b;
-        if ((n->i == FN_ANY && b) || (n->i == FN_ALL && !b) || (n->i == FN_NO_ONE && b))
+        if ((n->i == FN_ANY && b) || (n->i == FN_ALL && !b) || (n->i == FN_NO_ONE && b) ||
+            (n->c && yes == n->c))
             break;
     }
     if (r < 0)
@@ -394,16 +412,27 @@ static int run(struct run *x, uint16_t i, struct value *ret) {
     }
 }
 
+static int run_root(const struct keda_formula *f, const double *values, uint32_t nil,
+                    struct value *ret, struct err *e) {
+    struct run x = {.nodes = f->nodes, .values = values, .nil = nil, .e = e};
+    x.element.type = T_NIL;
+    int r = run(&x, f->root, ret);
+    if (r == 0 && f->may_be_nil && !is_number(*ret) && ret->type != T_NIL)
+        return bad(&x, &f->nodes[f->root], "the formula must give a number", *ret);
+    return r;
+}
+
 int keda_formula_eval(const struct keda_formula *f, const double *values, uint32_t nil, double *ret,
                       bool *ret_nil, struct err *e) {
-    struct run x = {.nodes = f->nodes, .values = values, .nil = nil, .e = e};
+    struct run x = {.nodes = f->nodes, .e = e};
     struct value v;
-    x.element.type = T_NIL;
-    int r = run(&x, f->root, &v);
+    int r = run_root(f, values, nil, &v, e);
     if (r < 0)
         return r;
-    if (!is_number(v) && !(v.type == T_NIL && f->may_be_nil))
-        return bad(&x, &f->nodes[f->root], "the formula must give a number", v);
+    if (!f->may_be_nil && v.type != T_FLOAT && v.type != T_NIL)
+        return bad(&x, &f->nodes[f->root],
+                   "a formula that begins with float( must give a float: KEDA does not convert it",
+                   v);
     *ret_nil = v.type == T_NIL;
     *ret = *ret_nil ? 0 : as_float(v);
     return 0;
@@ -412,8 +441,8 @@ int keda_formula_eval(const struct keda_formula *f, const double *values, uint32
 int keda_formula_parse(struct keda_formula **ret, struct str text, const char *const *names,
                        size_t n, struct err *e) {
     struct formula_names known = {names, n};
-    double values[LIMIT_KEDA_TRIGGERS], unused;
-    bool is_nil;
+    double values[LIMIT_KEDA_TRIGGERS];
+    struct value unused;
     if (n > LIMIT_KEDA_TRIGGERS)
         return err_set(e, ERR_LIMIT, "%zu triggers, at most %d", n, LIMIT_KEDA_TRIGGERS);
     struct keda_formula *f = mem_zalloc(sizeof(*f));
@@ -423,8 +452,9 @@ int keda_formula_parse(struct keda_formula **ret, struct str text, const char *c
         values[i] = -1;
     int r = formula_parse(f, text, &known, e);
     r = r ? r : formula_check(f, e);
+    r = r ? r : formula_fold(f, e);
     if (r == 0) {
-        r = keda_formula_eval(f, values, 0, &unused, &is_nil, e);
+        r = run_root(f, values, 0, &unused, e);
         if (r < 0)
             err_wrap(e, "KEDA tries a formula with -1 for every trigger");
     }

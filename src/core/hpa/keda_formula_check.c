@@ -109,6 +109,11 @@ static int check_cond(struct check *k, struct formula_node *n) {
     return 0;
 }
 
+static int not_a_number(unsigned t, struct err *e) {
+    return err_set(e, ERR_PARSE, "the formula gives a %s, KEDA wants a number%s", type_name(t),
+                   t == T_BOOL ? ": append `? 1 : 0`" : "");
+}
+
 // min, max and mean take numbers and lists; a list or an open type makes the rest unchecked.
 static int check_aggregate(struct check *k, struct formula_node *n) {
     n->type = k->f->nodes[n->a].type;
@@ -141,12 +146,20 @@ static int check_call(struct check *k, struct formula_node *n) {
         return err_set(k->e, ERR_PARSE, "column %u: %s() wants one argument, not %u", n->column,
                        name, count);
     unsigned t = k->f->nodes[n->a].type;
-    if (!is_number(t) && !open_type(t))
-        return bad(k, &k->f->nodes[n->a], "the function wants a number", t);
+    if (!is_number(t) && !open_type(t)) {
+        bool whole = n == &k->f->nodes[k->f->root] && !k->f->bare; // KEDA's own float(...)
+        return whole ? not_a_number(t, k->e)
+                     : bad(k, &k->f->nodes[n->a], "the function wants a number", t);
+    }
     n->type = n->i == FN_INT   ? T_INT
               : n->i == FN_ABS ? (open_type(t) ? T_ANY : (uint8_t)t)
                                : T_FLOAT;
     return 0;
+}
+
+// nil and what is not known have no kind in Go's reflection: a list takes them for the same.
+static unsigned go_kind(unsigned t) {
+    return t == T_NIL ? T_UNKNOWN : t;
 }
 
 static int check_list(struct check *k, struct formula_node *n) {
@@ -158,7 +171,7 @@ static int check_list(struct check *k, struct formula_node *n) {
         if (r < 0)
             return r;
         unsigned t = k->f->nodes[i].type;
-        mixed |= i != n->a && t != n->elements;
+        mixed |= i != n->a && go_kind(t) != go_kind(n->elements);
         n->elements = (uint8_t)t;
     }
     if (mixed)
@@ -181,8 +194,10 @@ static int check_over(struct check *k, struct formula_node *n) {
     if (r < 0)
         return r;
     unsigned t = k->f->nodes[n->b].type;
+    if (t == T_NIL)
+        return bad(k, &k->f->nodes[n->b], "a predicate wants a value", t);
     if (n->i == FN_SUM)
-        n->type = (uint8_t)t;
+        n->type = open_type(t) ? T_ANY : (uint8_t)t;
     else if (t != T_BOOL && !open_type(t))
         return bad(k, &k->f->nodes[n->b], "a predicate wants a boolean", t);
     return 0;
@@ -215,7 +230,6 @@ static int check(struct check *k, uint16_t i) {
     r = r || n->op != FORMULA_COND ? r : check(k, n->c);
     if (r < 0)
         return r;
-    k->f->may_be_nil |= n->op == FORMULA_ELSE_NIL;
     return one ? check_unary(k, n) : n->op == FORMULA_COND ? check_cond(k, n) : check_binary(k, n);
 }
 
@@ -225,9 +239,7 @@ int formula_check(struct keda_formula *f, struct err *e) {
     if (r < 0)
         return r;
     unsigned t = f->nodes[f->root].type;
-    if (is_number(t) || open_type(t) || (t == T_NIL && f->may_be_nil))
+    if (is_number(t) || open_type(t) || !f->may_be_nil) // there float(...) was checked
         return 0;
-    return err_set(e, ERR_PARSE,
-                   "the formula gives a %s, KEDA wants a number: append `? 1 : 0` or the like",
-                   type_name(t));
+    return not_a_number(t, e);
 }

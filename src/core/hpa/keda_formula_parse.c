@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/mem.h"
 #include "base/vec.h"
 #include "core/hpa/keda_formula_tree.h"
@@ -16,7 +17,9 @@
 enum token { TOKEN_END, TOKEN_NUMBER, TOKEN_WORD, TOKEN_OPERATOR };
 
 struct parser {
-    struct str text;
+    struct str text; // the formula as KEDA wraps it
+    size_t before;   // bytes in front of the person's own text
+    size_t own;      // its length
     const struct formula_names *names;
     size_t at, after; // of the token
     enum token kind;
@@ -68,6 +71,10 @@ const char *formula_fn_name(enum formula_fn fn) {
     return functions[fn];
 }
 
+static size_t column(const struct parser *p, size_t at) {
+    return at >= p->before ? at - p->before + 1 : 1;
+}
+
 static struct str token(const struct parser *p) {
     return (struct str){p->text.p + p->at, p->after - p->at};
 }
@@ -78,11 +85,11 @@ static bool is(const struct parser *p, const char *text) {
 
 static int fail(struct parser *p, const char *expected) {
     struct str t = token(p);
-    if (p->kind == TOKEN_END)
-        return err_set(p->e, ERR_PARSE, "column %zu: expected %s, found the end", p->at + 1,
+    if (p->kind == TOKEN_END || p->at >= p->before + p->own)
+        return err_set(p->e, ERR_PARSE, "column %zu: expected %s, found the end", column(p, p->at),
                        expected);
-    return err_set(p->e, ERR_PARSE, "column %zu: expected %s, found \"%.*s\"", p->at + 1, expected,
-                   (int)(t.n < 64 ? t.n : 64), t.p);
+    return err_set(p->e, ERR_PARSE, "column %zu: expected %s, found \"%.*s\"", column(p, p->at),
+                   expected, (int)(t.n < 64 ? t.n : 64), t.p);
 }
 
 static int unsupported(struct parser *p, const char *what) {
@@ -90,7 +97,7 @@ static int unsupported(struct parser *p, const char *what) {
     return err_set(p->e, ERR_UNSUPPORTED,
                    "column %zu: %s (\"%.*s\") is of KEDA's expression language, but not supported "
                    "here",
-                   p->at + 1, what, (int)(t.n < 64 ? t.n : 64), t.p);
+                   column(p, p->at), what, (int)(t.n < 64 ? t.n : 64), t.p);
 }
 
 // ---- Tokens ---------------------------------------------------------------------------------
@@ -118,7 +125,8 @@ static int skip(struct parser *p) {
             while (end + 1 < p->text.n && !(peek(p, end) == '*' && peek(p, end + 1) == '/'))
                 end++;
             if (end + 1 >= p->text.n)
-                return err_set(p->e, ERR_PARSE, "column %zu: the comment has no end", p->after + 1);
+                return err_set(p->e, ERR_PARSE, "column %zu: the comment has no end",
+                               column(p, p->after));
             p->after = end + 2;
         } else {
             return 0;
@@ -155,7 +163,7 @@ static int number(struct parser *p) {
     }
     if (is_word(peek(p, p->after)) || peek(p, p->after) >= 0x80)
         return err_set(p->e, ERR_PARSE, "column %zu: a number must not end in a letter",
-                       p->after + 1);
+                       column(p, p->after));
     return 0;
 }
 
@@ -189,7 +197,7 @@ static int next(struct parser *p) {
         return err_set(p->e, ERR_PARSE,
                        isprint(c) ? "column %zu: unexpected '%c'"
                                   : "column %zu: unexpected byte 0x%02x",
-                       p->at + 1, c);
+                       column(p, p->at), c);
     return 0;
 }
 
@@ -204,7 +212,7 @@ static int expect(struct parser *p, const char *text) {
 // ---- Nodes ------------------------------------------------------------------------------------
 
 static int node(struct parser *p, struct formula_node n, size_t at, uint16_t *ret) {
-    n.column = (uint16_t)(at + 1);
+    n.column = (uint16_t)column(p, at);
     n.next = FORMULA_NONE;
     if (p->nodes.n >= LIMIT_FORMULA_NODES)
         return err_set(p->e, ERR_LIMIT, "more than %d terms and operators", LIMIT_FORMULA_NODES);
@@ -232,7 +240,7 @@ static int number_leaf(struct parser *p, uint16_t *ret) {
             continue;
         if (n + 1 >= sizeof(text))
             return err_set(p->e, ERR_PARSE, "column %zu: a number of more than %zu digits",
-                           p->at + 1, sizeof(text) - 1);
+                           column(p, p->at), sizeof(text) - 1);
         text[n++] = (char)tolower((unsigned char)t.p[i]);
     }
     text[n] = '\0';
@@ -252,7 +260,7 @@ static int number_leaf(struct parser *p, uint16_t *ret) {
             end = text; // no digit behind the prefix
     }
     if (*end != '\0' || errno == ERANGE || n == 0)
-        return err_set(p->e, ERR_PARSE, "column %zu: \"%.*s\" is no number%s", p->at + 1,
+        return err_set(p->e, ERR_PARSE, "column %zu: \"%.*s\" is no number%s", column(p, p->at),
                        (int)(t.n < 64 ? t.n : 64), t.p, errno == ERANGE ? " that fits" : "");
     return leaf(p, leaf_node, ret);
 }
@@ -273,9 +281,9 @@ static int name_leaf(struct parser *p, uint16_t *ret) {
         if (str_eqc(t, foreign[i]))
             return unsupported(p, "a word");
     const char *near = str_nearest(t, known);
-    return err_set(p->e, ERR_PARSE, "column %zu: no trigger is named \"%.*s\"%s%s%s", p->at + 1,
-                   (int)(t.n < 64 ? t.n : 64), t.p, near ? "; did you mean \"" : "",
-                   near ? near : "", near ? "\"?" : "");
+    return err_set(p->e, ERR_PARSE, "column %zu: no trigger is named \"%.*s\"%s%s%s",
+                   column(p, p->at), (int)(t.n < 64 ? t.n : 64), t.p,
+                   near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 }
 
 // [a, b, c], only as an argument; a comma may follow the last.
@@ -311,7 +319,7 @@ static int call(struct parser *p, enum formula_fn fn, size_t at, uint16_t *ret) 
     int r = expect(p, "(");
     while (r == 0 && !is(p, ")")) {
         if (first != FORMULA_NONE)
-            r = expect(p, ",");
+            r = is(p, ",") ? next(p) : fail(p, "an operator, `,` or `)`");
         if (r == 0 && is(p, ")"))
             break;
         if (r == 0)
@@ -484,7 +492,7 @@ static int parse_if(struct parser *p, uint16_t *ret) {
     size_t at = p->at;
     struct formula_node n = {.op = FORMULA_COND};
     if (++p->depth > LIMIT_FORMULA_DEPTH)
-        return err_set(p->e, ERR_LIMIT, "column %zu: nested deeper than %d", p->at + 1,
+        return err_set(p->e, ERR_LIMIT, "column %zu: nested deeper than %d", column(p, p->at),
                        LIMIT_FORMULA_DEPTH);
     int r = next(p);
     r = r ? r : parse(p, 0, &n.a);
@@ -502,7 +510,7 @@ static int binary_tail(struct parser *p, unsigned precedence, uint16_t *ret) {
         if (before && before->op == FORMULA_ELSE_NIL && b->op != FORMULA_ELSE_NIL)
             return err_set(p->e, ERR_PARSE,
                            "column %zu: %s cannot follow ??: put one of them into parentheses",
-                           at + 1, b->text);
+                           column(p, at), b->text);
         uint16_t right;
         int r = next(p);
         if (r)
@@ -524,7 +532,7 @@ static int parse(struct parser *p, unsigned precedence, uint16_t *ret) {
     if (precedence == 0 && is(p, "if"))
         return parse_if(p, ret);
     if (++p->depth > LIMIT_FORMULA_DEPTH)
-        return err_set(p->e, ERR_LIMIT, "column %zu: nested deeper than %d", p->at + 1,
+        return err_set(p->e, ERR_LIMIT, "column %zu: nested deeper than %d", column(p, p->at),
                        LIMIT_FORMULA_DEPTH);
     int r = primary(p, ret);
     r = r ? r : binary_tail(p, precedence, ret);
@@ -534,14 +542,37 @@ static int parse(struct parser *p, unsigned precedence, uint16_t *ret) {
     return r;
 }
 
+// castToFloatIfNecessary: KEDA puts the formula into float(...), or, with ??, into parentheses; one
+// that begins with float( stays as it is. So `1,` and `1) + (2` are formulas too.
+static int wrap(struct keda_formula *f, struct parser *p, struct str text, struct buf *b) {
+    bool coalesces = memmem(text.p, text.n, "??", 2) != NULL;
+    f->may_be_nil = coalesces;
+    f->bare = !coalesces && str_starts(text, "float(");
+    const char *before = coalesces ? "(" : f->bare ? "" : "float(";
+    p->before = strlen(before);
+    p->own = text.n;
+    int r = buf_addc(b, before);
+    r = r ? r : buf_add_str(b, text);
+    r = r || f->bare ? r : buf_add_byte(b, ')');
+    p->text = buf_str(b);
+    return r;
+}
+
 int formula_parse(struct keda_formula *f, struct str text, const struct formula_names *names,
                   struct err *e) {
+    CLEANUP_BUF struct buf b;
+    struct parser p = {.names = names, .e = e};
+    buf_init(&b, LIMIT_FORMULA_BYTES + 16);
     if (text.n > LIMIT_FORMULA_BYTES)
         return err_set(e, ERR_LIMIT, "a formula of %zu bytes, at most %d", text.n,
                        LIMIT_FORMULA_BYTES);
-    struct parser p = {.text = text, .names = names, .e = e};
+    if (text.n == 0)
+        return err_set(e, ERR_PARSE, "column 1: the formula is empty");
     vec_init(&p.nodes, LIMIT_FORMULA_NODES);
-    int r = next(&p);
+    int r = wrap(f, &p, text, &b);
+    if (r < 0)
+        return err_set(e, r, "no memory for a formula");
+    r = next(&p);
     r = r ? r : parse(&p, 0, &f->root);
     if (r == 0 && is(&p, ";"))
         r = unsupported(&p, "a sequence");

@@ -33,7 +33,8 @@ enum formula_op {
     FORMULA_COND,     // a ? b : c
     FORMULA_LIST,     // a: first element
     FORMULA_CALL,     // i: enum formula_fn; a: first argument
-    FORMULA_OVER,     // i: enum formula_fn; a: the list; b: the predicate or FORMULA_NONE
+    FORMULA_OVER,     // i: enum formula_fn; a: the list; b: the predicate or FORMULA_NONE;
+                      // c: of count, how many are enough (0: all are counted)
 };
 
 enum formula_fn {
@@ -77,6 +78,7 @@ struct keda_formula {
     struct formula_node *nodes;
     uint16_t n, root;
     bool may_be_nil; // has ??: KEDA then lets a nil through
+    bool bare;       // begins with float(: KEDA does not convert its result
 };
 
 struct formula_names {
@@ -88,3 +90,4 @@ const char *formula_fn_name(enum formula_fn fn);
 int formula_parse(struct keda_formula *f, struct str text, const struct formula_names *names,
                   struct err *e);
 int formula_check(struct keda_formula *f, struct err *e);
+int formula_fold(struct keda_formula *f, struct err *e);
