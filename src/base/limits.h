@@ -130,6 +130,14 @@ enum {
     LIMIT_RECORDS_PER_WORKLOAD = 64, // decisions kept in memory
     LIMIT_REPLICAS = 1000000,        // a decision is never larger
 
+    // Service stations
+    LIMIT_STATION_QUEUE = 1 << 20,     // requests that wait
+    LIMIT_STATION_SEQUENCES = 4096,    // that one engine decodes at a time
+    LIMIT_STATION_BATCH = 4096,        // requests of one batch
+    LIMIT_STATION_INSTANCES = 1024,    // batches at a time
+    LIMIT_STATION_TOKENS = 1000000000, // of the KV memory, of an iteration
+    LIMIT_STATION_STEP_S = 1000,       // an iteration, a batch
+
     // Log: a line fits a pipe whole (PIPE_BUF)
     LIMIT_LOG_LINE_BYTES = 4096,
     LIMIT_LOG_VALUE_BYTES = 1024,

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The two kinds' common part: slots, tickets, the queue, who is refused. See station.h. */
-#include "station_internal.h"
-
-#include <math.h>
-#include <string.h>
+#include "core/queueing/station_internal.h"
 
 #include "base/limits.h"
 #include "base/mem.h"
@@ -79,11 +76,9 @@ static int check(const struct station_config *c, struct err *e) {
 
 // More are never inside: see station_offer().
 static uint32_t slots_needed(const struct station_config *c) {
-    const struct station_batching *b = &c->batching;
-    if (c->kind == STATION_CONTINUOUS)
-        return c->max_queue + c->continuous.max_sequences;
-    return (c->max_queue > b->max_batch ? c->max_queue : b->max_batch) +
-           b->instances * b->max_batch;
+    return c->max_queue + (c->kind == STATION_CONTINUOUS
+                               ? c->continuous.max_sequences
+                               : c->batching.instances * c->batching.max_batch);
 }
 
 int station_new(struct station **ret, const struct station_config *c, int64_t now_ns,
@@ -103,7 +98,7 @@ int station_new(struct station **ret, const struct station_config *c, int64_t no
     s->free = SLOT_NONE;
     for (uint32_t i = s->n_slots; s->slots != NULL && i-- > 0;)
         slot_release(s, i);
-    r = s->slots == NULL            ? ERR_NOMEM
+    r = s->slots == NULL             ? ERR_NOMEM
         : c->kind == STATION_BATCHES ? batches_init(s)
                                      : continuous_init(s);
     if (r < 0) {
@@ -124,18 +119,19 @@ struct station *station_free(struct station *s) {
     return NULL;
 }
 
-// An instance that is idle has not filled its batch, so what waits is less than that.
+// Waits and runs: never more than max_queue and what runs at most, which is how many slots there
+// are.
 static bool has_room(const struct station *s) {
     return s->waiting.n < s->config.max_queue ||
-           (s->config.kind == STATION_BATCHES && batches_has_idle(s));
+           (s->config.kind == STATION_BATCHES && batches_has_room(s));
 }
 
 int station_offer(struct station *s, int64_t now_ns, const struct station_request *r,
                   uint64_t *ret_ticket) {
     bool continuous = s->config.kind == STATION_CONTINUOUS;
-    if (continuous && (r->prompt_tokens == 0 || r->output_tokens == 0 ||
-                       (uint64_t)r->prompt_tokens + r->output_tokens >
-                           s->config.continuous.kv_tokens))
+    if (continuous &&
+        (r->prompt_tokens == 0 || r->output_tokens == 0 ||
+         (uint64_t)r->prompt_tokens + r->output_tokens > s->config.continuous.kv_tokens))
         return ERR_INVALID;
     if (now_ns > s->now_ns)
         s->now_ns = now_ns;
@@ -158,7 +154,7 @@ int station_offer(struct station *s, int64_t now_ns, const struct station_reques
     };
     slot_append(s, &s->waiting, i);
     if (continuous && s->waiting.n == 1)
-        continuous_queue_changed(s, s->now_ns);
+        continuous_queue_changed(s);
     *ret_ticket = ticket_of(s, i);
     return 0;
 }
@@ -175,12 +171,12 @@ bool station_abort(struct station *s, int64_t now_ns, uint64_t ticket) {
         slot_remove(s, &s->waiting, i);
         slot_release(s, i);
         if (head && s->config.kind == STATION_CONTINUOUS)
-            continuous_queue_changed(s, s->now_ns);
+            continuous_queue_changed(s);
         return true;
     }
     s->slots[i].aborted = true;
     if (s->config.kind == STATION_CONTINUOUS)
-        continuous_abort(s, s->now_ns, i);
+        continuous_abort(s);
     return true;
 }
 
