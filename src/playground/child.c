@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -87,14 +88,28 @@ static void log_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *b) {
     buf_consume(&c->line, c->line.len - rest.n);
 }
 
+// The parent's death sends SIGTERM, from setpriv on and through both exec calls. Who died before
+// that is not the shell's parent any more.
+#define GUARD "[ \"$PPID\" = \"$0\" ] || exit 1; exec \"$@\""
+
 static int child_start(struct child *c, uv_loop_t *loop, const char *const *argv, struct err *e) {
+    char parent[24];
+    const char *all[CHILD_ARGS_MAX + 8] = {
+        "/usr/bin/setpriv", "--pdeathsig", "TERM", "/bin/sh", "-c", GUARD, parent};
+    size_t n = 7;
+    (void)snprintf(parent, sizeof(parent), "%d", (int)getpid());
+    for (size_t i = 0; argv[i]; i++) {
+        if (i == CHILD_ARGS_MAX)
+            return err_set(e, ERR_LIMIT, "%s: more than %d arguments", argv[0], CHILD_ARGS_MAX);
+        all[n++] = argv[i];
+    }
     uv_stdio_container_t stdio[3] = {
         {.flags = UV_IGNORE},
         {.flags = UV_IGNORE},
         {.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&c->log},
     };
-    uv_process_options_t o = {.file = argv[0],
-                              .args = (char **)(uintptr_t)argv,
+    uv_process_options_t o = {.file = all[0],
+                              .args = (char **)(uintptr_t)all,
                               .stdio = stdio,
                               .stdio_count = 3,
                               .exit_cb = process_exited};

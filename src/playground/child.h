@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * A program that the demo spawned: its log goes to a file and is read for the ports it listens on;
- * it is ended by pid, and gets SIGTERM should the demo itself be killed (setpriv --pdeathsig).
+ * it is ended by pid, and gets SIGTERM should the demo itself be killed (setpriv --pdeathsig), at
+ * whatever moment.
  */
 #pragma once
 
@@ -10,7 +11,7 @@
 
 #include "base/err.h"
 
-enum { CHILD_ADDR_LEN = 128 };
+enum { CHILD_ADDR_LEN = 128, CHILD_ARGS_MAX = 32 };
 
 struct child;
 
@@ -20,7 +21,8 @@ struct child_callbacks {
     void *ctx;
 };
 
-// argv[0] is the program's path; `log_path` is truncated.
+// argv[0] is the program's path, at most CHILD_ARGS_MAX of them; `log_path` is truncated.
+// ERR_LIMIT.
 int child_spawn(struct child **ret, uv_loop_t *loop, const char *const *argv, const char *log_path,
                 const struct child_callbacks *callbacks, struct err *e);
 void child_terminate(struct child *c); // SIGTERM; `exited` follows

@@ -274,9 +274,7 @@ static void agent_exited(void *ctx, int status, int signal) {
 }
 
 static void start_scaler(struct demo *d) {
-    const char *argv[] = {"/usr/bin/setpriv",     "--pdeathsig", "TERM",
-                          d->options.scaler,      "scaler",      "--config",
-                          d->files.scaler_config, NULL};
+    const char *argv[] = {d->options.scaler, "scaler", "--config", d->files.scaler_config, NULL};
     struct child_callbacks callbacks = {scaler_listening, scaler_exited, d};
     d->phase = DEMO_SCALER;
     d->phase_ns = clock_mono_ns();
@@ -300,10 +298,7 @@ static void agent_listening(void *ctx, const char *server, const char *addr) {
 static int start_agent(struct demo *d, struct err *e) {
     char source[FILES_PATH_MAX + 32];
     snprintf(source, sizeof(source), "sim:%d,idle,load=%s", SERVICE_PODS_MAX, d->files.load_socket);
-    const char *argv[] = {"/usr/bin/setpriv",
-                          "--pdeathsig",
-                          "TERM",
-                          d->options.agent,
+    const char *argv[] = {d->options.agent,
                           "--source",
                           source,
                           "--node-name",

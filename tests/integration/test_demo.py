@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`gpuscale demo` tells its story, and leaves nothing behind however it ends."""
 
+import contextlib
 import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -65,6 +67,30 @@ def test_no_process_is_left_when_the_demo_is_ended(tmp_path, sig):
         if proc.poll() is None:
             proc.kill()
             proc.wait()
+
+
+def mentioning(text):
+    """Pids of processes with `text` in their command line: the demo's folder is in its children's."""
+    found = []
+    for p in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            if text.encode() in (p / "cmdline").read_bytes():
+                found.append(int(p.name))
+        except OSError:
+            pass
+    return found
+
+
+def test_no_process_is_left_when_the_demo_is_killed_while_it_starts_them(tmp_path):
+    for delay_ms in range(0, 120, 6):  # around the forks of agent and scaler
+        proc = subprocess.Popen([str(find_program("gpuscale")), "demo", "--color", "never"],
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                env={**os.environ, "TMPDIR": str(tmp_path)})
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            proc.wait(delay_ms / 1000)
+        proc.kill()
+        proc.wait()
+    wait_until(lambda: not mentioning(str(tmp_path)), "every child has ended")
 
 
 def test_wrong_options_are_told():
