@@ -286,27 +286,39 @@ static int name_leaf(struct parser *p, uint16_t *ret) {
                    near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 }
 
-// [a, b, c], only as an argument; a comma may follow the last.
-static int list(struct parser *p, uint16_t *ret) {
-    size_t at = p->at;
-    uint16_t first = FORMULA_NONE, last = FORMULA_NONE, item;
-    int r = expect(p, "[");
-    while (r == 0 && !is(p, "]")) {
-        if (first != FORMULA_NONE)
-            r = expect(p, ",");
-        if (r == 0 && is(p, "]"))
+typedef int item_fn(struct parser *p, uint16_t *ret);
+
+// Items up to `close`, linked by `next`; a comma stands between them, and may follow the last.
+static int items(struct parser *p, const char *close, item_fn *item, uint16_t *ret_first) {
+    uint16_t last = FORMULA_NONE, one;
+    char missing[48];
+    int r = 0;
+    snprintf(missing, sizeof(missing), "an operator, `,` or `%s`", close);
+    *ret_first = FORMULA_NONE;
+    while (r == 0 && !is(p, close)) {
+        if (last != FORMULA_NONE)
+            r = is(p, ",") ? next(p) : fail(p, missing);
+        if (r == 0 && is(p, close))
             break;
-        if (r == 0)
-            r = parse(p, 0, &item);
+        r = r ? r : item(p, &one);
         if (r)
             return r;
-        if (first == FORMULA_NONE)
-            first = item;
-        else
-            p->nodes.items[last].next = item;
-        last = item;
+        *(last == FORMULA_NONE ? ret_first : &p->nodes.items[last].next) = one;
+        last = one;
     }
-    r = r ? r : expect(p, "]");
+    return r ? r : expect(p, close);
+}
+
+static int element(struct parser *p, uint16_t *ret) {
+    return parse(p, 0, ret);
+}
+
+// [a, b, c], only as an argument.
+static int list(struct parser *p, uint16_t *ret) {
+    size_t at = p->at;
+    uint16_t first;
+    int r = expect(p, "[");
+    r = r ? r : items(p, "]", element, &first);
     return r ? r : node(p, (struct formula_node){.op = FORMULA_LIST, .a = first}, at, ret);
 }
 
@@ -315,24 +327,9 @@ static int argument(struct parser *p, uint16_t *ret) {
 }
 
 static int call(struct parser *p, enum formula_fn fn, size_t at, uint16_t *ret) {
-    uint16_t first = FORMULA_NONE, last = FORMULA_NONE, item;
+    uint16_t first;
     int r = expect(p, "(");
-    while (r == 0 && !is(p, ")")) {
-        if (first != FORMULA_NONE)
-            r = is(p, ",") ? next(p) : fail(p, "an operator, `,` or `)`");
-        if (r == 0 && is(p, ")"))
-            break;
-        if (r == 0)
-            r = argument(p, &item);
-        if (r)
-            return r;
-        if (first == FORMULA_NONE)
-            first = item;
-        else
-            p->nodes.items[last].next = item;
-        last = item;
-    }
-    r = r ? r : expect(p, ")");
+    r = r ? r : items(p, ")", argument, &first);
     return r ? r : node(p, (struct formula_node){.op = FORMULA_CALL, .a = first, .i = fn}, at, ret);
 }
 
@@ -467,7 +464,7 @@ static int comparison(struct parser *p, const struct binary *b, uint16_t left, s
 static int conditional(struct parser *p, uint16_t *ret) {
     while (is(p, "?")) {
         size_t at = p->at;
-        uint16_t yes = *ret, no;
+        uint16_t yes = *ret, no = FORMULA_NONE;
         int r = next(p);
         if (r == 0 && !is(p, ":"))
             r = parse(p, 0, &yes);

@@ -5,24 +5,12 @@
 #include <math.h>
 
 #include "base/clock.h"
-#include "core/hpa/keda.h"
+#include "keda_unit.h"
 
-static const struct keda_trigger two[] = {
-    {.name = "gpu", .metric_name = "prometheus", .target_milli = 55000},
-    {.name = "queue", .metric_name = "prometheus", .target_milli = 10000},
-};
 static const struct keda_trigger cpu_first[] = {
     {.metric_name = "cpu", .resource = true, .target_milli = 70000},
     {.metric_name = "desired-replicas", .target_milli = 1000},
 };
-
-static struct keda_object object(void) {
-    struct keda_object o;
-    keda_object_init(&o);
-    o.triggers = two;
-    o.n_triggers = 2;
-    return o;
-}
 
 static void defaults_are_kedas(void **state) {
     (void)state;

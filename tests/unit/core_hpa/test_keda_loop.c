@@ -3,20 +3,13 @@
 #include "unit.h"
 
 #include "base/clock.h"
-#include "core/hpa/keda.h"
+#include "keda_unit.h"
 
-static const struct keda_trigger two[] = {
-    {.name = "gpu", .metric_name = "prometheus", .target_milli = 55000},
-    {.name = "queue", .metric_name = "prometheus", .target_milli = 10000},
-};
-static const char *const names[] = {"gpu", "queue"};
-
-static struct keda_object object(void) {
-    struct keda_object o;
-    keda_object_init(&o);
-    o.triggers = two;
-    o.n_triggers = 2;
-    return o;
+static struct keda_formula *formula(struct str text) {
+    static const char *const names[] = {"gpu", "queue"};
+    struct keda_formula *f;
+    assert_int_equal(keda_formula_parse(&f, text, names, 2, NULL), 0);
+    return f;
 }
 
 static const struct keda_sample quiet[2] = {{0}, {0}};
@@ -258,10 +251,9 @@ static void under_a_formula_only_its_value_activates(void **state) {
     (void)state;
     struct keda_object o = object();
     struct keda_state s = {0};
-    struct keda_formula *f;
+    struct keda_formula *f = formula(STR("gpu/80 + queue"));
     struct keda_answer a;
     struct keda_target t = {.replicas = 1};
-    assert_int_equal(keda_formula_parse(&f, STR("gpu/80 + queue"), names, 2, NULL), 0);
     o.modifiers = (struct keda_modifiers){
         .formula = f, .target = STR("2"), .activation_target = STR("1")};
     assert_int_equal(keda_object_check(&o, NULL), 0);
@@ -285,10 +277,9 @@ static void a_formula_can_stand_in_for_a_trigger_that_fails(void **state) {
     (void)state;
     struct keda_object o = object();
     struct keda_state s = {0};
-    struct keda_formula *f;
+    struct keda_formula *f = formula(STR("(gpu ?? 40) / 10"));
     struct keda_answer a;
     struct keda_target t = {.replicas = 1};
-    assert_int_equal(keda_formula_parse(&f, STR("(gpu ?? 40) / 10"), names, 2, NULL), 0);
     o.modifiers = (struct keda_modifiers){.formula = f, .target = STR("2")};
     o.fallback = (struct keda_fallback){
         .set = true, .failure_threshold = 1, .replicas = 3, .behavior = KEDA_FALLBACK_MODIFIERS};
