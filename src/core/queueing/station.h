@@ -133,7 +133,7 @@ struct station_reading {
     uint64_t offered, rejected, finished, aborted, preempted;
     uint64_t prompt_tokens; // of prompts read to their end (preempted ones once)
     uint64_t output_tokens; // given
-    // What the GPU did, for station_activity().
+    // What the GPU did.
     double busy_s;              // time with work, summed over instances
     double union_busy_s;        // time in which any instance had work
     uint64_t iterations;        // or batches
