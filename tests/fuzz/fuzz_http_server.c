@@ -259,14 +259,16 @@ static void check(const uint8_t *data, size_t size) {
         if (h.state == HTTP1_HEAD)
             break;
         bool expects = h.expects_continue && h.state != HTTP1_FAILED;
+        bool head = h.state != HTTP1_FAILED && str_eqc(http1_method(&h), "HEAD");
         while (h.state == HTTP1_BODY && used < size)
             used += http1_feed(&h, data + used, size - used);
         if (h.state == HTTP1_BODY)
             expects = true; // unfinished: at most an interim or an early answer
         struct str path = http1_path(&h);
-        bool head = h.state == HTTP1_DONE && str_eqc(http1_method(&h), "HEAD");
         bool list = h.state == HTTP1_DONE && str_eqc(path, "/l") &&
                     str_eqc(http1_method(&h), "GET");
+        // HEAD whose body then fails: refused before it (no body), or because of it (with one).
+        bool unsure = head && h.state == HTTP1_FAILED;
         bool more = next_answer(&rest, head, list, &status);
         if (more && status == 100) {
             require(expects);
@@ -275,6 +277,8 @@ static void check(const uint8_t *data, size_t size) {
         if (h.state == HTTP1_BODY)
             break;
         require(more && status != 100);
+        if (unsure)
+            break;
         if (h.state == HTTP1_FAILED)
             require(status == h.status || expects);
         bool until_close = h.state == HTTP1_DONE && h.minor == 0 && status == 200 && !head &&
@@ -284,7 +288,7 @@ static void check(const uint8_t *data, size_t size) {
             break; // an early refusal may have ended the connection
         http1_reset(&h);
     }
-    if (open && h.state != HTTP1_BODY)
+    if (open && h.state != HTTP1_BODY && h.state != HTTP1_FAILED)
         require(rest.n == 0);
     http1_done(&h);
 }
