@@ -22,8 +22,7 @@ static void stop(struct agent *a, int status) {
         return;
     a->stopping = true;
     a->status = status;
-    for (unsigned i = 0; i < a->n_signals; i++)
-        uv_close((uv_handle_t *)&a->signals[i], NULL);
+    net_signals_stop(&a->signals);
     net_timer_stop(&a->upkeep);
     net_timer_stop(&a->heartbeat);
     net_watch_stop(&a->rounds);
@@ -88,8 +87,8 @@ static void on_rounds(void *ctx) {
     }
 }
 
-static void on_signal(uv_signal_t *handle, int number) {
-    struct agent *a = handle->data;
+static void on_signal(void *ctx, int number) {
+    struct agent *a = ctx;
     if (number == SIGHUP) {
         log_info("reloading", LOG_STR("signal", "SIGHUP"));
         agent_reload(a);
@@ -101,19 +100,8 @@ static void on_signal(uv_signal_t *handle, int number) {
 
 static int watch_signals(struct agent *a, struct err *e) {
     static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
-    signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); // a file that may not grow is an error of write()
-    for (size_t i = 0; i < COUNT_OF(numbers); i++) {
-        int r = uv_signal_init(&a->loop, &a->signals[i]);
-        if (!r) {
-            a->n_signals++;
-            a->signals[i].data = a;
-            r = uv_signal_start(&a->signals[i], on_signal, numbers[i]);
-        }
-        if (r)
-            return err_set(e, ERR_IO, "cannot watch signals: %s", uv_strerror(r));
-    }
-    return 0;
+    return net_signals_start(&a->signals, &a->loop, numbers, COUNT_OF(numbers), on_signal, a, e);
 }
 
 static int name_node(struct agent *a, struct err *e) {

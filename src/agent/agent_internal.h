@@ -10,6 +10,7 @@
 #include "agent/watch.h"
 #include "net/grpc_server.h"
 #include "net/http_server.h"
+#include "net/signals.h"
 #include "net/tls.h"
 
 struct agent {
@@ -20,8 +21,7 @@ struct agent {
     bool config_ok;
 
     uv_loop_t loop;
-    uv_signal_t signals[3];
-    unsigned n_signals;
+    struct net_signals signals;
     struct net_timer *upkeep, *heartbeat;
     struct net_watch *rounds;
     unsigned upkeeps;

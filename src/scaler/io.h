@@ -18,6 +18,7 @@
 #include "core/policy/decide.h"
 #include "net/http_server.h"
 #include "net/loop.h"
+#include "net/signals.h"
 #include "scaler/bind.h"
 #include "scaler/config.h"
 #include "scaler/gpus.h"
@@ -147,8 +148,7 @@ struct io {
     struct net_tls *http_tls;
     struct http_server *http, *health;
     struct net_timer *tick, *soon, *last; // last: the end's deadline
-    uv_signal_t signals[3];
-    unsigned signals_open;
+    struct net_signals stop_signals;
 
     struct VEC(struct published) outbox; // changed decisions of this turn
     struct io_counters count;

@@ -6,6 +6,7 @@
 #include "scaler/rpc.h"
 
 #include <semaphore.h>
+#include <signal.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -229,6 +230,9 @@ static void *thread_main(void *ctx) {
     struct start *start = ctx;
     struct rpc *r = start->rpc;
     (void)pthread_setname_np(pthread_self(), "rpc");
+    sigset_t all; // signals are for the io thread
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, NULL);
     int rc = open_loop(r, start->options, &start->err);
     start->rc = rc;
     sem_post(&start->done); // `start` is the other thread's again

@@ -43,9 +43,7 @@ static void stop_io(struct io *io) {
     if (io->health != NULL)
         http_server_close(io->health, HTTP_GRACE_MS, http_closed, io);
     io->http = io->health = NULL;
-    for (unsigned i = 0; i < io->signals_open; i++)
-        uv_close((uv_handle_t *)&io->signals[i], NULL);
-    io->signals_open = 0;
+    net_signals_stop(&io->stop_signals);
 }
 
 static void on_overdue(void *ctx) {
@@ -54,8 +52,7 @@ static void on_overdue(void *ctx) {
     stop_io(io);
 }
 
-static void on_term(uv_signal_t *s, int number) {
-    struct io *io = s->data;
+static void on_term(struct io *io, int number) {
     if (io->stopping)
         return;
     io->stopping = true;
@@ -64,12 +61,18 @@ static void on_term(uv_signal_t *s, int number) {
     net_timer_again(io->last, RPC_END_MS * NS_PER_MS);
 }
 
-static void on_hup(uv_signal_t *s, int number) {
-    struct io *io = s->data;
+static void on_hup(struct io *io, int number) {
     log_info("re-reading files", LOG_STR("signal", strsignal(number)));
     io_workloads_check(io, true);
     io_http_reload(io);
     tell_rpc(io, TO_RPC_RELOAD);
+}
+
+static void on_signal(void *ctx, int number) {
+    if (number == SIGHUP)
+        on_hup(ctx, number);
+    else
+        on_term(ctx, number);
 }
 
 static void receive(struct io *io, struct to_io *m) {
@@ -108,22 +111,9 @@ static void on_messages(void *ctx) {
 }
 
 static int start_signals(struct io *io, struct err *e) {
-    static const struct {
-        int number;
-        uv_signal_cb fn;
-    } wanted[] = {{SIGTERM, on_term}, {SIGINT, on_term}, {SIGHUP, on_hup}};
-    (void)signal(SIGPIPE, SIG_IGN);
-    for (unsigned i = 0; i < COUNT_OF(wanted); i++) {
-        int rc = uv_signal_init(&io->loop, &io->signals[i]);
-        if (rc < 0)
-            return err_set(e, ERR_IO, "signals: %s", uv_strerror(rc));
-        io->signals[i].data = io;
-        io->signals_open++;
-        rc = uv_signal_start(&io->signals[i], wanted[i].fn, wanted[i].number);
-        if (rc < 0)
-            return err_set(e, ERR_IO, "signals: %s", uv_strerror(rc));
-    }
-    return 0;
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
+    return net_signals_start(&io->stop_signals, &io->loop, numbers, COUNT_OF(numbers), on_signal,
+                             io, e);
 }
 
 static int start_rpc(struct io *io, struct err *e) {

@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "net/loop.h"
+#include "net/signals.h"
 #include "tools/top_fetch.h"
 #include "tools/top_json.h"
 #include "tools/top_keys.h"
@@ -27,7 +28,6 @@ enum {
     SLOW = 4, // a refresh that took t is followed by a pause of at least SLOW * t
     INPUT_MAX = 256,
     WIDTH_UNTOLD = 120, // --once into a pipe
-    SIGNALS = 7,
 };
 
 struct top {
@@ -36,8 +36,7 @@ struct top {
     struct top_fetch *fetch;
     struct net_timer *next, *clock;
     struct net_watch *keys;
-    uv_signal_t signals[SIGNALS];
-    unsigned signals_n;
+    struct net_signals signals;
     struct top_snapshot *shown; // the newest that is whole
     int64_t asked_ns, shown_ns; // shown_ns: when it was asked for
     bool asking, ended, interactive;
@@ -321,8 +320,8 @@ static void on_keys(void *ctx) {
         draw(t);
 }
 
-static void on_signal(uv_signal_t *handle, int number) {
-    struct top *t = handle->data;
+static void on_signal(void *ctx, int number) {
+    struct top *t = ctx;
     if (number == SIGTSTP) {
         top_term_leave();
         (void)kill(getpid(), SIGSTOP);
@@ -337,19 +336,8 @@ static void on_signal(uv_signal_t *handle, int number) {
 
 static int watch_signals(struct top *t, struct err *e) {
     static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGWINCH};
-    size_t n = t->interactive ? COUNT_OF(numbers) : 3;
-    for (size_t i = 0; i < n; i++) {
-        uv_signal_t *s = &t->signals[t->signals_n];
-        int r = uv_signal_init(&t->loop, s);
-        if (r == 0) {
-            t->signals_n++;
-            s->data = t;
-            r = uv_signal_start(s, on_signal, numbers[i]);
-        }
-        if (r < 0)
-            return err_set(e, ERR_IO, "signals: %s", uv_strerror(r));
-    }
-    return 0;
+    unsigned n = t->interactive ? COUNT_OF(numbers) : 3;
+    return net_signals_start(&t->signals, &t->loop, numbers, n, on_signal, t, e);
 }
 
 static int open_screen(struct top *t, struct err *e) {
@@ -384,13 +372,8 @@ static void set_screen(struct top *t) {
                               : WIDTH_UNTOLD;
 }
 
-static void close_signal(uv_handle_t *handle) {
-    (void)handle;
-}
-
 static void stop(struct top *t) {
-    for (unsigned i = 0; i < t->signals_n; i++)
-        uv_close((uv_handle_t *)&t->signals[i], close_signal);
+    net_signals_stop(&t->signals);
     net_watch_stop(&t->keys);
     net_timer_stop(&t->next);
     net_timer_stop(&t->clock);
@@ -410,7 +393,6 @@ int top_run(const struct top_options *o, struct err *e) {
     int r = uv_loop_init(&t.loop);
     if (r < 0)
         return err_set(e, ERR_IO, "event loop: %s", uv_strerror(r));
-    (void)signal(SIGPIPE, SIG_IGN);
     set_screen(&t);
     r = top_fetch_new(&t.fetch, &t.loop, &f, e);
     if (r == 0)

@@ -249,10 +249,15 @@ def test_a_gpu_of_an_agent_and_an_exporter_counts_once(tmp_path, kept):
     with Scaler(tmp_path / "s", [workload(pods=ready(custom(kept)))], engines=FAST,
                 agents=[agent.addr], exporters=exporters(page.addr)) as s:
         k = kept(Keda(s.grpc, tmp_path))
+
+        def changes():
+            return sum(metric_values(s.page(), "gpuscale_gpu_source_changes_total").values())
         # 10 % of the agent, not 90 % of the exporter, and not the mean of both.
         wait_until(lambda: gpus_of(s)[uuid]["source"] == "agent" and source(s)[0]["gpus"] == 1, "both")
         eventually("1 replica", lambda: k.replicas(metadata=RULE) == 1)
         assert len(s.api("/api/v1/gpus")["items"]) == 1
+        # Whoever is heard first has the GPU; on a slow machine the agent may seem silent before.
+        before = changes()
         agent.fault = "silent"
         wait_until(lambda: gpus_of(s)[uuid]["source"] == "exporter", "taken over", 60)
         eventually("2 replicas", lambda: k.replicas(metadata=RULE) == 2)
@@ -260,7 +265,7 @@ def test_a_gpu_of_an_agent_and_an_exporter_counts_once(tmp_path, kept):
         agent.fault = None
         wait_until(lambda: gpus_of(s)[uuid]["source"] == "agent", "given back", 60)
         eventually("1 replica again", lambda: k.replicas(metadata=RULE) == 1)
-        assert sum(metric_values(s.page(), "gpuscale_gpu_source_changes_total").values()) == 2
+        assert changes() >= before + 2
         assert metric_values(s.page(), "gpuscale_gpus") == {
             frozenset({("source", "agent")}): 1, frozenset({("source", "exporter")}): 0}
 
