@@ -40,6 +40,7 @@ enum {
     LIMIT_HTTP_TARGET_BYTES = 8 << 10, // the request line's target: 414
     LIMIT_HTTP_CHUNK_LINE_BYTES = 256, // a chunk's size and extensions
     LIMIT_HTTP_TRAILER_BYTES = 4 << 10,
+    LIMIT_HTTP_INTERIM = 16, // 1xx before an answer
     LIMIT_HTTP_BODY_BYTES = 1 << 20,
     LIMIT_HTTP_CONNECTIONS = 512, // a listener; more are closed at accept
     LIMIT_HTTP_HEAD_MS = 10000,   // from the first byte (or accept) to the end of the head

@@ -59,6 +59,18 @@ static size_t span_of(struct str s, unsigned class) {
     return i;
 }
 
+bool http1_is_token(struct str s) {
+    return s.n > 0 && span_of(s, TOKEN) == s.n;
+}
+
+bool http1_is_target(struct str s) {
+    return s.n > 0 && span_of(s, TARGET) == s.n;
+}
+
+bool http1_is_host(struct str s) {
+    return s.n > 0 && span_of(s, HOST) == s.n;
+}
+
 static unsigned hex_value(char c) {
     return c <= '9' ? (unsigned)(c - '0') : (unsigned)((c | 0x20) - 'a') + 10;
 }
@@ -151,7 +163,7 @@ void http1_request_line(struct http1 *h, struct str line) {
     read_target(h, method, target);
 }
 
-static bool cut_field(struct str line, struct str *ret_name, struct str *ret_value) {
+bool http1_cut_field(struct str line, struct str *ret_name, struct str *ret_value) {
     size_t name = span_of(line, TOKEN);
     if (name == 0 || name == line.n || line.p[name] != ':')
         return false;
@@ -169,7 +181,7 @@ static bool cut_field(struct str line, struct str *ret_name, struct str *ret_val
 
 bool http1_field_ok(struct str line) {
     struct str name, value;
-    return cut_field(line, &name, &value);
+    return http1_cut_field(line, &name, &value);
 }
 
 static void on_host(struct http1 *h, struct str value) {
@@ -180,25 +192,25 @@ static void on_host(struct http1 *h, struct str value) {
     h->has_host = true;
 }
 
-static void on_content_length(struct http1 *h, struct str value) {
+bool http1_length(struct str value, uint64_t *ret_length) {
     uint64_t length = 0;
     bool over = false;
-    if (h->has_length) {
-        http1_fail(h, 400, "Content-Length twice");
-        return;
-    }
-    h->has_length = true;
     for (size_t i = 0; i < value.n; i++) {
-        if (value.p[i] < '0' || value.p[i] > '9') {
-            http1_fail(h, 400, "Content-Length is not a number");
-            return;
-        }
+        if (value.p[i] < '0' || value.p[i] > '9')
+            return false;
         over = over || __builtin_mul_overflow(length, 10u, &length) ||
                __builtin_add_overflow(length, (uint64_t)(value.p[i] - '0'), &length);
     }
-    if (value.n == 0)
+    *ret_length = over ? UINT64_MAX : length;
+    return value.n > 0;
+}
+
+static void on_content_length(struct http1 *h, struct str value) {
+    if (h->has_length)
+        http1_fail(h, 400, "Content-Length twice");
+    else if (!http1_length(value, &h->content_length))
         http1_fail(h, 400, "Content-Length is not a number");
-    h->content_length = over ? UINT64_MAX : length;
+    h->has_length = true;
 }
 
 static void on_transfer_encoding(struct http1 *h, struct str value) {
@@ -209,16 +221,20 @@ static void on_transfer_encoding(struct http1 *h, struct str value) {
     h->has_te = true;
 }
 
-static void on_connection(struct http1 *h, struct str value) {
+void http1_connection(struct str value, bool *keep_alive, bool *closes) {
     while (value.n > 0) {
         struct str option = str_trim(str_cut(&value, ','));
         if (str_eq_nocase(option, STR("close")))
-            h->closes = true;
-        else if (str_eq_nocase(option, STR("keep-alive")) && h->minor == 0)
-            h->keep_alive = true;
+            *closes = true;
+        else if (str_eq_nocase(option, STR("keep-alive")))
+            *keep_alive = true;
     }
-    if (h->closes)
-        h->keep_alive = false;
+    if (*closes)
+        *keep_alive = false;
+}
+
+static void on_connection(struct http1 *h, struct str value) {
+    http1_connection(value, &h->keep_alive, &h->closes);
 }
 
 static void on_expect(struct http1 *h, struct str value) {
@@ -263,7 +279,7 @@ void http1_field_line(struct http1 *h, struct str line) {
         http1_fail(h, 400, "a folded header line");
         return;
     }
-    if (!cut_field(line, &name, &value)) {
+    if (!http1_cut_field(line, &name, &value)) {
         http1_fail(h, 400, "a header line is Name: value");
         return;
     }
