@@ -114,6 +114,15 @@ enum {
     LIMIT_GRPC_SETTINGS_ENTRIES = 32,
     LIMIT_GRPC_OUTBOUND_ACKS = 1000, // PING and SETTINGS acknowledgements that wait
 
+    // Playground
+    LIMIT_GATEWAY_CONNECTIONS = 4096,       // of clients
+    LIMIT_GATEWAY_HELD = 1024,              // requests that wait for a replica
+    LIMIT_GATEWAY_REPLICAS = 64,            // that one gateway chooses among
+    LIMIT_GATEWAY_ATTEMPTS = 3,             // replicas that one request is sent to
+    LIMIT_GATEWAY_ANSWER_BYTES = 256 << 10, // an answer up to this is passed on only when whole
+    LIMIT_GATEWAY_FIELDS_BYTES = 32 << 10,  // of one head, on its way
+    LIMIT_UPSTREAM_CONNECTIONS = 448,       // to one replica, idle ones included
+
     // Policy
     LIMIT_METADATA_KEYS = 64,
     LIMIT_METADATA_VALUE_BYTES = 4096,

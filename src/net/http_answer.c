@@ -223,6 +223,10 @@ struct str http_request_body(const struct http_request *r) {
     return http1_body(&r->h);
 }
 
+const struct http1 *http_request_http1(const struct http_request *r) {
+    return &r->h;
+}
+
 bool http_request_accepts_gzip(const struct http_request *r) {
     return http1_accepts_gzip(&r->h);
 }

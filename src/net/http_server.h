@@ -71,6 +71,8 @@ struct str http_request_query(const struct http_request *r); // raw, without '?'
 int http_request_param(const struct http_request *r, const char *name, char *dst, size_t cap);
 struct str http_request_header(const struct http_request *r, const char *name); // {NULL,0}: absent
 struct str http_request_body(const struct http_request *r);
+struct http1;
+const struct http1 *http_request_http1(const struct http_request *r); // whole, for who passes it on
 bool http_request_accepts_gzip(const struct http_request *r); // by Accept-Encoding's weights
 struct http_offer;
 // Which of the offers the client prefers: http1_prefers().

@@ -54,7 +54,8 @@ def parse_logfmt(line):
 class Program:
     """A running program: its log is collected by a thread; it is ended by pid at the end."""
 
-    def __init__(self, *args, env=None, cwd=None, stdout=subprocess.DEVNULL):
+    def __init__(self, *args, env=None, cwd=None, stdout=subprocess.DEVNULL,
+                 stdin=subprocess.DEVNULL):
         argv = [str(a) for a in args]
         if not os.path.isabs(argv[0]):
             argv[0] = str(find_program(argv[0]))
@@ -67,7 +68,7 @@ class Program:
         full_env.setdefault("TSAN_OPTIONS", "exitcode=99")
         full_env.update(env or {})
         self.proc = subprocess.Popen(argv, stderr=subprocess.PIPE, stdout=stdout,
-                                     stdin=subprocess.DEVNULL, env=full_env, cwd=cwd)
+                                     stdin=stdin, env=full_env, cwd=cwd)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
