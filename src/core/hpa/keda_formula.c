@@ -188,7 +188,7 @@ static int run_binary(struct run *x, const struct formula_node *n, struct value 
 }
 
 static int run_unary(struct run *x, const struct formula_node *n, struct value *ret) {
-    bool b;
+    bool b = false;
     int r = n->op == FORMULA_NOT ? truth(x, n->a, &b) : run(x, n->a, ret);
     if (r < 0)
         return r;
@@ -375,7 +375,7 @@ static int run_over(struct run *x, const struct formula_node *n, struct value *r
 
 static int run(struct run *x, uint16_t i, struct value *ret) {
     const struct formula_node *n = &x->nodes[i];
-    bool b;
+    bool b = false;
     int r;
     switch ((enum formula_op)n->op) {
     case FORMULA_INT:
