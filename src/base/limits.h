@@ -135,6 +135,9 @@ enum {
     LIMIT_FORMULA_BYTES = 16384, // of scalingModifiers
     LIMIT_FORMULA_NODES = 512,
     LIMIT_FORMULA_DEPTH = 64,
+    LIMIT_HPA_METRICS = 64,           // of one HPA
+    LIMIT_HPA_RECOMMENDATIONS = 1024, // remembered of one HPA,
+    LIMIT_HPA_SCALE_EVENTS = 512,     // and in each direction
     LIMIT_PODS_PER_WORKLOAD = 4096,
     LIMIT_WORKLOADS = 20000,
     LIMIT_RECORDS_PER_WORKLOAD = 64, // decisions kept in memory
