@@ -169,6 +169,13 @@ enum {
     // top
     LIMIT_PRICES = 64,
 
+    // The page
+    LIMIT_LIVE_EVENT_BYTES = 256 << 10, // one event: a frame, the table
+    LIMIT_LIVE_EVENTS = 65536,          // kept of a run,
+    LIMIT_LIVE_RUN_BYTES = 16 << 20,    // and their bytes
+    LIMIT_LIVE_READERS = 64,            // of one feed; more are answered 503
+    LIMIT_PAGE_HTML_BYTES = 1 << 20,    // the page without frames
+
     // Threads
     LIMIT_QUEUE_ITEMS = 65536,
 };

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rules of docs/architecture.md and CONTRIBUTING.md, as tests. A message says what to do instead."""
 
+import hashlib
 import os
 import pathlib
 import re
@@ -208,8 +209,10 @@ def test_the_architecture_page_has_this_table():
 
 def test_every_source_file_opens_with_its_licence():
     problems = []
-    for path in tracked("src", "tests", "scripts", "proto", "Makefile", "meson.build"):
-        if path.suffix in (".c", ".h", ".py", ".go", ".sh", ".proto", ".build") or path.name == "Makefile":
+    for path in tracked("src", "tests", "scripts", "proto", "web", "Makefile", "meson.build"):
+        if "vendor" in path.parts:
+            continue
+        if path.suffix in (".c", ".h", ".py", ".go", ".sh", ".proto", ".build", ".js", ".mjs", ".css") or path.name == "Makefile":
             head = path.read_text(errors="replace")[:200]
             if "SPDX-License-Identifier: Apache-2.0" not in head:
                 problems.append(f"{relative(path)}: first line must be the SPDX line (Apache-2.0)")
@@ -281,8 +284,8 @@ def test_functions_are_short():
 def test_nothing_is_left_for_later():
     mark = re.compile(r"\b(" + "|".join(["TO" + "DO", "FIX" + "ME", "X" * 3, "HA" + "CK"]) + r")\b")
     problems = []
-    for path in tracked("src", "tests", "proto", "docs", "README.md"):
-        if path.suffix in (".c", ".h", ".py", ".go", ".sh", ".md", ".proto"):
+    for path in tracked("src", "tests", "proto", "web/*.*", "web/app", "docs", "README.md"):
+        if path.suffix in (".c", ".h", ".py", ".go", ".sh", ".md", ".proto", ".js", ".mjs", ".css", ".html"):
             for n, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
                 if mark.search(line):
                     problems.append(f"{relative(path)}:{n}: {line.strip()[:80]}")
@@ -319,3 +322,16 @@ def test_limits_stand_in_one_header():
             if re.match(r"\s*(#\s*define\s+LIMIT_|LIMIT_\w+\s*=)", line):
                 problems.append(f"{relative(path)}:{n}: limits belong into src/base/limits.h")
     report(problems)
+
+
+def test_vendored_files_are_as_published():
+    """web/vendor: each file is listed in its folder's SHA256SUMS (those of the npm package's files) and is that."""
+    problems = []
+    for sums in tracked("web/vendor/*/SHA256SUMS"):
+        listed = dict(reversed(line.split()) for line in sums.read_text().splitlines())
+        for path in tracked(f"{relative(sums.parent)}/*"):
+            if path != sums and hashlib.sha256(path.read_bytes()).hexdigest() != listed.pop(path.name, None):
+                problems.append(f"{relative(path)}: not what SHA256SUMS says: vendored files stay unmodified")
+        problems += [f"{relative(sums)}: no file {name}" for name in listed]
+    report(problems)
+    assert "LICENSE" in [p.name for p in tracked("web/vendor/uplot/*")]

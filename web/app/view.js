@@ -1,0 +1,499 @@
+// SPDX-License-Identifier: Apache-2.0
+// Draws a run. All of it is drawn anew after each frame, once a repaint at most; the charts are kept.
+"use strict";
+
+const $ = (id) => document.getElementById(id);
+const PERCENTILES = ["p50", "p95", "p99"];
+const OTHER_LINES = [
+  { color: "line-a", dash: [2, 3], width: 2.2 },
+  { color: "line-b", dash: [8, 4], width: 1.8 },
+  { color: "line-b", dash: [10, 3, 2, 3], width: 1.6 },
+];
+const DEMAND = { label: "demand, requests/s (right)", color: "demand", width: 1.5, fill: "demand-soft", right: true };
+const WANTED = { label: "wanted", color: "muted", dash: [4, 3], width: 1.4, step: true };
+const SPEC = { label: "spec", color: "line-a", dash: [1, 3], width: 1.4, step: true };
+const SIGNAL_MARKS = { breached: "▲", quiet: "✓", sizes: "↕", unknown: "?" };
+const SIGNAL_WORDS = { breached: "breached", quiet: "quiet", sizes: "sizes", unknown: "unknown" };
+
+class View {
+  constructor(run) {
+    this.run = run;
+    this.percentile = "p95";
+    this.chosen = null; // the policy that a person chose; null: the one that runs
+    this.layout = "";
+    this.charts = [];
+    this.pending = false;
+    this.makePercentiles();
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+      for (const chart of this.charts) chart.recolor();
+    });
+  }
+
+  later() {
+    if (this.pending) return;
+    this.pending = true;
+    // Hidden pages get no repaint: they are drawn when somebody looks again.
+    requestAnimationFrame(() => {
+      this.pending = false;
+      this.draw();
+    });
+  }
+
+  get selected() {
+    const { run } = this;
+    return run.byId.get(this.chosen) || run.active || run.policies[0] || null;
+  }
+
+  // ours: the accent; the rest: grey, told apart by their dashes.
+  lineOf(policy) {
+    const { run } = this;
+    const ours = run.byId.has("gpuscale") ? policy.id === "gpuscale" : policy === this.selected;
+    if (ours) return { label: policy.label, color: "accent", width: 2.6 };
+    const others = run.policies.filter((p) => (run.byId.has("gpuscale") ? p.id !== "gpuscale" : true));
+    return { label: policy.label, ...OTHER_LINES[others.indexOf(policy) % OTHER_LINES.length] };
+  }
+
+  makePercentiles() {
+    for (const p of PERCENTILES) {
+      $("percentile").append(h("label", {},
+        h("input", { type: "radio", name: "percentile", value: p, checked: p === this.percentile,
+          onchange: () => { this.percentile = p; this.layout = ""; this.draw(); } }), p));
+    }
+  }
+
+  draw() {
+    const { run } = this;
+    if (run.hello === null) return;
+    $("title").textContent = run.hello.title;
+    document.title = `${run.hello.title} · gpuscale`;
+    this.drawProgress();
+    $("verdict").textContent = verdict(run);
+    this.drawCards();
+    this.drawEnd();
+    this.drawCharts();
+    this.drawDetail();
+    this.drawNotes();
+  }
+
+  drawProgress() {
+    const { run } = this;
+    const { actSeconds } = run.hello;
+    $("progress").hidden = !run.isDemo || !known(actSeconds);
+    if ($("progress").hidden) return;
+    const i = run.policies.indexOf(run.active);
+    $("progress-text").textContent = run.end ? `All ${run.policies.length} runs are over` :
+      i < 0 ? "Not started" :
+      `Run ${i + 1} of ${run.policies.length}: ${run.active.label}, ${Math.min(Math.round(run.active.last.tS), actSeconds)} of ${actSeconds} s`;
+    $("progress-acts").replaceChildren(...run.policies.map((policy) => {
+      const state = run.stateOf(policy);
+      const share = state === "done" ? 1 : policy.last ? Math.min(1, policy.last.tS / actSeconds) : 0;
+      const fill = h("span", { class: "fill" });
+      fill.style.width = `${share * 100}%`;
+      return h("li", { "data-state": state }, h("span", { class: "sr" }, `${policy.label}: ${state}`), fill);
+    }));
+  }
+
+  // ---- cards
+
+  drawCards() {
+    const { run } = this;
+    const wanted = run.policies.map((p) => p.id).join("\n");
+    if (this.cardsOf !== wanted) {
+      this.cardsOf = wanted;
+      this.cards = run.policies.map((policy) => this.makeCard(policy));
+      $("cards").replaceChildren(...this.cards.map((card) => card.node));
+    }
+    const most = scales(run);
+    this.cards.forEach((card, i) => this.fillCard(card, run.policies[i], most));
+  }
+
+  makeCard(policy) {
+    const button = h("button", { type: "button", onclick: () => this.choose(policy.id) });
+    const mark = h("span", { class: "mark" });
+    const state = h("span", { class: "chip" });
+    const rows = h("dl", { class: "meters" });
+    const node = h("article", { class: "card" }, h("h3", {}, mark, button), state, rows);
+    return { node, button, mark, state, rows };
+  }
+
+  choose(id) {
+    this.chosen = this.chosen === id ? null : id;
+    this.layout = "";
+    this.draw();
+  }
+
+  fillCard(card, policy, most) {
+    const { run } = this;
+    const state = run.stateOf(policy);
+    card.node.dataset.state = state;
+    card.node.classList.toggle("ours", policy.id === "gpuscale");
+    card.node.classList.toggle("selected", policy === this.selected);
+    card.button.textContent = policy.label;
+    card.button.setAttribute("aria-pressed", String(policy === this.selected));
+    card.button.setAttribute("aria-label", `${policy.label}: show its detail`);
+    card.mark.replaceChildren(swatch(this.lineOf(policy)));
+    card.state.textContent = state === "running" ? `running, ${format.seconds(policy.last.tS)}` : state;
+    card.rows.replaceChildren(...meters(run, policy, most).map(meterNode));
+  }
+
+  // ---- the table at the end
+
+  drawEnd() {
+    const { run } = this;
+    $("end").hidden = run.end === null;
+    if (run.end === null || this.endDrawn === run.end) return;
+    this.endDrawn = run.end;
+    const rows = run.end.table;
+    const label = (row) => (run.byId.get(row.policy) || { label: row.policy }).label;
+    $("table").replaceChildren(
+      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, h("span", { class: "sr" }, "Figure")),
+        rows.map((row) => h("th", { scope: "col", class: row.policy === "gpuscale" ? "ours" : null }, label(row))))),
+      h("tbody", {}, TABLE.map((line) => tableRow(line, rows))));
+    const files = Object.entries(run.end.files);
+    $("files").replaceChildren(...files.flatMap(([name, path]) => [h("span", {}, `${name}: `, h("code", {}, path)), " "]));
+  }
+
+  // ---- charts
+
+  drawCharts() {
+    const { run } = this;
+    const shown = run.policies.length <= 4 ? run.policies : [this.selected];
+    const layout = JSON.stringify([run.hello.run, this.percentile, run.policies.map((p) => [p.id, p.label]),
+      shown.map((p) => p.id), this.selected && this.selected.id, known(run.hello.usdPerGpuHour)]);
+    if (layout !== this.layout) {
+      this.layout = layout;
+      this.makeCharts(shown);
+    }
+    const x = this.xRange();
+    for (const chart of this.charts) chart.fill(x);
+  }
+
+  xRange() {
+    const { run } = this;
+    const wall = known(run.hello.startUnixS);
+    const offset = wall ? run.hello.startUnixS : 0;
+    let from = Infinity;
+    let to = -Infinity;
+    for (const { columns: { t } } of run.policies) {
+      if (t.length === 0) continue;
+      from = Math.min(from, t[0]);
+      to = Math.max(to, t[t.length - 1]);
+    }
+    if (known(run.hello.actSeconds)) {
+      from = 0;
+      to = Math.max(run.hello.actSeconds, to);
+    }
+    if (!(to > from)) [from, to] = known(to) ? [to - 60, to] : [0, 60];
+    return { range: [from + offset, to + offset], wall, offset };
+  }
+
+  makeCharts(shown) {
+    for (const chart of this.charts) chart.remove();
+    this.charts = [];
+    $("multiples").replaceChildren();
+    $("overlays").replaceChildren();
+    $("latency").replaceChildren();
+    for (const policy of shown) this.makeMultiple(policy);
+    $("multiples-legend").replaceChildren(...legend([{ ...DEMAND }, { ...WANTED }, { ...SPEC },
+      { label: "ready", color: "ink", width: 2.4 }]), ...bandLegend());
+    this.makeOverlays();
+    this.makeLatency();
+  }
+
+  keep(chart, fill) {
+    chart.fill = fill;
+    this.charts.push(chart);
+  }
+
+  makeMultiple(policy) {
+    const { run } = this;
+    const line = this.lineOf(policy);
+    const ready = { label: "ready", color: line.color === "accent" ? "accent" : "ink", width: 2.4, step: true };
+    const box = h("div", { class: "multiple" }, h("h3", {}, swatch(line), policy.label));
+    $("multiples").append(box);
+    const chart = new LineChart(box, {
+      title: "Replicas", height: 170, least: 2, whole: true, format: format.count, right: format.number, readout: false,
+      lines: [{ ...DEMAND, label: "demand", format: format.rate }, SPEC, WANTED, ready],
+    });
+    this.keep(chart, (x) => {
+      const { t, arriving, spec, wanted, ready: ups } = policy.columns;
+      chart.set([t.map((v) => v + x.offset), arriving, spec, wanted, ups], {
+        x: x.range, wall: x.wall, y: topOfAll(run, ["spec", "wanted", "ready"]), right: topOfAll(run, ["arriving"]),
+      });
+    });
+    const band = new GpuBand(box, "Each GPU");
+    this.keep(band, (x) => band.set(policy, x.range, x.offset, true));
+  }
+
+  makeOverlays() {
+    const { run } = this;
+    const lines = run.policies.map((policy) => this.lineOf(policy));
+    $("overlays-legend").replaceChildren(...legend(lines));
+    const money = known(run.hello.usdPerGpuHour);
+    const overlay = (title, key, text, least, whole) => {
+      const chart = new LineChart($("overlays"), { title, height: 190, least, whole, format: text, lines });
+      this.keep(chart, (x) => chart.set(joined(run, key, x.offset), { x: x.range, wall: x.wall }));
+    };
+    overlay("Requests waiting", "waiting", format.count, 4, true);
+    overlay(`Latency ${this.percentile}`, this.percentile, format.ms, 100, false);
+    if (money) {
+      overlay("Money burned", "burned", format.usd, 0.001, false);
+      overlay("Money burned by idle GPUs", "idle", format.usd, 0.001, false);
+    } else {
+      overlay("GPU time held", "gpuSeconds", format.gpuSeconds, 1, false);
+      overlay("GPU time held idle", "idleGpuSeconds", format.gpuSeconds, 1, false);
+    }
+  }
+
+  makeLatency() {
+    const policy = this.selected;
+    if (!policy) return;
+    const chart = new LineChart($("latency"), {
+      title: "Of the requests that ended in each interval", height: 180, least: 100, format: format.ms,
+      lines: [
+        { label: "p50", color: "line-b", width: 1.6, dash: [2, 3] },
+        { label: "p95", color: "ink", width: 2.2 },
+        { label: "p99", color: "line-a", width: 1.6, dash: [8, 4] },
+      ],
+    });
+    this.keep(chart, (x) => {
+      const { t, p50, p95, p99 } = policy.columns;
+      chart.set([t.map((v) => v + x.offset), p50, p95, p99], { x: x.range, wall: x.wall });
+    });
+  }
+
+  // ---- one policy in detail
+
+  drawDetail() {
+    const policy = this.selected;
+    const frame = policy && policy.last;
+    $("h-detail").textContent = policy ? `Detail: ${policy.label}` : "Detail";
+    $("gpus-sub").textContent = frame ? gpuWords(frame) : "No figures yet.";
+    $("tiles").replaceChildren(...(frame ? frame.gpus.map(tile) : []));
+    $("rule").textContent = frame ? frame.rule.text || "No rule is told." : "";
+    $("signals").replaceChildren(...(frame ? frame.rule.signals.map(signalNode) : []));
+    const decisions = policy ? policy.decisions.slice(-30).reverse() : [];
+    $("decisions").replaceChildren(...(decisions.length ? decisions.map((d) => this.decisionNode(d)) :
+      [h("li", { class: "none" }, "No decision yet.")]));
+  }
+
+  decisionNode(d) {
+    const { startUnixS } = this.run.hello;
+    const when = known(startUnixS) ? format.clock(startUnixS + d.tS) : format.seconds(d.tS);
+    return h("li", {}, h("span", { class: "when" }, when), h("span", { class: "who" }, d.who,
+      known(d.replicas) ? h("b", {}, ` → ${d.replicas}`) : null), h("span", { class: "why" }, d.text));
+  }
+
+  drawNotes() {
+    const { notes } = this.run.hello;
+    $("notes").hidden = notes.length === 0;
+    $("notes-list").replaceChildren(...notes.map((note) => h("li", {}, note)));
+  }
+}
+
+function legend(lines) {
+  return lines.map((line) => h("span", { class: "key" }, swatch(line), line.label));
+}
+
+function bandLegend() {
+  return ["busy", "idle", "starting"].map((state) => h("span", { class: "key" },
+    h("span", { class: `box ${state}`, "aria-hidden": "true" }), `GPU ${state}`));
+}
+
+function topOfAll(run, keys) {
+  let top = 0;
+  for (const policy of run.policies) {
+    for (const key of keys) {
+      for (const v of policy.columns[key]) if (known(v) && v > top) top = v;
+    }
+  }
+  return top;
+}
+
+// One x for all policies; where a policy has no point of its own it is undefined, which is no gap.
+function joined(run, key, offset) {
+  const tables = run.policies.map(({ columns }) => [columns.t.map((v) => v + offset), columns[key]]);
+  if (tables.every(([t]) => t.length === 0)) return [[], ...tables.map(() => [])];
+  return uPlot.join(tables, tables.map(() => [0, 2]));
+}
+
+function tile(gpu) {
+  const bar = h("span", { class: "bar" });
+  bar.style.width = `${known(gpu.utilizationPct) ? Math.min(100, gpu.utilizationPct) : 0}%`;
+  const held = gpu.state !== "free";
+  const title = [`GPU ${gpu.index}`, gpu.state, `utilization ${format.percent(gpu.utilizationPct)}`,
+    `SM activity ${format.percent(gpu.smPct)}`, `memory ${format.percent(gpu.memoryPct)}`, gpu.pod].filter(Boolean).join(", ");
+  return h("li", { class: "tile", "data-state": gpu.state, title },
+    h("span", { class: "tile-top" }, h("span", {}, `GPU ${gpu.index}`), h("b", {}, gpu.state)),
+    h("span", { class: "tile-value" }, held || known(gpu.utilizationPct) ? format.percent(gpu.utilizationPct) : "–"),
+    h("span", { class: "track", "aria-hidden": "true" }, bar),
+    h("span", { class: "tile-pod" }, gpu.pod || (held ? "" : "no pod")));
+}
+
+function gpuWords(frame) {
+  const c = gpuCounts(frame);
+  const parts = ["busy", "idle", "starting", "free", "unknown"].filter((state) => c[state]).map((state) => `${c[state]} ${state}`);
+  return parts.length ? `${format.plural(frame.gpus.length, "GPU", "GPUs")}: ${parts.join(", ")}` : "No GPU is known.";
+}
+
+function signalNode(s) {
+  const upper = known(s.upper) && s.upper !== s.value ? ` to ${format.number(s.upper)}` : "";
+  const value = s.known ? `${format.number(s.value)}${upper}${s.unit}` : UNKNOWN;
+  const target = known(s.target) ? `${format.number(s.target)}${s.unit} a replica` : null;
+  return h("li", { class: "signal", "data-state": s.state },
+    h("span", { class: "signal-mark", "aria-hidden": "true" }, SIGNAL_MARKS[s.state]),
+    h("span", { class: "signal-name" }, s.name),
+    h("span", { class: "signal-state" }, SIGNAL_WORDS[s.state]),
+    h("span", { class: "signal-value" }, h("b", {}, value), target ? ` · target ${target}` : "",
+      known(s.ageS) ? ` · ${format.number(s.ageS)} s old` : ""));
+}
+
+// ---- meters of a card: the same scale on all cards, so that lengths compare
+
+function scales(run) {
+  const most = { gpu: 0, waiting: 0, p95: 0 };
+  for (const policy of run.policies) {
+    if (!policy.last) continue;
+    most.gpu = Math.max(most.gpu, policy.last.money.gpuSeconds ?? 0);
+    most.waiting = Math.max(most.waiting, policy.peakWaiting ?? 0);
+    most.p95 = Math.max(most.p95, p95Of(run, policy) ?? 0);
+  }
+  return most;
+}
+
+function p95Of(run, policy) {
+  const row = run.row(policy.id);
+  return row ? row.p95Ms : policy.worstP95;
+}
+
+function meters(run, policy, most) {
+  const frame = policy.last;
+  if (!frame) return [];
+  const row = run.row(policy.id);
+  const { gpuSeconds, idleGpuSeconds, burnedUsd, idleUsd } = row ?
+    { gpuSeconds: row.gpuSeconds, idleGpuSeconds: row.idleGpuSeconds, burnedUsd: row.usd,
+      idleUsd: known(row.usd) && row.gpuSeconds > 0 ? (row.usd * row.idleGpuSeconds) / row.gpuSeconds : null } : frame.money;
+  const money = known(burnedUsd);
+  const share = (v, of) => (known(v) && of > 0 ? v / of : 0);
+  const waiting = waitingOf(frame);
+  const errors = row ? row.errors : frame.errors;
+  const served = row ? row.served : frame.served;
+  const list = [
+    { label: "GPU cost", value: money ? format.usd(burnedUsd) : format.gpuSeconds(gpuSeconds),
+      note: `idle ${money ? format.usd(idleUsd) : format.gpuSeconds(idleGpuSeconds)}`, bad: share(idleGpuSeconds, gpuSeconds) > 0.25,
+      fill: share(gpuSeconds, most.gpu) - share(idleGpuSeconds, most.gpu), waste: share(idleGpuSeconds, most.gpu) },
+    { label: "Waiting", value: run.end ? `peak ${format.count(policy.peakWaiting)}` : format.count(waiting),
+      note: run.end ? "" : `peak ${format.count(policy.peakWaiting)}`, fill: 0, waste: share(policy.peakWaiting, most.waiting) },
+    { label: row ? "p95 latency" : "p95 latency, worst second", value: format.ms(p95Of(run, policy)), note: row ? "" : `now ${format.ms(frame.latencyMs ? frame.latencyMs.p95 : null)}`,
+      fill: share(p95Of(run, policy), most.p95), waste: 0 },
+  ];
+  list.push({ label: "Served", value: format.count(served), note: known(errors) ? format.plural(errors, "error", "errors") : `errors ${UNKNOWN}`, bad: errors > 0 });
+  return list;
+}
+
+function meterNode(m) {
+  const dd = h("dd", {}, h("span", { class: "meter-value" }, m.value), m.note ? h("span", { class: m.bad ? "meter-note bad" : "meter-note" }, m.note) : null);
+  if (m.fill !== undefined) {
+    const fill = h("span", { class: "fill" });
+    const waste = h("span", { class: "waste" });
+    fill.style.width = `${m.fill * 100}%`;
+    waste.style.width = `${m.waste * 100}%`;
+    dd.append(h("span", { class: "meter", "aria-hidden": "true" }, fill, waste));
+  }
+  return h("div", { class: "meter-row" }, h("dt", {}, m.label), dd);
+}
+
+// ---- the table: policies are columns
+
+const TABLE = [
+  { label: "GPU-seconds", key: "gpuSeconds", text: format.number, best: "low" },
+  { label: "of them idle", key: "idleGpuSeconds", text: format.number, best: "low" },
+  { label: "Cost", key: "usd", text: format.usd, best: "low" },
+  { label: "Latency p50", key: "p50Ms", text: format.ms, best: "low" },
+  { label: "Latency p95", key: "p95Ms", text: format.ms, best: "low" },
+  { label: "Latency p99", key: "p99Ms", text: format.ms, best: "low" },
+  { label: "Errors", key: "errors", text: format.count, best: "low" },
+  { label: "Requests served", key: "served", text: format.count, best: "high" },
+  { label: "Scale events", key: "scaleEvents", text: format.count },
+];
+
+function tableRow(line, rows) {
+  const values = rows.map((row) => row[line.key]).filter(known);
+  const best = line.best === "low" ? Math.min(...values) : line.best === "high" ? Math.max(...values) : NaN;
+  const tells = values.length > 1 && new Set(values).size > 1;
+  return h("tr", {}, h("th", { scope: "row" }, line.label), rows.map((row) => {
+    const wins = tells && row[line.key] === best;
+    return h("td", { class: wins ? "best" : null }, line.text(row[line.key]), wins ? h("span", { class: "sr" }, " (best)") : null);
+  }));
+}
+
+// ---- the sentence on top
+
+function than(a, b, less, more) {
+  if (!known(a) || !known(b) || b === 0) return null;
+  const change = Math.round((100 * (a - b)) / b);
+  return change === 0 ? "the same as" : `${Math.abs(change)} % ${change < 0 ? less : more} than`;
+}
+
+function verdict(run) {
+  if (!run.isDemo) return scalerVerdict(run);
+  if (run.end) return endVerdict(run);
+  if (!run.active) return "Waiting for the first figures.";
+  return [nowWords(run.active), sameSecondWords(run)].filter(Boolean).join(" ");
+}
+
+function nowWords(policy) {
+  const frame = policy.last;
+  const waiting = waitingOf(frame);
+  const c = gpuCounts(frame);
+  const held = c.busy + c.idle + c.starting;
+  const parts = [known(waiting) ? `${waiting === 0 ? "no" : format.count(waiting)} ${waiting === 1 ? "request waits" : "requests wait"}` :
+    "how many requests wait is unknown"];
+  if (frame.gpus.length) {
+    parts.push(`${held} of ${format.plural(frame.gpus.length, "GPU", "GPUs")} ${held === 1 ? "is" : "are"} paid for${c.idle ? `, ${c.idle} of them idle` : ""}`);
+  }
+  return `${policy.label}: ${parts.join("; ")}.`;
+}
+
+// The running policy against the first one at the same second of the same load.
+function sameSecondWords(run) {
+  const [first] = run.policies;
+  const now = run.active;
+  if (now === first || !now.last) return "";
+  const i = first.at(now.last.tS);
+  if (i < 0) return "";
+  const waited = first.columns.waiting[i];
+  const burned = first.columns.burned[i];
+  if (!known(waited)) return "";
+  const money = known(burned) && known(now.last.money.burnedUsd) ?
+    ` and ${format.usd(burned)} were burned (now ${format.usd(now.last.money.burnedUsd)})` : "";
+  return `At this second of the same load under ${first.label}, ${format.count(waited)} waited${money}.`;
+}
+
+function endVerdict(run) {
+  const ours = run.row("gpuscale");
+  const others = run.end.table.filter((row) => row !== ours);
+  if (!ours || others.length === 0) return "The run is over.";
+  const words = others.map((row) => {
+    const label = (run.byId.get(row.policy) || { label: row.policy }).label;
+    const cost = than(ours.gpuSeconds, row.gpuSeconds, "less GPU time", "more GPU time");
+    return [cost ? `${cost} ${label}` : `GPU time against ${label} unknown`,
+      `with a p95 of ${format.ms(ours.p95Ms)} instead of ${format.ms(row.p95Ms)}`].join(" ");
+  });
+  return `The same load, the same engines: gpuscale took ${words.join(", and ")}.`;
+}
+
+function scalerVerdict(run) {
+  const frames = run.policies.map((p) => p.last).filter(Boolean);
+  if (frames.length === 0) return run.policies.length ? "Waiting for the first figures." : "No ScaledObject yet: the scaler learns of one when KEDA first asks.";
+  const waits = frames.map(waitingOf);
+  const some = waits.filter(known);
+  const total = some.reduce((a, b) => a + b, 0);
+  const counts = frames.map(gpuCounts);
+  const sum = (state) => counts.reduce((a, c) => a + c[state], 0);
+  const gpus = sum("busy") + sum("idle") + sum("starting") + sum("unknown");
+  return [`${format.plural(run.policies.length, "workload", "workloads")}:`,
+    some.length === 0 ? "how many requests wait is unknown" : `${format.plural(total, "request waits", "requests wait")}${some.length < waits.length ? " at least" : ""}`,
+    gpus ? `; ${format.plural(gpus, "GPU", "GPUs")} held, ${sum("idle")} idle` : "",
+  ].join(" ").replace(" ;", ";") + ".";
+}
