@@ -24,6 +24,8 @@ static void outside_the_limits_the_metrics_are_not_asked(void **state) {
     w.in.spec_replicas = 2;
     world_step(&w);
     assert_int_equal(w.r.desired, 3);
+    assert_true(w.r.rescale);
+    assert_int_equal(w.r.conditions[HPA_ABLE_TO_SCALE].status, HPA_TRUE);
     assert_int_equal(w.r.reason, HPA_RESCALE_BELOW_MIN);
     assert_int_equal(w.s.n_recommendations, 1); // the first count alone
 }
@@ -98,6 +100,9 @@ static void a_selector_that_does_not_work_stops_it(void **state) {
         assert_true(w.r.failed && !w.r.rescale && !w.r.computed);
         assert_int_equal(w.r.desired, 4);
         assert_int_equal(reason(&w, HPA_SCALING_ACTIVE), rows[i].want);
+        assert_int_equal(w.r.conditions[HPA_SCALING_ACTIVE].status, HPA_FALSE);
+        assert_int_equal(w.r.conditions[HPA_ABLE_TO_SCALE].status, HPA_TRUE);
+        assert_int_equal(reason(&w, HPA_ABLE_TO_SCALE), HPA_SUCCEEDED_GET_SCALE);
     }
 }
 
@@ -140,6 +145,8 @@ static void at_zero_the_version_decides(void **state) {
                      w.r.conditions[HPA_SCALED_TO_ZERO].status);
         if (rows[i].want == 0)
             assert_int_equal(reason(&w, HPA_SCALING_ACTIVE), HPA_SCALING_DISABLED);
+        assert_int_equal(w.r.conditions[HPA_SCALING_ACTIVE].status,
+                         rows[i].want ? HPA_TRUE : HPA_FALSE);
     }
 }
 
@@ -215,6 +222,10 @@ static void versions_are_read_as_people_write_them(void **state) {
         {"", -1, "write it as"},
         {"1.99999999999999999999", -1, "write it as"},
         {"1.37-rc.0", -1, "write it as"},
+        {"0.37", -1, "write it as"},
+        {"1./", -1, "write it as"},
+        {"1.:", -1, "write it as"},
+        {"1.9", -1, "no autoscaling/v2"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         int minor = -1;
@@ -224,7 +235,19 @@ static void versions_are_read_as_people_write_them(void **state) {
             (r < 0 && !strstr(e.msg, rows[i].message)))
             fail_msg("%s: %d %s", rows[i].text, minor, e.msg);
     }
+    static const struct { // the first minor version in which they hold
+        int by_range, bounded_average, bounded_value, own_tolerance, condition, last;
+    } first = {33, 34, 35, 35, 37, 37};
     struct hpa_controller a, b;
+    for (int minor = 31; minor < 39; minor++) {
+        hpa_controller_init(&a, minor);
+        assert_int_equal(!a.tolerance_by_distance, minor >= first.by_range);
+        assert_int_equal(a.average_is_bounded, minor >= first.bounded_average);
+        assert_int_equal(a.value_is_bounded, minor >= first.bounded_value);
+        assert_int_equal(a.behavior_tolerance, minor >= first.own_tolerance);
+        assert_int_equal(a.zero == HPA_ZERO_BY_CONDITION, minor >= first.condition);
+        assert_int_equal(a.object_error_comes_last, minor >= first.last);
+    }
     hpa_controller_init(&a, 23);
     hpa_controller_init(&b, 32);
     assert_true(a.zero == b.zero && a.tolerance_by_distance && b.tolerance_by_distance);

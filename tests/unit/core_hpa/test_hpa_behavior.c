@@ -26,6 +26,7 @@ static void expect(const struct world *w, const char *why, int32_t desired, enum
         c[HPA_SCALING_LIMITED].reason != limited)
         fail_msg("%s: %d, %s, %s", why, w->r.desired, hpa_reason_name(c[HPA_ABLE_TO_SCALE].reason),
                  hpa_reason_name(c[HPA_SCALING_LIMITED].reason));
+    assert_int_equal(c[HPA_ABLE_TO_SCALE].status, HPA_TRUE);
     assert_int_equal(c[HPA_SCALING_LIMITED].status,
                      limited == HPA_DESIRED_WITHIN_RANGE ? HPA_FALSE : HPA_TRUE);
 }
@@ -57,16 +58,19 @@ static void the_first_count_is_the_first_recommendation(void **state) {
     (void)state;
     static struct world w;
     world_init(&w, 10);
-    step(&w, 2);
+    step(&w, 4);
     expect(&w, "held", 10, HPA_SCALE_DOWN_STABILIZED, HPA_DESIRED_WITHIN_RANGE);
     assert_int_equal(w.s.n_recommendations, 2);
     w.in.now_ns += 299 * NS_PER_S;
     step(&w, 3);
     expect(&w, "held", 10, HPA_SCALE_DOWN_STABILIZED, HPA_DESIRED_WITHIN_RANGE);
-    w.in.now_ns += NS_PER_S; // the first is older than 300 s, the second is not
+    w.in.now_ns += NS_PER_S; // the first count is older than 300 s, the 4 exactly as old
+    step(&w, 1);
+    expect(&w, "the highest", 4, HPA_SUCCEEDED_RESCALE, HPA_DESIRED_WITHIN_RANGE);
+    assert_int_equal(w.s.n_recommendations, 3); // the outdated slot was taken
+    w.in.now_ns += 1;
     step(&w, 1);
     expect(&w, "the highest", 3, HPA_SUCCEEDED_RESCALE, HPA_DESIRED_WITHIN_RANGE);
-    assert_int_equal(w.s.n_recommendations, 3); // the outdated slot was taken
 }
 
 static void windows_of_behavior_hold_the_middle(void **state) {
@@ -127,9 +131,12 @@ static void policies_limit_the_change_of_their_period(void **state) {
         {10, 12, 0, 0, HPA_SELECT_MAX, 12, HPA_DESIRED_WITHIN_RANGE},
         {50, 90, 0, 0, HPA_SELECT_MAX, 56, HPA_SCALE_UP_LIMIT}, // 50 x 1.1 is 55.00000000000001
         {95, 110, 0, 0, HPA_SELECT_MAX, 100, HPA_TOO_MANY_REPLICAS},
-        {10, 30, 3, 0, HPA_SELECT_MAX, 11, HPA_SCALE_UP_LIMIT}, // from 7
-        {10, 30, 9, 0, HPA_SELECT_MAX, 10, HPA_SCALE_UP_LIMIT}, // from 1: not below 10
-        {10, 30, 3, 2, HPA_SELECT_MAX, 13, HPA_SCALE_UP_LIMIT}, // from 9
+        {96, 110, 0, 6, HPA_SELECT_MIN, 100, HPA_TOO_MANY_REPLICAS}, // from 102: 106, 113
+        {96, 110, 0, 0, HPA_SELECT_MIN, 100, HPA_TOO_MANY_REPLICAS}, // 100 by policy too
+        {6, 0, 0, 0, HPA_SELECT_MAX, 2, HPA_TOO_FEW_REPLICAS},       // 2 by policy too
+        {10, 30, 3, 0, HPA_SELECT_MAX, 11, HPA_SCALE_UP_LIMIT},      // from 7
+        {10, 30, 9, 0, HPA_SELECT_MAX, 10, HPA_SCALE_UP_LIMIT},      // from 1: not below 10
+        {10, 30, 3, 2, HPA_SELECT_MAX, 13, HPA_SCALE_UP_LIMIT},      // from 9
         {10, 1, 0, 0, HPA_SELECT_MAX, 6, HPA_SCALE_DOWN_LIMIT},
         {10, 1, 0, 0, HPA_SELECT_MIN, 9, HPA_SCALE_DOWN_LIMIT},
         {15, 1, 0, 0, HPA_SELECT_MIN, 13, HPA_SCALE_DOWN_LIMIT}, // 13.5 is cut
@@ -192,6 +199,25 @@ static void full_memory_loses_the_oldest_and_says_so(void **state) {
     assert_int_equal(w.s.forgotten, 11); // the first count was one more
     step(&w, 5);
     assert_int_equal(w.r.stabilized, 5); // of 8 nothing is known any more
+}
+
+static void full_events_lose_the_oldest_and_say_so(void **state) {
+    (void)state;
+    static const struct hpa_policy slow[] = {{HPA_POLICY_PODS, 5000, 1800 * NS_PER_S}};
+    static struct world w;
+    world_init(&w, 1);
+    w.spec.has_behavior = true;
+    w.spec.max_replicas = 10000;
+    w.spec.up.policies = slow;
+    w.spec.up.n_policies = 1;
+    for (int i = 0; i < LIMIT_HPA_SCALE_EVENTS + 3; i++) {
+        step(&w, w.in.spec_replicas + 2);
+        world_later(&w, 1);
+    }
+    assert_int_equal(w.s.n_ups, LIMIT_HPA_SCALE_EVENTS);
+    assert_int_equal(w.s.forgotten, 3);
+    step(&w, 9000);
+    assert_int_equal(w.r.desired, 1 + 3 * 2 + 5000); // the lost three are part of the start
 }
 
 // ---- Laws
@@ -335,6 +361,7 @@ int main(void) {
         cmocka_unit_test(policies_limit_the_change_of_their_period),
         cmocka_unit_test(an_outdated_event_gives_its_place),
         cmocka_unit_test(full_memory_loses_the_oldest_and_says_so),
+        cmocka_unit_test(full_events_lose_the_oldest_and_say_so),
         cmocka_unit_test(no_run_leaves_its_windows_limits_and_policies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -77,6 +77,15 @@ static void utilization_asks_for(void **state) {
          3,
          8,
          HPA_PATH_FILLED},
+        {"down: the missing run, the pending are no matter",
+         "rrrrp",
+         {400, 400, 400, -1, -1},
+         5,
+         50,
+         5,
+         5,
+         HPA_PATH_FILLED_WITHIN},
+        {"one listed, one not", "r", {900, 7000}, 2, 30, 1, 3, HPA_PATH_READY},
         {"exactly at target with one missing",
          "rr",
          {500, -1},
@@ -185,6 +194,23 @@ static void cpu_of_a_starting_pod_is_not_believed(void **state) {
     }
 }
 
+static void an_average_of_cpu_believes_no_starting_pod_either(void **state) {
+    (void)state;
+    static struct world w;
+    static const int64_t values[] = {500, 500, 500, 500};
+    world_init(&w, 4);
+    world_pods(&w, "rudf");
+    world_metric(&w, HPA_RESOURCE, "cpu")->target = (struct hpa_target){
+        .type = HPA_AVERAGE_VALUE, .has_average = true, .average_milli = 100};
+    world_values(&w, 0, values, 4);
+    world_step(&w);
+    assert_int_equal(w.r.metrics[0].ready, 1);
+    assert_int_equal(w.r.metrics[0].unready, 1);
+    assert_int_equal(w.r.metrics[0].ignored, 2);
+    assert_int_equal(w.r.metrics[0].current_milli, 500);
+    assert_int_equal(w.r.metrics[0].proposal, 5); // 500 and 0 over two pods, of 100
+}
+
 static void the_older_tolerance_is_a_distance(void **state) {
     (void)state;
     static struct world w;
@@ -198,6 +224,11 @@ static void the_older_tolerance_is_a_distance(void **state) {
     hpa_controller_init(&w.c, 32);
     world_step(&w);
     assert_int_equal(w.r.metrics[0].proposal, 4); // |1 - 1.1| > 0.1
+    w.c.tolerance = 0.5;
+    static const int64_t half[] = {250, 250, 250};
+    world_values(&w, 0, half, 3);
+    world_step(&w);
+    assert_int_equal(w.r.metrics[0].proposal, 3); // |1 - 0.5| <= 0.5
 }
 
 static void each_direction_may_have_its_tolerance(void **state) {
@@ -226,6 +257,8 @@ static void each_direction_may_have_its_tolerance(void **state) {
         world_step(&w);
         if (w.r.metrics[0].proposal != rows[i].want)
             fail_msg("row %zu: %d", i, w.r.metrics[0].proposal);
+        if (rows[i].up == 0 && rows[i].down == 0) // 0 is a tolerance, not "unset"
+            assert_int_equal(w.r.metrics[0].path, HPA_PATH_READY);
         w.spec.has_behavior = false; // then there are none
         world_step(&w);
         assert_int_equal(w.r.metrics[0].proposal, rows[i].use > 550   ? 3
@@ -357,6 +390,19 @@ static void values_of_objects_and_the_outside_ask_for(void **state) {
          37,
          4,
          10250,
+         HPA_PATH_WITHIN},
+        {"by distance too",
+         HPA_EXTERNAL,
+         true,
+         {38000},
+         1,
+         10000,
+         3,
+         4,
+         "",
+         32,
+         4,
+         9500,
          HPA_PATH_WITHIN},
         {"the average is rounded up",
          HPA_OBJECT,
@@ -644,6 +690,7 @@ int main(void) {
         cmocka_unit_test(utilization_asks_for),
         cmocka_unit_test(an_average_of_pods_asks_for),
         cmocka_unit_test(cpu_of_a_starting_pod_is_not_believed),
+        cmocka_unit_test(an_average_of_cpu_believes_no_starting_pod_either),
         cmocka_unit_test(the_older_tolerance_is_a_distance),
         cmocka_unit_test(each_direction_may_have_its_tolerance),
         cmocka_unit_test(values_of_objects_and_the_outside_ask_for),

@@ -71,6 +71,27 @@ static void what_the_api_server_refuses_is_refused_with_the_field(void **state) 
     world_external(&w, 1, 1);
     s->min_replicas = 0;
     assert_int_equal(hpa_spec_check(s, &e), 0);
+    s->max_replicas = s->min_replicas = 1; // the edges of what is allowed
+    s->has_behavior = true;
+    struct hpa_policy edge[] = {{HPA_POLICY_PODS, 1, 1800 * NS_PER_S}, {HPA_POLICY_PODS, 1, 1}};
+    s->up.policies = edge;
+    s->up.stabilization_ns = s->down.stabilization_ns = 3600 * NS_PER_S;
+    assert_int_equal(hpa_spec_check(s, &e), 0);
+    edge[1].period_ns = 0;
+    assert_int_equal(hpa_spec_check(s, &e), ERR_INVALID);
+    edge[1].period_ns = 1;
+    static struct hpa_metric many[LIMIT_HPA_METRICS];
+    for (int i = 0; i < LIMIT_HPA_METRICS; i++) {
+        many[i] = m[0];
+        many[i].container = "a";
+        many[i].type = i % 2 ? HPA_EXTERNAL : i % 4 ? HPA_CONTAINER_RESOURCE : HPA_PODS;
+    }
+    s->metrics = many;
+    s->n_metrics = LIMIT_HPA_METRICS;
+    assert_int_equal(hpa_spec_check(s, &e), 0);
+    s->metrics = m;
+    s->n_metrics = 1;
+    s->min_replicas = 0;
     m[0].type = HPA_OBJECT; // may have both: its type chooses
     m[0].target.has_value = true;
     m[0].target.value_milli = 1;

@@ -242,6 +242,13 @@ static void names_of_metrics(void **state) {
         hpa_text_metric_name(&b, &m);
         is(rows[i].want);
     }
+    struct hpa_metric both = {
+        .type = HPA_OBJECT,
+        .name = "rps",
+        .object_kind = "Service",
+        .target = {.type = HPA_AVERAGE_VALUE, .has_average = true, .has_value = true}};
+    hpa_text_metric_name(&b, &both);
+    is("external metric rps(nil)");
 }
 
 static void names_of_enumerators(void **state) {
