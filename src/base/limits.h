@@ -176,6 +176,11 @@ enum {
     LIMIT_LIVE_READERS = 64,            // of one feed; more are answered 503
     LIMIT_PAGE_HTML_BYTES = 1 << 20,    // the page without frames
 
+    // Playground
+    LIMIT_PLAYGROUND_PODS = 64,    // of the demo's service, ending ones too
+    LIMIT_PLAYGROUND_SERIES = 512, // that its Prometheus keeps
+    LIMIT_PLAYGROUND_PAGE_BYTES = 1 << 20,
+
     // Threads
     LIMIT_QUEUE_ITEMS = 65536,
 };
