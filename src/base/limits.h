@@ -151,6 +151,10 @@ enum {
     LIMIT_STATION_TOKENS = 1000000000, // of the KV memory, of an iteration
     LIMIT_STATION_STEP_S = 1000,       // an iteration, a batch
 
+    // Mock engine
+    LIMIT_ENGINE_CONNECTIONS = 4096, // and with them requests
+    LIMIT_ENGINE_GPUS = 16,          // of one replica
+
     // Log: a line fits a pipe whole (PIPE_BUF)
     LIMIT_LOG_LINE_BYTES = 4096,
     LIMIT_LOG_VALUE_BYTES = 1024,

@@ -20,6 +20,8 @@ static const struct verb {
     {"top", verb_top,
      "GPUs and workloads in the terminal: who uses which, what idles, what it costs"},
     {"demo", verb_demo, "the whole pipeline on this machine for a minute, without GPU or cluster"},
+    {"engine", verb_engine,
+     "a mock inference server: OpenAI's API, vLLM's metrics, a GPU's timing"},
     {"help", verb_help, "this list, or `gpuscale help VERB`"},
     {"version", verb_version, "the version of this program"},
 };

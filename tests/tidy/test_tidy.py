@@ -50,7 +50,7 @@ LIBRARIES = {
                    {"net", "podres", "source", "agent", "scaler", "playground", "tools"}),
     "libcurl": (r"curl/", r"curl_", {"web"}),
     "jansson": (r"jansson\.h", r"json_(?:load|object|array|dump|integer|string|delete|unpack)",
-                {"web", "manifest", "kube", "tools"}),
+                {"web", "manifest", "kube", "tools", "engine"}),
     "SQLite": (r"sqlite3\.h", r"sqlite3_", {"store"}),
     "zlib": (r"zlib\.h", r"(?:deflate|inflate|compress2?|gz)[A-Z_a-z0-9]*$", {"net", "agent"}),
     "uthash": (r"ut(?:hash|list)\.h", None, {"base"}),

@@ -21,14 +21,18 @@ void histogram_init(struct histogram *h, const double *bounds, unsigned n) {
 }
 
 void histogram_add(struct histogram *h, double v) {
+    histogram_add_n(h, v, 1);
+}
+
+void histogram_add_n(struct histogram *h, double v, uint64_t n) {
     if (isnan(v))
         return;
     unsigned i = 0;
     while (i < h->n && v > h->bounds[i])
         i++;
-    h->counts[i]++;
-    h->count++;
-    h->sum += v;
+    h->counts[i] += n;
+    h->count += n;
+    h->sum += v * (double)n;
 }
 
 void histogram_merge(struct histogram *h, const struct histogram *other) {

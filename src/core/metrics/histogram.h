@@ -26,6 +26,7 @@ extern const unsigned histogram_latency_s_n;
 void histogram_init(struct histogram *h, const double *bounds, unsigned n);
 void histogram_add(struct histogram *h,
                    double v); // v <= bound falls into the bucket; NaN is dropped
+void histogram_add_n(struct histogram *h, double v, uint64_t n);          // n times
 void histogram_merge(struct histogram *h, const struct histogram *other); // same bounds (asserted)
 
 // The q-quantile (0..1) as PromQL's histogram_quantile() reads it: linear inside a bucket, the
