@@ -27,6 +27,7 @@ static void stop(struct agent *a, int status) {
     net_timer_stop(&a->heartbeat);
     net_watch_stop(&a->rounds);
     a->probe = agent_dcgm_probe_stop(a->probe);
+    a->kubelet = agent_kubelet_stop(a->kubelet);
     agent_serve_stop(a);
 }
 
@@ -51,6 +52,8 @@ static void take_sampled(struct agent *a, const struct agent_round *round) {
         a->rounds_discarded++;
         log_error("a round was not taken over whole", LOG_STR("reason", "no memory"));
     }
+    if (a->kubelet)
+        agent_kubelet_look(a->kubelet, &a->state, clock_mono_ns());
     agent_tell_gpus(a);
     agent_watch_stall(a, clock_mono_ns());
     agent_watch_tell(a->watch);
@@ -158,6 +161,8 @@ static int start_loop(struct agent *a, struct err *e) {
         r = net_timer_start(&a->heartbeat, &a->loop, c->interval_ns, 0, on_heartbeat, a, e);
     if (!r)
         r = agent_probe_restart(a, e);
+    if (!r)
+        r = agent_kubelet_restart(a, e);
     if (r)
         return r;
     agent_page_options_update(a);

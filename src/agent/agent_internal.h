@@ -4,6 +4,7 @@
 
 #include "agent/agent.h"
 #include "agent/dcgm_probe.h"
+#include "agent/kubelet.h"
 #include "agent/page.h"
 #include "agent/sampler.h"
 #include "agent/state.h"
@@ -42,6 +43,7 @@ struct agent {
     int64_t started_real_ns;
     struct agent_watch *watch;
     struct agent_dcgm_probe *probe;
+    struct agent_kubelet *kubelet; // NULL: not asked
 
     struct net_tls *metrics_tls, *grpc_tls;
     struct http_server *metrics, *health;
@@ -64,4 +66,5 @@ void agent_tell_gpus(struct agent *a);
 void agent_upkeep(void *agent);
 void agent_reload(struct agent *a);                      // the configuration, now
 int agent_probe_restart(struct agent *a, struct err *e); // as the configuration says
+int agent_kubelet_restart(struct agent *a, struct err *e);
 void agent_watch_stall(struct agent *a, int64_t now_ns);

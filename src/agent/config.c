@@ -2,6 +2,8 @@
 /* See config.h: the table of keys and flags, and what no single key can say. */
 #include "agent/config.h"
 
+#include <sys/un.h>
+
 #include "base/mem.h"
 
 enum { CONFIG_ARENA_BYTES = 16 << 20 };
@@ -16,6 +18,14 @@ static int check_name(const char *value, struct err *e) {
     if (value[0] == 0 || strlen(value) >= KUBE_NAME_MAX)
         return err_set(e, ERR_INVALID, "expected a name of Kubernetes, 1 to %d characters",
                        KUBE_NAME_MAX - 1);
+    return 0;
+}
+
+static int check_socket(const char *value, struct err *e) {
+    enum { ROOM = sizeof(((struct sockaddr_un *)0)->sun_path) };
+    if (value[0] != '/' || strlen(value) >= ROOM)
+        return err_set(e, ERR_INVALID, "expected the absolute path of a socket, at most %d bytes",
+                       ROOM - 1);
     return 0;
 }
 
@@ -37,6 +47,7 @@ static const struct conf_field grpc_tls_fields[] = {
      .help = "Who comes must have a certificate signed by one of these (mutual TLS)."},
     {0}};
 
+static const char *const kubelet_names[] = {"auto", "on", "off", NULL};
 static const char *const dcgm_names[] = {"auto", "on", "off", NULL};
 static const char *const hostname_names[] = {"Hostname", "hostname", NULL};
 static const char *const format_names[] = {"logfmt", "json", NULL};
@@ -45,6 +56,7 @@ static const char *const level_names[] = {"debug", "info", "warn", "error", NULL
 typedef typeof(((struct agent_config *)0)->metrics) metrics_config;
 typedef typeof(((struct agent_config *)0)->grpc) grpc_config;
 typedef typeof(((struct agent_config *)0)->health) health_config;
+typedef typeof(((struct agent_config *)0)->pod_resources) pod_resources_config;
 typedef typeof(((struct agent_config *)0)->log) log_config;
 
 static const struct conf_field metrics_fields[] = {
@@ -80,6 +92,25 @@ static const struct conf_field grpc_fields[] = {
 static const struct conf_field health_fields[] = {
     {"listen", CONF_STRING(health_config, listen), .def = ":9401", .flag = "health-listen",
      .arg = "ADDR:PORT", .help = "Where the kubelet asks /healthz and /readyz."},
+    {0}};
+
+static const struct conf_field pod_resources_fields[] = {
+    {"mode", CONF_ENUM(pod_resources_config, mode, kubelet_names), .def = "auto",
+     .flag = "pod-resources", .arg = "auto|on|off",
+     .help = "Ask the kubelet which pods hold the GPUs. auto: unless `pods` says it, and where the "
+             "kubelet's socket is."},
+    {"socket", CONF_STRING(pod_resources_config, socket),
+     .def = "/var/lib/kubelet/pod-resources/kubelet.sock", .flag = "pod-resources-socket",
+     .arg = "PATH", .check = check_socket,
+     .help = "The kubelet's pod-resources socket (root's: the agent runs as user 0). In a pod, "
+             "mount its folder, for the socket is replaced when the kubelet restarts."},
+    {"interval", CONF_DURATION(pod_resources_config, interval_ns), .def = "10s", .min = "1s",
+     .max = "10m", .flag = "pod-resources-interval", .arg = "DURATION",
+     .help = "Time between two questions; when processes come and go, or GPU memory changes, the "
+             "next one comes at once."},
+    {"maxAge", CONF_DURATION(pod_resources_config, max_age_ns), .def = "0", .max = "1h",
+     .help = "An answer older than this is no longer believed: who holds the GPUs is then unknown "
+             "(0: three intervals, at least 30s)."},
     {0}};
 
 static const struct conf_field pod_fields[] = {
@@ -120,8 +151,11 @@ static const struct conf_field agent_fields[] = {
     {"grpc", CONF_STRUCT(struct agent_config, grpc, grpc_fields), .help = "The port for scalers."},
     {"health", CONF_STRUCT(struct agent_config, health, health_fields),
      .help = "The port for the kubelet."},
+    {"podResources", CONF_STRUCT(struct agent_config, pod_resources, pod_resources_fields),
+     .help = "Which pods hold the GPUs, from the kubelet."},
     {"pods", CONF_LIST_STRUCT(struct agent_config, pods, pod_fields), .max = "4096",
-     .help = "Which pods hold the GPUs; without this list that is unknown."},
+     .help = "Which pods hold the GPUs, instead of the kubelet's word; a GPU that this list does "
+             "not name is nobody's."},
     {"log", CONF_STRUCT(struct agent_config, log, log_fields), .help = "The log."},
     {0}};
 
@@ -152,6 +186,9 @@ static int check_config(const void *bound, struct err *e) {
     int r = check_tls("metrics", &c->metrics.tls, e);
     if (!r)
         r = check_tls("grpc", &c->grpc.tls, e);
+    if (!r && c->pods.items && c->pod_resources.mode == AGENT_KUBELET_ON)
+        r = err_set(e, ERR_INVALID,
+                    "pods and podResources.mode: on both say who holds the GPUs; remove one");
     return r ? r : check_pods(c, e);
 }
 
@@ -195,15 +232,27 @@ int64_t agent_config_stale_after_ns(const struct agent_config *c) {
     return 5 * c->interval_ns > least_ns ? 5 * c->interval_ns : least_ns;
 }
 
+bool agent_config_asks_kubelet(const struct agent_config *c) {
+    return c->pod_resources.mode != AGENT_KUBELET_OFF && !c->pods.items;
+}
+
+int64_t agent_config_owners_max_age_ns(const struct agent_config *c) {
+    if (c->pod_resources.max_age_ns > 0)
+        return c->pod_resources.max_age_ns;
+    const int64_t least_ns = 30 * INT64_C(1000000000);
+    int64_t three_ns = 3 * c->pod_resources.interval_ns;
+    return three_ns > least_ns ? three_ns : least_ns;
+}
+
 int agent_config_owners(const struct agent_config *c, struct agent_owners *ret, struct err *e) {
     struct agent_owners o;
     agent_owners_init(&o);
     o.known = c->pods.items != NULL;
     for (size_t i = 0; i < c->pods.n; i++) {
         const struct agent_pod_config *p = &c->pods.items[i];
-        struct agent_owner owner = {0};
+        struct agent_owner owner = {.device = {.gpu_instance = -1, .exact = true}};
         // The lengths were checked when the file was bound.
-        str_copy(owner.gpu, sizeof owner.gpu, str_from(p->gpu));
+        str_copy(owner.device.gpu, sizeof owner.device.gpu, str_from(p->gpu));
         str_copy(owner.owner.namespace_, sizeof owner.owner.namespace_, str_from(p->namespace_));
         str_copy(owner.owner.pod, sizeof owner.owner.pod, str_from(p->pod));
         if (p->container)

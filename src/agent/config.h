@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "conf/conf.h"
 
+enum agent_kubelet_mode { AGENT_KUBELET_AUTO, AGENT_KUBELET_ON, AGENT_KUBELET_OFF };
 enum agent_dcgm_mode { AGENT_DCGM_AUTO, AGENT_DCGM_ON, AGENT_DCGM_OFF };
 
 struct agent_tls_config {
@@ -43,6 +44,11 @@ struct agent_config {
     struct {
         const char *listen;
     } health;
+    struct {
+        enum agent_kubelet_mode mode;
+        const char *socket;
+        int64_t interval_ns, max_age_ns; // max_age 0: three intervals, at least 30 s
+    } pod_resources;
     CONF_LIST_OF(struct agent_pod_config) pods;
     struct {
         enum log_format format;
@@ -62,6 +68,9 @@ int agent_config_load(struct agent_config_file **ret, int argc, char **argv, str
 struct agent_config_file *agent_config_free(struct agent_config_file *c);
 
 int64_t agent_config_stale_after_ns(const struct agent_config *c);
+// Whether the kubelet is asked who holds the GPUs, and for how long its last answer is believed.
+bool agent_config_asks_kubelet(const struct agent_config *c);
+int64_t agent_config_owners_max_age_ns(const struct agent_config *c);
 // The owners that `pods` names; `known` when the file has such a list, even an empty one.
 int agent_config_owners(const struct agent_config *c, struct agent_owners *ret, struct err *e);
 // The first key in which `a` and `b` differ and which is read only at start, or NULL.

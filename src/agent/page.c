@@ -97,6 +97,35 @@ static void write_serving(struct prom_writer *w, const struct agent_page_stats *
         prom_sample(w, &grpc, 1, (double)st->cert_grpc_not_after_s);
 }
 
+static void write_pod_resources(struct prom_writer *w, const struct agent_page_view *v,
+                                const struct agent_kubelet_stats *k) {
+    struct prom_label answered = {STR("result"), STR("answered")},
+                      failed = {STR("result"), STR("failed")};
+    if (!k->present)
+        return;
+    gauge(w, "gpuscale_agent_pod_resources_up",
+          "1 when the kubelet answered the last question for who holds the GPUs, else 0.", k->up);
+    prom_family(w, "gpuscale_agent_pod_resources_lists_total", PROM_COUNTER,
+                "Questions to the kubelet, by what came of them.");
+    prom_sample_u64(w, &answered, 1, k->answers);
+    prom_sample_u64(w, &failed, 1, k->failures);
+    if (k->answers == 0)
+        return;
+    gauge(w, "gpuscale_agent_pod_resources_age_seconds", "Age of the kubelet's last answer.",
+          (double)(v->now_ns - k->answered_ns) / (double)NS_PER_S);
+    gauge(w, "gpuscale_agent_pod_resources_duration_seconds", "How long it took to come.",
+          (double)k->took_ns / (double)NS_PER_S);
+    gauge(w, "gpuscale_agent_pod_resources_pods", "Pods in it, with GPUs or without.",
+          (double)k->pods);
+    gauge(w, "gpuscale_agent_pod_resources_devices",
+          "GPUs of device plugins that containers hold in it, replicas apart.", (double)k->holders);
+    gauge(w, "gpuscale_agent_pod_resources_claimed_devices",
+          "Devices of GPU drivers that containers hold in it through resource claims.",
+          (double)k->claimed);
+    gauge(w, "gpuscale_agent_pod_resources_unmatched_devices",
+          "GPUs held according to it that are none of this node's.", v->state->unmatched_owners);
+}
+
 static void write_process(struct prom_writer *w, const struct agent_page_stats *st) {
     struct prom_label l[] = {{STR("version"), STR(GPUSCALE_VERSION)},
                              {STR("source"), str_from(st->source)},
@@ -133,6 +162,7 @@ int agent_page_render(struct agent_page *p, const struct agent_state *s,
     if (!r && o->own) {
         write_sampling(&w, &v, stats);
         write_serving(&w, stats);
+        write_pod_resources(&w, &v, &stats->kubelet);
         write_process(&w, stats);
     }
     int ended = prom_writer_end(&w);

@@ -12,6 +12,7 @@
  */
 #pragma once
 
+#include "agent/kubelet.h"
 #include "agent/state.h"
 #include "base/buf.h"
 #include "core/metrics/prom_write.h"
@@ -31,6 +32,7 @@ struct agent_page_stats {
     const char *node, *source; // "sim"
     bool source_open;
     bool dcgm_exporter_found;
+    struct agent_kubelet_stats kubelet;
     unsigned streams;
     uint64_t stream_messages, stream_skips, streams_ended_slow;
     uint64_t scrapes, bad_requests;

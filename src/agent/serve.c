@@ -33,6 +33,7 @@ static struct agent_page_stats page_stats(const struct agent *a) {
         .node = a->node_name,
         .source = a->source_name,
         .dcgm_exporter_found = a->probe && agent_dcgm_probe_answer(a->probe) == AGENT_DCGM_FOUND,
+        .kubelet = agent_kubelet_stats(a->kubelet),
         .streams = w.streams,
         .stream_messages = w.messages,
         .stream_skips = w.skips,

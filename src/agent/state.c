@@ -16,50 +16,98 @@ void agent_state_done(struct agent_state *s) {
     for (uint32_t i = 0; i < s->n_gpus; i++)
         mem_free(s->gpus[i].owners);
     mem_free(s->gpus);
+    mem_free(s->devices.items);
     *s = (struct agent_state){0};
+}
+
+static bool same_owner(const struct gpu_owner *a, const struct gpu_owner *b) {
+    return strcmp(a->namespace_, b->namespace_) == 0 && strcmp(a->pod, b->pod) == 0 &&
+           strcmp(a->container, b->container) == 0 && strcmp(a->replica, b->replica) == 0;
 }
 
 static bool same_owners(const struct agent_gpu *g, const struct gpu_owner *owners, uint32_t n) {
     if (g->n_owners != n)
         return false;
-    for (uint32_t i = 0; i < n; i++) {
-        const struct gpu_owner *a = &g->owners[i], *b = &owners[i];
-        if (strcmp(a->namespace_, b->namespace_) != 0 || strcmp(a->pod, b->pod) != 0 ||
-            strcmp(a->container, b->container) != 0 || strcmp(a->replica, b->replica) != 0)
+    for (uint32_t i = 0; i < n; i++)
+        if (!same_owner(&g->owners[i], &owners[i]))
             return false;
-    }
     return true;
 }
 
+// `all`: an owner that is not found here does not exist.
 static int assign_owners(struct agent_state *s, struct agent_gpu *g,
-                         const struct agent_owners *owners) {
+                         const struct agent_owners *owners, bool all) {
     uint32_t n = 0, at = 0;
     for (size_t i = 0; i < owners->list.n; i++)
-        n += agent_owner_holds(&owners->list.items[i], &g->info);
-    if (n > LIMIT_OWNERS_PER_GPU)
-        n = LIMIT_OWNERS_PER_GPU;
+        n += podres_device_is(&owners->list.items[i].device, &g->info);
+    bool known = n > 0 ? n <= LIMIT_OWNERS_PER_GPU : all;
+    if (!known)
+        n = 0;
     struct gpu_owner *fresh = n > 0 ? mem_array(n, sizeof *fresh) : NULL;
     if (n > 0 && !fresh)
         return ERR_NOMEM;
     for (size_t i = 0; i < owners->list.n && at < n; i++)
-        if (agent_owner_holds(&owners->list.items[i], &g->info))
+        if (podres_device_is(&owners->list.items[i].device, &g->info))
             fresh[at++] = owners->list.items[i].owner;
-    if (g->owners_known == owners->known && same_owners(g, fresh, n)) {
+    if (g->owners_known == known && same_owners(g, fresh, n)) {
         mem_free(fresh);
         return 0;
     }
     mem_free(g->owners);
     g->owners = fresh;
     g->n_owners = n;
-    g->owners_known = owners->known;
+    g->owners_known = known;
     g->changed = ++s->version;
     return 0;
 }
 
+// Counts the owners whose device is none of the GPUs; true when one of them may be any.
+static bool look_for_strangers(struct agent_state *s, const struct agent_owners *owners) {
+    bool strangers = false;
+    s->unmatched_owners = 0;
+    for (size_t i = 0; i < owners->list.n; i++) {
+        const struct podres_device *d = &owners->list.items[i].device;
+        uint32_t k = 0;
+        while (k < s->n_gpus && !podres_device_is(d, &s->gpus[k].info))
+            k++;
+        if (k < s->n_gpus)
+            continue;
+        s->unmatched_owners++;
+        strangers |= !d->exact;
+    }
+    return strangers;
+}
+
+static bool same_claimed(const struct agent_claimed *a, const struct agent_claimed *b) {
+    return strcmp(a->driver, b->driver) == 0 && strcmp(a->pool, b->pool) == 0 &&
+           strcmp(a->device, b->device) == 0 && strcmp(a->share, b->share) == 0 &&
+           same_owner(&a->owner, &b->owner);
+}
+
+static int set_devices(struct agent_state *s, const struct agent_owners *owners, bool complete) {
+    struct agent_devices *d = &s->devices;
+    uint32_t n = (uint32_t)owners->claimed.n;
+    bool same = d->complete == complete && d->n == n;
+    for (uint32_t i = 0; same && i < n; i++)
+        same = same_claimed(&d->items[i], &owners->claimed.items[i]);
+    if (same)
+        return 0;
+    struct agent_claimed *fresh = n > 0 ? mem_array(n, sizeof *fresh) : NULL;
+    if (n > 0 && !fresh)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; i < n; i++)
+        fresh[i] = owners->claimed.items[i];
+    mem_free(d->items);
+    *d = (struct agent_devices){
+        .complete = complete, .n = n, .items = fresh, .changed = ++s->version};
+    return 0;
+}
+
 int agent_state_set_owners(struct agent_state *s, const struct agent_owners *owners) {
-    int r = 0;
+    bool complete = owners->known && !owners->doubt && !look_for_strangers(s, owners);
+    int r = set_devices(s, owners, complete);
     for (uint32_t i = 0; i < s->n_gpus && !r; i++)
-        r = assign_owners(s, &s->gpus[i], owners);
+        r = assign_owners(s, &s->gpus[i], owners, complete && owners->claimed.n == 0);
     return r;
 }
 
@@ -106,8 +154,7 @@ static uint32_t find_slot(const struct agent_state *s, uint32_t slot) {
     return i;
 }
 
-static int take_device(struct agent_state *s, const struct gpu_device *d,
-                       const struct agent_owners *owners) {
+static int take_device(struct agent_state *s, const struct gpu_device *d) {
     uint32_t i = find_slot(s, d->slot);
     struct agent_gpu *g = &s->gpus[i];
     if (i < s->n_gpus && g->slot == d->slot) {
@@ -115,7 +162,7 @@ static int take_device(struct agent_state *s, const struct gpu_device *d,
             g->info = d->info;
             g->changed = g->info_changed = ++s->version;
         }
-        return assign_owners(s, g, owners);
+        return 0;
     }
     if (s->n_gpus == LIMIT_GPU_ENTITIES_PER_NODE)
         return ERR_LIMIT;
@@ -123,7 +170,7 @@ static int take_device(struct agent_state *s, const struct gpu_device *d,
     s->n_gpus++;
     *g = (struct agent_gpu){.id = s->next_id++, .slot = d->slot, .info = d->info};
     g->changed = g->info_changed = ++s->version;
-    return assign_owners(s, g, owners);
+    return 0;
 }
 
 // A driver's blank (a huge number, NaN) is no value.
@@ -180,7 +227,9 @@ int agent_state_apply(struct agent_state *s, const struct agent_round *round,
     if (round->enumerated) {
         remove_gone(s, round);
         for (uint32_t i = 0; i < round->n_devices && !r; i++)
-            r = take_device(s, &round->devices[i], owners);
+            r = take_device(s, &round->devices[i]);
+        if (!r)
+            r = agent_state_set_owners(s, owners);
     }
     for (uint32_t i = 0; i < round->n_samples; i++)
         take_sample(s, &round->samples[i]);

@@ -27,6 +27,15 @@ struct agent_gpu {
     double xid_told;
 };
 
+// Who holds GPUs through resource claims: owners of GPUs that only a reader of ResourceSlices can
+// join. While there are any, a GPU without an owner of its own is not known to be nobody's.
+struct agent_devices {
+    bool complete; // joined, these and the GPUs' own owners are all that there are
+    uint32_t n;
+    struct agent_claimed *items;
+    uint64_t changed; // version of the last change
+};
+
 struct agent_removed {
     uint32_t id;
     uint64_t version;
@@ -38,6 +47,8 @@ struct agent_state {
     struct agent_gpu *gpus; // in the order of their slots
     uint32_t n_gpus;
     uint32_t next_id;
+    struct agent_devices devices;
+    uint32_t unmatched_owners; // whose device is none of the GPUs
     uint64_t version;
     struct agent_removed removed[AGENT_REMOVED_MAX]; // a ring, the newest before removed_at
     uint32_t removed_at;
@@ -57,6 +68,9 @@ void agent_state_done(struct agent_state *s);
 // blanks) become unknown. ERR_NOMEM: partly applied, the next round makes up for it.
 int agent_state_apply(struct agent_state *s, const struct agent_round *round,
                       const struct agent_owners *owners);
+// What one of `owners` holds in a spelling that nobody knows may be any GPU: then a GPU without an
+// owner is not known to be nobody's. So is one with more than LIMIT_OWNERS_PER_GPU. ERR_NOMEM: as
+// above.
 int agent_state_set_owners(struct agent_state *s, const struct agent_owners *owners);
 
 // For how long the driver has not answered: 0, or the time since a round was due once that is more

@@ -23,6 +23,45 @@ int agent_probe_restart(struct agent *a, struct err *e) {
     return agent_dcgm_probe_start(&a->probe, &a->loop, c->metrics.dcgm_exporter, on_dcgm, a, e);
 }
 
+static void take_owners(struct agent *a, struct agent_owners *owners) {
+    agent_owners_done(&a->owners);
+    a->owners = *owners;
+    if (agent_state_set_owners(&a->state, &a->owners))
+        log_error("owners not assigned", LOG_STR("reason", "no memory"));
+}
+
+static void on_kubelet(void *ctx, struct agent_owners *owners) {
+    struct agent *a = ctx;
+    uint64_t version = a->state.version;
+    take_owners(a, owners);
+    if (a->state.version != version)
+        agent_watch_tell(a->watch);
+}
+
+int agent_kubelet_restart(struct agent *a, struct err *e) {
+    const struct agent_config *c = &a->config->config;
+    a->kubelet = agent_kubelet_stop(a->kubelet);
+    if (!agent_config_asks_kubelet(c))
+        return 0;
+    struct agent_kubelet_options o = {
+        .socket = c->pod_resources.socket,
+        .may_be_absent = c->pod_resources.mode == AGENT_KUBELET_AUTO,
+        .interval_ns = c->pod_resources.interval_ns,
+        .max_age_ns = agent_config_owners_max_age_ns(c),
+        .changed = on_kubelet,
+        .ctx = a,
+    };
+    return agent_kubelet_start(&a->kubelet, &a->loop, &o, e);
+}
+
+static bool kubelet_differs(const struct agent_config *a, const struct agent_config *b) {
+    return agent_config_asks_kubelet(a) != agent_config_asks_kubelet(b) ||
+           a->pod_resources.mode != b->pod_resources.mode ||
+           strcmp(a->pod_resources.socket, b->pod_resources.socket) != 0 ||
+           a->pod_resources.interval_ns != b->pod_resources.interval_ns ||
+           a->pod_resources.max_age_ns != b->pod_resources.max_age_ns;
+}
+
 static void apply(struct agent *a, struct agent_config_file *fresh) {
     const char *restart = agent_config_needs_restart(&a->config->config, &fresh->config);
     struct agent_owners owners;
@@ -35,11 +74,13 @@ static void apply(struct agent *a, struct agent_config_file *fresh) {
     }
     if (restart)
         log_warn("a changed key takes effect at the next start", LOG_STR("key", restart));
-    agent_owners_done(&a->owners);
-    a->owners = owners;
-    if (agent_state_set_owners(&a->state, &a->owners))
-        log_error("owners not assigned", LOG_STR("reason", "no memory"));
     struct agent_config_file *old = a->config;
+    bool kubelet_changed = kubelet_differs(&old->config, &fresh->config);
+    // While the kubelet is asked as before, what it said holds; the file names nobody then.
+    if (a->kubelet && !kubelet_changed)
+        agent_owners_done(&owners);
+    else
+        take_owners(a, &owners);
     bool probe_changed = old->config.metrics.dcgm != fresh->config.metrics.dcgm ||
                          strcmp(old->config.metrics.dcgm_exporter,
                                 fresh->config.metrics.dcgm_exporter) != 0;
@@ -48,6 +89,8 @@ static void apply(struct agent *a, struct agent_config_file *fresh) {
     log_setup(2, fresh->config.log.format, fresh->config.log.level, "gpuscale-agent");
     if (probe_changed && agent_probe_restart(a, &e))
         log_error("dcgm-exporter is not looked for", LOG_ERR(&e));
+    if (kubelet_changed && agent_kubelet_restart(a, &e))
+        log_error("the kubelet is not asked", LOG_ERR(&e));
     agent_page_options_update(a);
     agent_watch_tell(a->watch);
     log_info("configuration reloaded", LOG_I64("pods", fresh->config.pods.n));

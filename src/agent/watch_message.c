@@ -36,6 +36,14 @@ static Gpuscale__V1__GpuInfo *make_info(struct arena *a, const struct gpu_info *
     return m;
 }
 
+static void make_owner(const struct gpu_owner *o, Gpuscale__V1__Owner *m) {
+    gpuscale__v1__owner__init(m);
+    m->namespace_ = borrow(o->namespace_);
+    m->pod = borrow(o->pod);
+    m->container = o->container[0] ? borrow(o->container) : NULL;
+    m->replica = o->replica[0] ? borrow(o->replica) : NULL;
+}
+
 static int make_owners(struct arena *a, const struct agent_gpu *g, Gpuscale__V1__Gpu *m) {
     m->has_owners_known = true;
     m->owners_known = g->owners_known;
@@ -46,15 +54,41 @@ static int make_owners(struct arena *a, const struct agent_gpu *g, Gpuscale__V1_
     if (!m->owners || !all)
         return ERR_NOMEM;
     for (uint32_t i = 0; i < g->n_owners; i++) {
-        const struct gpu_owner *o = &g->owners[i];
-        gpuscale__v1__owner__init(&all[i]);
-        all[i].namespace_ = borrow(o->namespace_);
-        all[i].pod = borrow(o->pod);
-        all[i].container = o->container[0] ? borrow(o->container) : NULL;
-        all[i].replica = o->replica[0] ? borrow(o->replica) : NULL;
+        make_owner(&g->owners[i], &all[i]);
         m->owners[i] = &all[i];
     }
     m->n_owners = g->n_owners;
+    return 0;
+}
+
+static int make_devices(struct arena *a, const struct agent_devices *d,
+                        Gpuscale__V1__NodeState *m) {
+    struct made {
+        Gpuscale__V1__DeviceHolder holder;
+        Gpuscale__V1__Owner owner;
+    };
+    Gpuscale__V1__Devices *devices = arena_alloc(a, sizeof *devices);
+    Gpuscale__V1__DeviceHolder **list = arena_array(a, d->n, sizeof *list);
+    struct made *all = arena_array(a, d->n, sizeof *all);
+    if (!devices || (d->n > 0 && (!list || !all)))
+        return ERR_NOMEM;
+    gpuscale__v1__devices__init(devices);
+    devices->has_complete = true;
+    devices->complete = d->complete;
+    devices->holders = list;
+    devices->n_holders = d->n;
+    for (uint32_t i = 0; i < d->n; i++) {
+        const struct agent_claimed *c = &d->items[i];
+        Gpuscale__V1__DeviceHolder *h = list[i] = &all[i].holder;
+        gpuscale__v1__device_holder__init(h);
+        make_owner(&c->owner, &all[i].owner);
+        h->driver = borrow(c->driver);
+        h->pool = borrow(c->pool);
+        h->device = borrow(c->device);
+        h->share = c->share[0] ? borrow(c->share) : NULL;
+        h->owner = &all[i].owner;
+    }
+    m->devices = devices;
     return 0;
 }
 
@@ -152,6 +186,8 @@ int agent_watch_encode(struct buf *out, struct arena *arena, const struct agent_
     int r = make_gpus(arena, state, since, &m);
     if (!r)
         r = make_ages(arena, state, now_ns, &m);
+    if (!r && (since == 0 || state->devices.changed > since))
+        r = make_devices(arena, &state->devices, &m);
     if (!r)
         r = pack(out, &m);
     if (r)

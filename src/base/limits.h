@@ -10,6 +10,8 @@ enum {
     LIMIT_NODES = 20000,               // agents' addresses
     LIMIT_GPU_ENTITIES_PER_NODE = 256, // GPUs and MIG instances together
     LIMIT_OWNERS_PER_GPU = 64,         // time-sliced replicas
+    LIMIT_PODRES_HOLDERS = 16384,      // GPUs in use, replicas apart, that one kubelet lists
+    LIMIT_CLAIMED_DEVICES = 1024,      // of GPU drivers that a node's containers claim
     LIMIT_NVML_PROCESSES = 4096,       // of one GPU: more are not counted
     LIMIT_NVML_EVENTS_PER_ROUND = 256, // XIDs taken from NVML at once
     LIMIT_SIM_LOAD_BYTES = 4096,       // one datagram that tells load

@@ -32,6 +32,14 @@ static int info_check(const Gpuscale__V1__GpuInfo *info, struct err *e) {
     return 0;
 }
 
+static int owner_check(const Gpuscale__V1__Owner *o, struct err *e) {
+    if (!o || !printable(o->namespace_, 1, KUBE_NAME_MAX - 1) ||
+        !printable(o->pod, 1, KUBE_NAME_MAX - 1) ||
+        !printable(o->container, 0, KUBE_NAME_MAX - 1) || !printable(o->replica, 0, 15))
+        return bad(e, "an owner of a GPU without a usable namespace or pod");
+    return 0;
+}
+
 static int gpu_check(const Gpuscale__V1__Gpu *g, struct err *e) {
     if (!g->has_id)
         return bad(e, "a GPU without an id");
@@ -39,13 +47,28 @@ static int gpu_check(const Gpuscale__V1__Gpu *g, struct err *e) {
         return err_set(e, ERR_LIMIT, "GPU %u has %zu owners, at most %d", g->id, g->n_owners,
                        LIMIT_OWNERS_PER_GPU);
     for (size_t i = 0; i < g->n_owners; i++) {
-        const Gpuscale__V1__Owner *o = g->owners[i];
-        if (!printable(o->namespace_, 1, KUBE_NAME_MAX - 1) ||
-            !printable(o->pod, 1, KUBE_NAME_MAX - 1) ||
-            !printable(o->container, 0, KUBE_NAME_MAX - 1) || !printable(o->replica, 0, 15))
-            return bad(e, "an owner of a GPU without a usable namespace or pod");
+        int r = owner_check(g->owners[i], e);
+        if (r < 0)
+            return r;
     }
     return g->info ? info_check(g->info, e) : 0;
+}
+
+static int devices_check(const Gpuscale__V1__Devices *d, struct err *e) {
+    if (d->n_holders > LIMIT_CLAIMED_DEVICES)
+        return err_set(e, ERR_LIMIT, "%zu claimed devices, at most %d", d->n_holders,
+                       LIMIT_CLAIMED_DEVICES);
+    int r = 0;
+    for (size_t i = 0; i < d->n_holders && !r; i++) {
+        const Gpuscale__V1__DeviceHolder *h = d->holders[i];
+        if (!printable(h->driver, 1, KUBE_NAME_MAX - 1) ||
+            !printable(h->pool, 1, KUBE_NAME_MAX - 1) ||
+            !printable(h->device, 1, KUBE_NAME_MAX - 1) ||
+            !printable(h->share, 0, KUBE_NAME_MAX - 1))
+            return bad(e, "a claimed device without usable names");
+        r = owner_check(h->owner, e);
+    }
+    return r;
 }
 
 static int twice_check(const Gpuscale__V1__NodeState *m, struct err *e) {
@@ -79,5 +102,6 @@ int agent_message_check(const Gpuscale__V1__NodeState *m, struct err *e) {
         if (r < 0)
             return r;
     }
-    return twice_check(m, e);
+    int r = m->devices ? devices_check(m->devices, e) : 0;
+    return r < 0 ? r : twice_check(m, e);
 }

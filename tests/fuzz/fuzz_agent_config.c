@@ -15,7 +15,7 @@ static void check_owners(const struct agent_config *c) {
     for (size_t i = 0; i < o.list.n; i++) {
         const struct agent_pod_config *p = &c->pods.items[i];
         const struct agent_owner *owner = &o.list.items[i];
-        require(strcmp(owner->gpu, p->gpu) == 0);
+        require(strcmp(owner->device.gpu, p->gpu) == 0);
         require(strcmp(owner->owner.namespace_, p->namespace_) == 0);
         require(strcmp(owner->owner.pod, p->pod) == 0);
         require(strcmp(owner->owner.container, p->container ? p->container : "") == 0);

@@ -11,6 +11,7 @@
 #include "health.pb-c.h"
 #include "net/pb.h"
 #include "node.pb-c.h"
+#include "podresources.pb-c.h"
 #include "reflection.pb-c.h"
 
 static const ProtobufCMessageDescriptor *const types[] = {
@@ -22,6 +23,7 @@ static const ProtobufCMessageDescriptor *const types[] = {
     &gpuscale__v1__node_state__descriptor,
     &grpc__health__v1__health_check_request__descriptor,
     &grpc__reflection__v1__server_reflection_request__descriptor,
+    &v1__list_pod_resources_response__descriptor,
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

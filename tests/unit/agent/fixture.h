@@ -42,10 +42,19 @@ static inline void fixture_apply(struct agent_state *s, struct agent_round *r,
     agent_round_free(r);
 }
 
+static inline void fixture_claim(struct agent_owners *o, const char *device, const char *pod) {
+    struct agent_claimed one = {.driver = "gpu.nvidia.com", .pool = "node-a"};
+    snprintf(one.device, sizeof one.device, "%s", device);
+    snprintf(one.owner.namespace_, sizeof one.owner.namespace_, "ml");
+    snprintf(one.owner.pod, sizeof one.owner.pod, "%s", pod);
+    o->known = true;
+    assert_int_equal(vec_push(&o->claimed, one), 0);
+}
+
 static inline void fixture_own(struct agent_owners *o, const char *gpu, const char *pod,
                                const char *replica) {
-    struct agent_owner one = {0};
-    snprintf(one.gpu, sizeof one.gpu, "%s", gpu);
+    struct agent_owner one = {.device = {.gpu_instance = -1, .exact = true}};
+    snprintf(one.device.gpu, sizeof one.device.gpu, "%s", gpu);
     snprintf(one.owner.namespace_, sizeof one.owner.namespace_, "ml");
     snprintf(one.owner.pod, sizeof one.owner.pod, "%s", pod);
     snprintf(one.owner.container, sizeof one.owner.container, "main");

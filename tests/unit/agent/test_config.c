@@ -73,7 +73,7 @@ static void test_pods_become_owners(void **state) {
     assert_int_equal(agent_config_owners(&c->config, &o, &e), 0);
     assert_true(o.known);
     assert_int_equal(o.list.n, 2);
-    assert_string_equal(o.list.items[0].gpu, "0");
+    assert_string_equal(o.list.items[0].device.gpu, "0");
     assert_string_equal(o.list.items[0].owner.container, "main");
     assert_string_equal(o.list.items[1].owner.pod, "vllm-1");
     agent_owners_done(&o);
@@ -94,6 +94,26 @@ static void test_no_list_is_unknown_and_an_empty_one_is_nobody(void **state) {
     agent_config_free(c);
 }
 
+static void test_the_kubelet_is_asked_unless_the_file_names_the_pods(void **state) {
+    static const struct {
+        const char *yaml;
+        bool asks;
+        int64_t max_age_s;
+    } cases[] = {
+        {"{}", true, 30},
+        {"pods: []", false, 30},
+        {"podResources: {mode: off}", false, 30},
+        {"podResources: {mode: on, interval: 20s}", true, 60},
+        {"podResources: {interval: 20s, maxAge: 45s}", true, 45},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct agent_config_file *c = good(cases[i].yaml, NULL);
+        assert_int_equal(agent_config_asks_kubelet(&c->config), cases[i].asks);
+        assert_int_equal(agent_config_owners_max_age_ns(&c->config), cases[i].max_age_s * NS_PER_S);
+        agent_config_free(c);
+    }
+}
+
 static void test_mistakes_are_told_with_place_and_remedy(void **state) {
     static const struct {
         const char *yaml, *flag, *says;
@@ -108,6 +128,10 @@ static void test_mistakes_are_told_with_place_and_remedy(void **state) {
         {"pods: [{gpu: 0, namespace: a}]", NULL, "pod"},
         {"pods: [{gpu: '', namespace: a, pod: b}]", NULL, "expected a UUID"},
         {"nodes: 1", "--dcgm=on", "nodes"},
+        {"podResources: {mode: yes}", NULL, "yes"},
+        {"podResources: {socket: kubelet.sock}", NULL, "expected the absolute path of a socket"},
+        {"podResources: {interval: 100ms}", NULL, "podResources.interval"},
+        {"pods: []", "--pod-resources=on", "both say who holds the GPUs; remove one"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct agent_config_file *c = NULL;
@@ -164,6 +188,7 @@ int main(void) {
         cmocka_unit_test(test_readings_leave_the_page_after_five_intervals_but_not_before_5_s),
         cmocka_unit_test(test_pods_become_owners),
         cmocka_unit_test(test_no_list_is_unknown_and_an_empty_one_is_nobody),
+        cmocka_unit_test(test_the_kubelet_is_asked_unless_the_file_names_the_pods),
         cmocka_unit_test(test_mistakes_are_told_with_place_and_remedy),
         cmocka_unit_test(test_a_gpu_that_is_held_too_often_is_refused),
         cmocka_unit_test(test_what_needs_a_restart_is_named),

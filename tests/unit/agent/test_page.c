@@ -233,6 +233,38 @@ static void test_gzip_is_the_same_page(void **state) {
     assert_ptr_equal(again.p, packed.p); // made once
 }
 
+static void test_the_kubelets_series_are_there_when_it_is_asked(void **state) {
+    struct fixture *f = *state;
+    f->stats.kubelet.answered_ns = INT64_MIN;
+    fixture_apply(&f->state, fixture_round(1, 101 * NS_PER_S), NULL);
+    const char *page = render(f, 101 * NS_PER_S);
+    assert_null(strstr(page, "pod_resources"));
+    f->stats.kubelet.present = true;
+    f->stats.kubelet.failures = 3;
+    page = render(f, 102 * NS_PER_S);
+    assert_non_null(strstr(page, "\ngpuscale_agent_pod_resources_up 0\n"));
+    assert_non_null(
+        strstr(page, "\ngpuscale_agent_pod_resources_lists_total{result=\"failed\"} 3\n"));
+    assert_null(strstr(page, "pod_resources_age_seconds")); // there was no answer: not 0
+    assert_null(strstr(page, "pod_resources_pods"));
+    f->stats.kubelet = (struct agent_kubelet_stats){.present = true,
+                                                    .up = true,
+                                                    .answers = 7,
+                                                    .answered_ns = 100 * NS_PER_S,
+                                                    .took_ns = 2 * NS_PER_MS,
+                                                    .pods = 12,
+                                                    .holders = 8,
+                                                    .claimed = 2};
+    page = render(f, 103 * NS_PER_S);
+    assert_non_null(strstr(page, "\ngpuscale_agent_pod_resources_up 1\n"));
+    assert_non_null(strstr(page, "\ngpuscale_agent_pod_resources_age_seconds 3\n"));
+    assert_non_null(strstr(page, "\ngpuscale_agent_pod_resources_duration_seconds 0.002\n"));
+    assert_non_null(strstr(page, "\ngpuscale_agent_pod_resources_pods 12\n"));
+    assert_non_null(strstr(page, "\ngpuscale_agent_pod_resources_devices 8\n"));
+    assert_non_null(strstr(page, "\ngpuscale_agent_pod_resources_claimed_devices 2\n"));
+    assert_non_null(strstr(page, "\ngpuscale_agent_pod_resources_unmatched_devices 0\n"));
+}
+
 static void test_no_memory_leaves_no_half_page(void **state) {
     struct fixture *f = *state;
     fixture_own(&f->owners, "0", "a", "");
@@ -269,6 +301,7 @@ int main(void) {
         WITH(test_label_values_are_escaped),
         WITH(test_the_page_is_fresh_until_a_round_or_an_interval_passes),
         WITH(test_gzip_is_the_same_page),
+        WITH(test_the_kubelets_series_are_there_when_it_is_asked),
         WITH(test_no_memory_leaves_no_half_page),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -154,6 +154,79 @@ static void test_owners_follow_the_list(void **state) {
     agent_state_done(&s);
 }
 
+// GPU 0 is held; of the others nobody says anything.
+static void assert_free(struct agent_state *s, const struct agent_owners *o, bool known) {
+    assert_int_equal(agent_state_set_owners(s, o), 0);
+    assert_true(s->gpus[0].owners_known && s->gpus[0].n_owners == 1);
+    assert_int_equal(s->gpus[1].n_owners, 0);
+    assert_int_equal(s->gpus[1].owners_known, known);
+}
+
+static void test_what_may_be_any_gpu_leaves_none_known_to_be_free(void **state) {
+    struct agent_state s = fresh();
+    struct agent_owners o;
+    agent_owners_init(&o);
+    fixture_own(&o, "GPU-0", "a", "");
+    fixture_apply(&s, fixture_round(2, 101 * NS_PER_S), &o);
+    assert_free(&s, &o, true);
+    assert_int_equal(s.unmatched_owners, 0);
+    fixture_own(&o, "GPU-of-another-node", "b", "");
+    assert_free(&s, &o, true); // certainly none of ours
+    assert_int_equal(s.unmatched_owners, 1);
+    o.list.items[1].device.exact = false;
+    assert_free(&s, &o, false);
+    assert_false(s.devices.complete);
+    o.list.n--;
+    o.doubt = true;
+    assert_free(&s, &o, false);
+    o.doubt = false;
+    assert_free(&s, &o, true);
+    assert_true(s.devices.complete);
+    agent_owners_done(&o);
+    agent_state_done(&s);
+}
+
+static void test_claimed_devices_are_kept_and_leave_no_gpu_free(void **state) {
+    struct agent_state s = fresh();
+    struct agent_owners o;
+    agent_owners_init(&o);
+    fixture_own(&o, "GPU-0", "a", "");
+    fixture_claim(&o, "gpu-1", "b");
+    fixture_apply(&s, fixture_round(2, 101 * NS_PER_S), &o);
+    assert_free(&s, &o, false);
+    assert_true(s.devices.complete);
+    assert_int_equal(s.devices.n, 1);
+    assert_string_equal(s.devices.items[0].device, "gpu-1");
+    uint64_t version = s.version, changed = s.devices.changed;
+    assert_free(&s, &o, false);
+    assert_int_equal(s.version, version); // nothing changed
+    snprintf(o.claimed.items[0].owner.pod, KUBE_NAME_MAX, "c");
+    assert_free(&s, &o, false);
+    assert_true(s.devices.changed > changed);
+    assert_string_equal(s.devices.items[0].owner.pod, "c");
+    o.claimed.n = 0;
+    assert_free(&s, &o, true);
+    assert_int_equal(s.devices.n, 0);
+    agent_owners_done(&o);
+    agent_state_done(&s);
+}
+
+static void test_a_gpu_with_too_many_owners_is_unknown(void **state) {
+    struct agent_state s = fresh();
+    struct agent_owners o;
+    agent_owners_init(&o);
+    for (int i = 0; i < LIMIT_OWNERS_PER_GPU; i++)
+        fixture_own(&o, "GPU-0", "a", "");
+    fixture_apply(&s, fixture_round(1, 101 * NS_PER_S), &o);
+    assert_int_equal(s.gpus[0].n_owners, LIMIT_OWNERS_PER_GPU);
+    fixture_own(&o, "GPU-0", "a", "");
+    assert_int_equal(agent_state_set_owners(&s, &o), 0);
+    assert_int_equal(s.gpus[0].n_owners, 0);
+    assert_false(s.gpus[0].owners_known);
+    agent_owners_done(&o);
+    agent_state_done(&s);
+}
+
 static void test_a_stall_is_told_after_half_an_interval(void **state) {
     struct agent_state s = fresh(); // the first round is due at 100 s
     assert_int_equal(agent_state_stalled_ns(&s, 100 * NS_PER_S + NS_PER_S / 2), 0);
@@ -192,6 +265,9 @@ int main(void) {
         cmocka_unit_test(test_removals_that_are_forgotten_ask_for_everything_anew),
         cmocka_unit_test(test_blanks_of_a_driver_are_unknown),
         cmocka_unit_test(test_owners_follow_the_list),
+        cmocka_unit_test(test_what_may_be_any_gpu_leaves_none_known_to_be_free),
+        cmocka_unit_test(test_claimed_devices_are_kept_and_leave_no_gpu_free),
+        cmocka_unit_test(test_a_gpu_with_too_many_owners_is_unknown),
         cmocka_unit_test(test_a_stall_is_told_after_half_an_interval),
         cmocka_unit_test(test_no_memory_for_owners_is_an_error_and_made_up_for),
     };

@@ -202,6 +202,7 @@ static void test_no_memory_is_an_error_at_every_allocation(void **state) {
     struct fixture *f = *state;
     struct agent_cursor c;
     fixture_own(&f->owners, "0", "a", "");
+    fixture_claim(&f->owners, "gpu-1", "b");
     fixture_apply(&f->state, fixture_round(8, 101 * NS_PER_S), &f->owners);
     for (long n = 1;; n++) {
         arena_done(&f->arena);
@@ -217,6 +218,35 @@ static void test_no_memory_is_an_error_at_every_allocation(void **state) {
     }
 }
 
+static void test_claimed_devices_are_told_when_they_change(void **state) {
+    struct fixture *f = *state;
+    fixture_apply(&f->state, fixture_round(1, 101 * NS_PER_S), &f->owners);
+    Gpuscale__V1__NodeState *m = next(f, 101 * NS_PER_S);
+    assert_non_null(m->devices); // full
+    assert_false(m->devices->complete);
+    assert_int_equal(m->devices->n_holders, 0);
+    done(m);
+    fixture_claim(&f->owners, "gpu-1", "b");
+    fixture_claim(&f->owners, "gpu-2", "b");
+    snprintf(f->owners.claimed.items[1].share, KUBE_NAME_MAX, "s");
+    assert_int_equal(agent_state_set_owners(&f->state, &f->owners), 0);
+    m = next(f, 102 * NS_PER_S);
+    assert_false(m->has_full && m->full);
+    assert_true(m->devices->complete);
+    assert_int_equal(m->devices->n_holders, 2);
+    assert_string_equal(m->devices->holders[0]->driver, "gpu.nvidia.com");
+    assert_string_equal(m->devices->holders[0]->pool, "node-a");
+    assert_string_equal(m->devices->holders[0]->device, "gpu-1");
+    assert_null(m->devices->holders[0]->share);
+    assert_string_equal(m->devices->holders[1]->share, "s");
+    assert_string_equal(m->devices->holders[1]->owner->namespace_, "ml");
+    assert_string_equal(m->devices->holders[1]->owner->pod, "b");
+    done(m);
+    m = next(f, 103 * NS_PER_S);
+    assert_null(m->devices);
+    done(m);
+}
+
 #define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void) {
@@ -229,6 +259,7 @@ int main(void) {
         WITH(test_a_stream_that_slept_too_long_is_told_everything),
         WITH(test_a_mig_instance_says_whose_it_is),
         WITH(test_a_node_without_gpus_is_a_full_message_too),
+        WITH(test_claimed_devices_are_told_when_they_change),
         WITH(test_no_memory_is_an_error_at_every_allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

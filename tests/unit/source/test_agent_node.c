@@ -404,6 +404,37 @@ static void too_many_ages(struct message *x) {
 static void ages_without_ids(struct message *x) {
     x->m.n_age_id--;
 }
+// A device that a pod of the message claims.
+static Gpuscale__V1__DeviceHolder *add_claim(struct message *x) {
+    static Gpuscale__V1__Devices devices;
+    static Gpuscale__V1__DeviceHolder holder, *holders[LIMIT_CLAIMED_DEVICES + 1];
+    gpuscale__v1__devices__init(&devices);
+    gpuscale__v1__device_holder__init(&holder);
+    holder.driver = holder.pool = holder.device = (char *)(uintptr_t) "name";
+    holder.owner = &x->owner[0];
+    for (int i = 0; i <= LIMIT_CLAIMED_DEVICES; i++)
+        holders[i] = &holder;
+    devices.holders = holders;
+    devices.n_holders = 1;
+    x->m.devices = &devices;
+    return &holder;
+}
+static void claim_without_driver(struct message *x) {
+    add_claim(x)->driver = NULL;
+}
+static void claim_without_pool(struct message *x) {
+    add_claim(x)->pool = (char *)(uintptr_t) "";
+}
+static void claim_of_a_strange_device(struct message *x) {
+    add_claim(x)->device = (char *)(uintptr_t) "gpu\n0";
+}
+static void claim_of_nobody(struct message *x) {
+    add_claim(x)->owner = NULL;
+}
+static void too_many_claims(struct message *x) {
+    add_claim(x);
+    x->m.devices->n_holders = LIMIT_CLAIMED_DEVICES + 1;
+}
 
 static void messages_that_no_agent_sends_are_refused(void **state) {
     static void (*const spoil[])(struct message *) = {
@@ -425,6 +456,11 @@ static void messages_that_no_agent_sends_are_refused(void **state) {
         no_info,
         too_many_ages,
         ages_without_ids,
+        claim_without_driver,
+        claim_without_pool,
+        claim_of_a_strange_device,
+        claim_of_nobody,
+        too_many_claims,
     };
     struct world *w = *state;
     for (size_t i = 0; i < sizeof(spoil) / sizeof(spoil[0]); i++) {
@@ -442,6 +478,18 @@ static void messages_that_no_agent_sends_are_refused(void **state) {
         assert_int_not_equal(strlen(e.msg), 0);
         agent_node_done(&node);
     }
+}
+
+static void claimed_devices_do_no_harm(void **state) {
+    struct world *w = *state;
+    struct agent_node node;
+    struct err e = {0};
+    agent_node_init(&node, &w->gpus);
+    struct message *x = message(true, 1);
+    add_gpu(x, 1, "A", 40, "a");
+    add_claim(x);
+    assert_int_equal(agent_node_merge(&node, &x->m, NOW, &e), 0);
+    agent_node_done(&node);
 }
 
 static void many_nodes_gpus_are_one_table_and_a_uuid_counts_once(void **state) {
@@ -605,6 +653,7 @@ int main(void) {
         T(a_lost_gpu_keeps_its_last_reading_and_time),
         T(sequence_holes_and_wrong_beginnings_are_refused),
         T(messages_that_no_agent_sends_are_refused),
+        T(claimed_devices_do_no_harm),
         T(many_nodes_gpus_are_one_table_and_a_uuid_counts_once),
         T(a_gpu_whose_owner_goes_is_an_orphan_until_somebody_tells_it_in_full),
         T(a_lost_stream_keeps_the_readings_and_forgetting_removes_them),
