@@ -179,8 +179,11 @@ enum {
     LIMIT_LIVE_EVENT_BYTES = 256 << 10, // one event: a frame, the table
     LIMIT_LIVE_EVENTS = 65536,          // kept of a run,
     LIMIT_LIVE_RUN_BYTES = 16 << 20,    // and their bytes
-    LIMIT_LIVE_READERS = 64,            // of one feed; more are answered 503
-    LIMIT_PAGE_HTML_BYTES = 1 << 20,    // the page without frames
+    LIMIT_LIVE_SCALER_BYTES = 4 << 20,
+    LIMIT_LIVE_POLICIES = 16,        // ScaledObjects that a scaler shows,
+    LIMIT_LIVE_GPUS = 64,            // and GPUs of each
+    LIMIT_LIVE_READERS = 64,         // of one feed; more are answered 503
+    LIMIT_PAGE_HTML_BYTES = 1 << 20, // the page without frames
 
     // Playground
     LIMIT_PLAYGROUND_PODS = 64,    // of the demo's service, ending ones too

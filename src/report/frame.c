@@ -79,6 +79,7 @@ int frame_hello_json(struct buf *b, const struct frame_hello *h) {
         item(b, i);
         add_text(b, "id", h->policies[i].id);
         add_text(b, "label", h->policies[i].label);
+        add_text(b, "about", h->policies[i].about);
         put(b, '}');
     }
     put(b, ']');

@@ -21,6 +21,7 @@ enum frame_kind { FRAME_DEMO, FRAME_SCALER };
 struct frame_policy {
     const char *id;    // short, stable, unique: "cpu", "default/llm"
     const char *label; // for people: "CPU 70 %"
+    const char *about; // half a line: "the HPA on CPU utilization"; NULL: nothing
 };
 
 struct frame_hello {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The two HTTP servers: one for people and Prometheus (/metrics, /api/v1/...), one for the kubelet
+ * The two HTTP servers: one for people and Prometheus (the page, /metrics, /api/v1/...), one for
+ * the kubelet
  * (/healthz, /readyz and nothing else, plain). Both on the io loop, answered from memory.
  */
 #include "base/clock.h"
@@ -9,6 +10,7 @@
 #include "net/metrics_format.h"
 #include "scaler/api.h"
 #include "scaler/io.h"
+#include "scaler/live.h"
 #include "scaler/metrics_page.h"
 
 enum { METRICS_PAGE_MAX = 64 << 20, MISSING_MAX = 4096, RPC_SILENT_S = 30 };
@@ -47,24 +49,6 @@ static void handle_readyz(struct http_request *r, void *ctx) {
         http_request_answer_text(r, 503, STR_FMT, STR_ARG(str_trim(buf_str(&missing))));
 }
 
-// "/" is a prefix of every path: what no other route takes ends here.
-static void handle_index(struct http_request *r, void *ctx) {
-    if (!str_eqc(http_request_path(r), "/")) {
-        http_request_answer_text(r, 404, "nothing here; / lists what there is\n");
-        return;
-    }
-    http_request_answer_text(r, 200,
-                             "gpuscale scaler " GPUSCALE_VERSION "\n\n"
-                             "/metrics            Prometheus\n"
-                             "/api/v1/workloads   workloads and their pods\n"
-                             "/api/v1/objects     triggers and their present decisions\n"
-                             "/api/v1/decisions   ?namespace=&name=&limit=  records (text/plain: "
-                             "sentences)\n"
-                             "/api/v1/gpus        GPUs by node and pod\n"
-                             "/api/v1/sources     agents, engine pages, demand sources\n\n"
-                             "Lists take ?limit= and ?offset=.");
-}
-
 static const struct http_route http_routes[] = {
     {"GET", "/metrics", handle_metrics},
     {"GET", "/api/v1/workloads", api_workloads},
@@ -72,7 +56,8 @@ static const struct http_route http_routes[] = {
     {"GET", "/api/v1/decisions", api_decisions},
     {"GET", "/api/v1/gpus", api_gpus},
     {"GET", "/api/v1/sources", api_sources},
-    {"GET", "/", handle_index},
+    {"GET", "/api/v1/live", live_feed},
+    {"GET", "/", live_page},
     {0},
 };
 

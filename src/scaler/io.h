@@ -147,6 +147,7 @@ struct io {
 
     struct net_tls *http_tls;
     struct http_server *http, *health;
+    struct scaler_live *live;             // the page's feed (live.h); NULL: none any more
     struct net_timer *tick, *soon, *last; // last: the end's deadline
     struct net_signals stop_signals;
 

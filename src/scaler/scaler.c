@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "scaler/io.h"
+#include "scaler/live.h"
 
 enum { QUEUE_ITEMS = LIMIT_QUEUE_ITEMS, HTTP_GRACE_MS = 2000, RPC_END_MS = 20000 };
 
@@ -38,6 +39,7 @@ static void stop_io(struct io *io) {
     net_timer_stop(&io->last);
     net_watch_stop(&io->watch);
     io_sources_stop(io);
+    io_live_stop(io);
     if (io->http != NULL)
         http_server_close(io->http, HTTP_GRACE_MS, http_closed, io);
     if (io->health != NULL)
@@ -194,6 +196,8 @@ static int start(struct io *io, struct err *e) {
         rc = start_signals(io, e);
     if (rc == 0)
         rc = io_sources_start(io, e);
+    if (rc == 0)
+        rc = io_live_start(io, e);
     if (rc == 0)
         rc = io_http_start(io, e);
     if (rc == 0)

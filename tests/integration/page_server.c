@@ -51,11 +51,13 @@ struct world {
 };
 
 static const struct frame_policy policies[ACTS] = {
-    {"cpu", "CPU 70 %"}, {"classic", "Classic triggers"}, {"gpuscale", "gpuscale"}};
+    {"cpu", "CPU 70 %", "the HPA on the replicas' CPU"},
+    {"classic", "Classic triggers", "KEDA on GPU utilization or queue length, the larger one"},
+    {"gpuscale", "gpuscale", "what the engines serve and queue, and what the GPUs do"}};
 static const struct frame_policy hostile[ACTS] = {
-    {"cpu", "</script><script>document.title='owned'</script>"},
-    {"classic", "<img src=x onerror=\"document.title='owned'\">"},
-    {"gpuscale", "gpuscale \xe2\x80\xa8 \xff <!--<script>"}};
+    {"cpu", "</script><script>document.title='owned'</script>", "</p><b>"},
+    {"classic", "<img src=x onerror=\"document.title='owned'\">", NULL},
+    {"gpuscale", "gpuscale \xe2\x80\xa8 \xff <!--<script>", NULL}};
 static const char *const notes[] = {
     "A canned run for the tests of the page: nothing in it was measured.",
     "One GPU a replica, a cold start of 3 s."};

@@ -101,7 +101,7 @@ def test_what_is_not_known_is_called_unknown():
     with Page("--pace-ms", "20", "--bare", "--acts", "1", "--stop-after", "20") as server:
         got = drive("unknown", url=server.url)
     assert got["trouble"] == []
-    assert re.search(r"GPU cost\s+unknown\s+idle unknown", got["meters"]), got["meters"]
+    assert re.search(r"GPU time\s+unknown\s+idle unknown", got["meters"]), got["meters"]
     assert re.search(r"Waiting\s+unknown", got["meters"]) and re.search(r"Served\s+unknown", got["meters"])
     assert "how many requests wait is unknown" in got["verdict"]
     assert got["gpus"] == "No GPU is known."

@@ -10,6 +10,7 @@ function color(name) {
 }
 
 // 1, 2, 5, 10, ...: so that counts get no half labels.
+const SECOND_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400];
 const WHOLE_STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 1e5, 1e6];
 
 function topOf(max, least) {
@@ -25,7 +26,7 @@ function swatch(line) {
 
 class LineChart {
   // options: title, lines [{label, color, dash, width, fill, step, right, format}], least (of the y axis),
-  // whole, format, right (format of the right axis), height, readout
+  // whole, format, axis (format of its labels), right (the same of the right axis), height, readout
   constructor(parent, options) {
     this.options = options;
     this.plot = null;
@@ -78,7 +79,7 @@ class LineChart {
   }
 
   plotOptions() {
-    const { lines, least, whole, format: text, right, height } = this.options;
+    const { lines, least, whole, format: text, axis: label = text, right, height } = this.options;
     const grid = { stroke: color("grid"), width: 1 };
     const axis = { stroke: color("muted"), font: FONT, grid, ticks: { show: false }, size: AXIS_PX, gap: 4 };
     const scales = {
@@ -86,12 +87,12 @@ class LineChart {
       y: { range: (u, min, max) => [0, topOf(this.range.y ?? max, least)] },
     };
     const axes = [
-      { ...axis, size: 22, grid: { show: false }, space: 60, values: (u, ticks) => ticks.map((t) => this.xText(t)) },
-      { ...axis, space: 34, ...(whole ? { incrs: WHOLE_STEPS } : {}), values: (u, ticks) => ticks.map(text) },
+      { ...axis, size: 22, grid: { show: false }, space: 64, incrs: SECOND_STEPS, values: (u, ticks) => ticks.map((t) => this.xText(t)) },
+      { ...axis, space: 28, ...(whole ? { incrs: WHOLE_STEPS } : {}), values: (u, ticks) => ticks.map(label) },
     ];
     if (right) {
       scales.right = { range: (u, min, max) => [0, topOf(this.range.right ?? max, 1)] };
-      axes.push({ ...axis, scale: "right", side: 1, grid: { show: false }, space: 34, values: (u, ticks) => ticks.map(right) });
+      axes.push({ ...axis, scale: "right", side: 1, grid: { show: false }, space: 28, values: (u, ticks) => ticks.map(right) });
     }
     return {
       width: this.width(), height, scales, axes,
@@ -120,12 +121,12 @@ class LineChart {
   tell(at) {
     const { lines, readout } = this.options;
     const [xs, ...columns] = this.data;
-    const parts = lines.map((line, k) => {
+    const parts = lines.flatMap((line, k) => {
       const column = columns[k];
       let i = at === null || at === undefined ? column.length - 1 : at;
       while (i >= 0 && column[i] === undefined) i -= 1; // another policy's point
-      const v = i >= 0 ? column[i] : null;
-      return `${line.label} ${(line.format || this.options.format)(v)}`;
+      if (i < 0) return []; // it has not run yet
+      return [`${line.label} ${(line.format || this.options.format)(column[i])}`];
     });
     const when = known(at) ? `${this.xText(xs[at])}: ` : "";
     this.readout.textContent = xs.length && (readout !== false || known(at)) ? when + parts.join(" · ") : "";
@@ -193,6 +194,7 @@ class GpuBand {
   draw() {
     if (!this.policy) return;
     const { gpus } = this.policy;
+    this.figure.hidden = gpus.every((states) => states === "");
     const rows = gpus.reduce((most, states) => Math.max(most, states.length), 0);
     const pitch = rows > 24 ? 4 : rows > 12 ? 6 : 9;
     const width = this.canvas.clientWidth;

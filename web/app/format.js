@@ -41,6 +41,13 @@ const format = {
     if (!known(v)) return UNKNOWN;
     return v < 7200 ? `${format.number(v)} GPU-s` : `${format.number(v / 3600)} GPU-h`;
   },
+  // For the labels of an axis: short, and 0 is just 0.
+  axisMs(v) {
+    return v === 0 ? "0" : v < 1000 ? `${format.number(v)} ms` : `${format.number(v / 1000)} s`;
+  },
+  axisUsd(v) {
+    return v === 0 ? "0" : `$${v.toLocaleString("en", { maximumSignificantDigits: 3 })}`;
+  },
   clock(unixS) {
     return new Date(unixS * 1000).toLocaleTimeString([], { hour12: false });
   },

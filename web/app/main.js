@@ -79,7 +79,7 @@ class Feed {
       setStatus("lost", age === null ? "No connection, trying again" :
         `Connection lost ${Math.round(age / 1000)} s ago, trying again`);
     } else if (age === null) setStatus("wait", "Connecting");
-    else if (age > SILENT_MS) setStatus("lost", `No news for ${Math.round(age / 1000)} s`);
+    else if (age > SILENT_MS && this.run.policies.length > 0) setStatus("lost", `No news for ${Math.round(age / 1000)} s`);
     else setStatus("live", "Live");
   }
 }

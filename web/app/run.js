@@ -35,9 +35,10 @@ function gpuCounts(frame) {
 }
 
 class Policy {
-  constructor(id, label) {
+  constructor(id) {
     this.id = id;
-    this.label = label;
+    this.label = id;
+    this.about = "";
     this.clear();
   }
 
@@ -104,9 +105,10 @@ class Run {
     this.hello = hello;
     const old = this.byId;
     this.byId = new Map();
-    this.policies = hello.policies.map(({ id, label }) => {
-      const policy = old.get(id) || new Policy(id, label);
+    this.policies = hello.policies.map(({ id, label, about }) => {
+      const policy = old.get(id) || new Policy(id);
       policy.label = label;
+      policy.about = about;
       this.byId.set(id, policy);
       return policy;
     });

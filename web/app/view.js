@@ -111,9 +111,10 @@ class View {
     const button = h("button", { type: "button", onclick: () => this.choose(policy.id) });
     const mark = h("span", { class: "mark" });
     const state = h("span", { class: "chip" });
+    const about = h("p", { class: "about" });
     const rows = h("dl", { class: "meters" });
-    const node = h("article", { class: "card" }, h("h3", {}, mark, button), state, rows);
-    return { node, button, mark, state, rows };
+    const node = h("article", { class: "card" }, h("h3", {}, mark, button), state, about, rows);
+    return { node, button, mark, state, about, rows };
   }
 
   choose(id) {
@@ -132,7 +133,9 @@ class View {
     card.button.setAttribute("aria-pressed", String(policy === this.selected));
     card.button.setAttribute("aria-label", `${policy.label}: show its detail`);
     card.mark.replaceChildren(swatch(this.lineOf(policy)));
-    card.state.textContent = state === "running" ? `running, ${format.seconds(policy.last.tS)}` : state;
+    card.state.textContent = chipOf(run, policy, state);
+    card.about.textContent = policy.about;
+    card.about.hidden = policy.about === "";
     card.rows.replaceChildren(...meters(run, policy, most).map(meterNode));
   }
 
@@ -208,8 +211,9 @@ class View {
   makeMultiple(policy) {
     const { run } = this;
     const line = this.lineOf(policy);
+    const note = h("p", { class: "sub" });
     const ready = { label: "ready", color: line.color === "accent" ? "accent" : "ink", width: 2.4, step: true };
-    const box = h("div", { class: "multiple" }, h("h3", {}, swatch(line), policy.label));
+    const box = h("div", { class: "multiple" }, h("h3", {}, swatch(line), policy.label), note);
     $("multiples").append(box);
     const chart = new LineChart(box, {
       title: "Replicas", height: 170, least: 2, whole: true, format: format.count, right: format.number, readout: false,
@@ -217,6 +221,8 @@ class View {
     });
     this.keep(chart, (x) => {
       const { t, arriving, spec, wanted, ready: ups } = policy.columns;
+      note.textContent = t.length ? "" : run.isDemo ? "Has not run yet." : "No figures yet.";
+      note.hidden = t.length > 0;
       chart.set([t.map((v) => v + x.offset), arriving, spec, wanted, ups], {
         x: x.range, wall: x.wall, y: topOfAll(run, ["spec", "wanted", "ready"]), right: topOfAll(run, ["arriving"]),
       });
@@ -229,27 +235,30 @@ class View {
     const { run } = this;
     const lines = run.policies.map((policy) => this.lineOf(policy));
     $("overlays-legend").replaceChildren(...legend(lines));
-    const money = known(run.hello.usdPerGpuHour);
-    const overlay = (title, key, text, least, whole) => {
-      const chart = new LineChart($("overlays"), { title, height: 190, least, whole, format: text, lines });
+    const overlay = (title, key, text, least, more = {}) => {
+      const chart = new LineChart($("overlays"), { title, height: 190, least, format: text, lines, ...more });
       this.keep(chart, (x) => chart.set(joined(run, key, x.offset), { x: x.range, wall: x.wall }));
     };
-    overlay("Requests waiting", "waiting", format.count, 4, true);
-    overlay(`Latency ${this.percentile}`, this.percentile, format.ms, 100, false);
-    if (money) {
-      overlay("Money burned", "burned", format.usd, 0.001, false);
-      overlay("Money burned by idle GPUs", "idle", format.usd, 0.001, false);
+    overlay("Requests waiting", "waiting", format.count, 4, { whole: true });
+    if (run.isDemo) overlay(`Latency ${this.percentile}`, this.percentile, format.ms, 100, { axis: format.axisMs });
+    else overlay("Demand, requests/s", "arriving", format.rate, 1, { axis: format.number });
+    if (known(run.hello.usdPerGpuHour)) {
+      overlay("Money burned", "burned", format.usd, 0.001, { axis: format.axisUsd });
+      overlay("Money burned by idle GPUs", "idle", format.usd, 0.001, { axis: format.axisUsd });
     } else {
-      overlay("GPU time held", "gpuSeconds", format.gpuSeconds, 1, false);
-      overlay("GPU time held idle", "idleGpuSeconds", format.gpuSeconds, 1, false);
+      overlay("GPU-seconds held", "gpuSeconds", format.number, 1);
+      overlay("GPU-seconds held idle", "idleGpuSeconds", format.number, 1);
     }
   }
 
   makeLatency() {
     const policy = this.selected;
-    if (!policy) return;
+    const measured = this.run.isDemo; // the scaler sees no request
+    $("latency-panel").hidden = !measured;
+    $("percentile").hidden = !measured;
+    if (!policy || !measured) return;
     const chart = new LineChart($("latency"), {
-      title: "Of the requests that ended in each interval", height: 180, least: 100, format: format.ms,
+      title: "Of the requests that ended in each second", height: 180, least: 100, format: format.ms, axis: format.axisMs,
       lines: [
         { label: "p50", color: "line-b", width: 1.6, dash: [2, 3] },
         { label: "p95", color: "ink", width: 2.2 },
@@ -327,7 +336,12 @@ function tile(gpu) {
     h("span", { class: "tile-top" }, h("span", {}, `GPU ${gpu.index}`), h("b", {}, gpu.state)),
     h("span", { class: "tile-value" }, held || known(gpu.utilizationPct) ? format.percent(gpu.utilizationPct) : "–"),
     h("span", { class: "track", "aria-hidden": "true" }, bar),
-    h("span", { class: "tile-pod" }, gpu.pod || (held ? "" : "no pod")));
+    h("span", { class: "tile-pod" }, gpu.pod || (held ? "" : "no pod")),
+    held ? h("span", { class: "tile-pod" }, `SM ${short(gpu.smPct)} · mem ${short(gpu.memoryPct)}`) : null);
+}
+
+function short(percent) {
+  return known(percent) ? format.percent(percent) : "?";
 }
 
 function gpuWords(frame) {
@@ -346,6 +360,14 @@ function signalNode(s) {
     h("span", { class: "signal-state" }, SIGNAL_WORDS[s.state]),
     h("span", { class: "signal-value" }, h("b", {}, value), target ? ` · target ${target}` : "",
       known(s.ageS) ? ` · ${format.number(s.ageS)} s old` : ""));
+}
+
+// What a card says beside its name.
+function chipOf(run, policy, state) {
+  if (state === "running") return `running, ${format.seconds(policy.last.tS)}`;
+  if (state !== "live") return state === "waiting" && run.isDemo ? "runs later" : state;
+  const { ready, wanted } = policy.last.replicas;
+  return `${format.count(ready)} ready, ${format.count(wanted)} wanted`;
 }
 
 // ---- meters of a card: the same scale on all cards, so that lengths compare
@@ -379,15 +401,21 @@ function meters(run, policy, most) {
   const errors = row ? row.errors : frame.errors;
   const served = row ? row.served : frame.served;
   const list = [
-    { label: "GPU cost", value: money ? format.usd(burnedUsd) : format.gpuSeconds(gpuSeconds),
+    { label: money ? "GPU cost" : "GPU time", value: money ? format.usd(burnedUsd) : format.gpuSeconds(gpuSeconds),
       note: `idle ${money ? format.usd(idleUsd) : format.gpuSeconds(idleGpuSeconds)}`, bad: share(idleGpuSeconds, gpuSeconds) > 0.25,
       fill: share(gpuSeconds, most.gpu) - share(idleGpuSeconds, most.gpu), waste: share(idleGpuSeconds, most.gpu) },
     { label: "Waiting", value: run.end ? `peak ${format.count(policy.peakWaiting)}` : format.count(waiting),
       note: run.end ? "" : `peak ${format.count(policy.peakWaiting)}`, fill: 0, waste: share(policy.peakWaiting, most.waiting) },
+  ];
+  if (!run.isDemo) {
+    list.push({ label: "Demand", value: format.rate(frame.rps.arriving), note: "" });
+    return list;
+  }
+  list.push(
     { label: row ? "p95 latency" : "p95 latency, worst second", value: format.ms(p95Of(run, policy)), note: row ? "" : `now ${format.ms(frame.latencyMs ? frame.latencyMs.p95 : null)}`,
       fill: share(p95Of(run, policy), most.p95), waste: 0 },
-  ];
-  list.push({ label: "Served", value: format.count(served), note: known(errors) ? format.plural(errors, "error", "errors") : `errors ${UNKNOWN}`, bad: errors > 0 });
+    { label: "Served", value: format.count(served), note: known(errors) ? format.plural(errors, "error", "errors") : `errors ${UNKNOWN}`, bad: errors > 0 },
+  );
   return list;
 }
 

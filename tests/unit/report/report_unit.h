@@ -41,7 +41,8 @@ static inline struct frame unit_frame(const char *policy, double t_s) {
 }
 
 static inline struct frame_hello unit_hello(const char *run) {
-    static const struct frame_policy policies[] = {{"cpu", "CPU 70 %"}, {"gpuscale", "gpuscale"}};
+    static const struct frame_policy policies[] = {{"cpu", "CPU 70 %", NULL},
+                                                   {"gpuscale", "gpuscale", "ours"}};
     return (struct frame_hello){.run = run,
                                 .title = "a test",
                                 .policies = policies,

@@ -127,7 +127,8 @@ static void a_hello_and_an_end_tell_what_they_were_given(void **state) {
     assert_string_equal(
         (buf_add_byte(&b, '\0'), b.p),
         "{\"run\":\"r1\",\"title\":\"a test\",\"kind\":\"scaler\",\"policies\":["
-        "{\"id\":\"cpu\",\"label\":\"CPU 70 %\"},{\"id\":\"gpuscale\",\"label\":\"gpuscale\"}],"
+        "{\"id\":\"cpu\",\"label\":\"CPU 70 %\",\"about\":\"\"},"
+        "{\"id\":\"gpuscale\",\"label\":\"gpuscale\",\"about\":\"ours\"}],"
         "\"gpus\":null,\"usdPerGpuHour\":null,\"speed\":10,\"actSeconds\":40,\"startUnixS\":null,"
         "\"notes\":[\"one\",\"two\"]}");
     buf_clear(&b);

@@ -60,7 +60,7 @@ static void the_header_and_the_page_have_one_policy(void **state) {
 static void a_report_holds_the_run_and_nothing_breaks_out_of_it(void **state) {
     static const char evil[] =
         "</script><script>alert(1)</script><!--<script> ]]> \xff \xe2\x80\xa8";
-    const struct frame_policy policies[] = {{"cpu", evil}};
+    const struct frame_policy policies[] = {{"cpu", evil, evil}};
     struct frame_hello h = unit_hello(evil);
     h.title = evil;
     h.policies = policies, h.policy_n = 1;
