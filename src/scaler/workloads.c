@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "core/signal/reading.h"
 #include "net/addr.h"
-#include "scaler/rfc3339.h"
+#include "base/rfc3339.h"
 #include "scaler/workloads_internal.h"
 
 enum { ARENA_BYTES = 256 << 20 };

@@ -7,7 +7,7 @@
 
 #include "base/clock.h"
 #include "fuzz.h"
-#include "scaler/rfc3339.h"
+#include "base/rfc3339.h"
 
 static void check_written(int64_t ns) {
     char text[64];

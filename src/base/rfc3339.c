@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* RFC 3339 -> nanoseconds; see the header. */
-#include "scaler/rfc3339.h"
+#include "base/rfc3339.h"
 
 #include <stdbool.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Times as Kubernetes writes them. */
-#include "scaler/rfc3339.h"
+#include "base/rfc3339.h"
 
 #include <time.h>
 
