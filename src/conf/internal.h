@@ -6,20 +6,9 @@
 #pragma once
 
 #include "conf/conf.h"
+#include "conf/tree.h"
 
-// A value of a file. Lives in the scratch arena of one reading.
-struct conf_node {
-    enum { CONF_NODE_SCALAR, CONF_NODE_LIST, CONF_NODE_MAP } kind;
-    bool quoted;           // scalar: written in quotes or as a block
-    unsigned line, column; // from 1
-    unsigned children;     // lists and maps
-    struct str text;       // scalar, NUL-terminated
-    struct str key;        // inside a map, NUL-terminated
-    unsigned key_line, key_column;
-    struct conf_node *first, *last, *next;
-};
-
-// Reads one document. `name` stands in messages; JSON when it ends with .json.
+// Reads one document of a configuration. `name` stands in messages; JSON when it ends with .json.
 int conf_tree(struct str text, const char *name, struct arena *scratch, struct conf_node **ret_root,
               struct err *e);
 

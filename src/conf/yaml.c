@@ -14,6 +14,7 @@
 #include "conf/internal.h"
 
 struct builder {
+    const struct conf_text *in;
     const char *name;
     struct arena *scratch;
     struct conf_node *open[LIMIT_CONFIG_DEPTH]; // lists and maps that wait for their end
@@ -23,14 +24,20 @@ struct builder {
     unsigned line, column; // of the last event that had a place
 };
 
+// Where the builder is, from a place in the text (from 1).
+static void set_place(struct builder *b, unsigned line, unsigned column) {
+    b->line = b->in->line - 1 + line;
+    b->column = line == 1 ? b->in->column - 1 + column : column;
+}
+
 static int fail(const struct builder *b, struct err *e, const char *what) {
     return err_set(e, ERR_PARSE, "%s:%u:%u: %s", b->name, b->line, b->column, what);
 }
 
 static int no_memory(const struct builder *b, struct err *e) {
-    if (b->scratch->max - b->scratch->used < sizeof(struct conf_node) + LIMIT_CONFIG_BYTES)
-        return err_set(e, ERR_LIMIT, "%s:%u:%u: too many values (LIMIT_CONFIG_TREE_BYTES, %d MiB)",
-                       b->name, b->line, b->column, LIMIT_CONFIG_TREE_BYTES >> 20);
+    if (b->scratch->max - b->scratch->used < sizeof(struct conf_node) + b->in->max_bytes)
+        return err_set(e, ERR_LIMIT, "%s:%u:%u: too many values (%s, %zu MiB)", b->name, b->line,
+                       b->column, b->in->tree_limit, b->scratch->max >> 20);
     return err_set(e, ERR_NOMEM, "%s: out of memory", b->name);
 }
 
@@ -54,9 +61,9 @@ static int attach(struct builder *b, struct conf_node *n, struct err *e) {
     if (parent->kind == CONF_NODE_MAP && !b->key) {
         if (n->kind != CONF_NODE_SCALAR || n->text.n == 0)
             return fail(b, e, "a key must be a name");
-        if (n->text.n > LIMIT_CONFIG_KEY_BYTES)
-            return err_set(e, ERR_LIMIT, "%s:%u:%u: a key is longer than %d bytes", b->name,
-                           b->line, b->column, LIMIT_CONFIG_KEY_BYTES);
+        if (n->text.n > b->in->max_key_bytes)
+            return err_set(e, ERR_LIMIT, "%s:%u:%u: a key is longer than %zu bytes", b->name,
+                           b->line, b->column, b->in->max_key_bytes);
         if (!n->quoted && str_eqc(n->text, "<<"))
             return fail(b, e, "merge keys (<<) are not used here: write the values out");
         b->key = n;
@@ -124,10 +131,8 @@ static int refuse_decoration(const struct builder *b, struct fy_token *anchor, s
 static int on_event(struct builder *b, struct fy_event *event, struct err *e) {
     struct fy_token *token = fy_event_get_token(event);
     const struct fy_mark *mark = token ? fy_token_start_mark(token) : NULL;
-    if (mark) {
-        b->line = (unsigned)mark->line + 1;
-        b->column = (unsigned)mark->column + 1;
-    }
+    if (mark)
+        set_place(b, (unsigned)mark->line + 1, (unsigned)mark->column + 1);
     int r;
     switch (event->type) {
     case FYET_DOCUMENT_START:
@@ -159,8 +164,7 @@ static int syntax_error(struct builder *b, struct fy_diag *diag, struct err *e) 
     if (!d || !d->msg)
         return err_set(e, ERR_NOMEM, "%s: the parser stopped without a reason (out of memory?)",
                        b->name);
-    b->line = d->line > 0 ? (unsigned)d->line : 1;
-    b->column = d->column > 0 ? (unsigned)d->column : 1;
+    set_place(b, d->line > 0 ? (unsigned)d->line : 1, d->column > 0 ? (unsigned)d->column : 1);
     return fail(b, e, d->msg);
 }
 
@@ -204,7 +208,7 @@ static int parse(struct builder *b, struct str text, bool json, struct err *e) {
 // The first byte that no text file has, at its line and column (in characters).
 static int check_bytes(struct builder *b, struct str text, struct err *e) {
     size_t valid = utf8_valid_prefix(text.p, text.n);
-    b->line = b->column = 1;
+    set_place(b, 1, 1);
     for (size_t i = 0; i < valid; i++) {
         unsigned char c = (unsigned char)text.p[i];
         if (c == '\n') {
@@ -227,25 +231,47 @@ static int check_bytes(struct builder *b, struct str text, struct err *e) {
     return 0;
 }
 
-int conf_tree(struct str text, const char *name, struct arena *scratch, struct conf_node **ret_root,
-              struct err *e) {
-    struct builder b = {.name = name, .scratch = scratch, .line = 1, .column = 1};
-    if (text.n > LIMIT_CONFIG_BYTES)
-        return err_set(e, ERR_LIMIT, "%s: larger than %d MiB (LIMIT_CONFIG_BYTES)", name,
-                       LIMIT_CONFIG_BYTES >> 20);
+int conf_tree_read(const struct conf_text *t, struct arena *a, struct conf_node **ret_root,
+                   struct err *e) {
+    struct builder b = {
+        .in = t, .name = t->name, .scratch = a, .line = t->line, .column = t->column};
+    struct str text = t->text;
+    if (text.n > t->max_bytes)
+        return err_set(e, ERR_LIMIT, "%s: larger than %zu MiB (%s)", t->name, t->max_bytes >> 20,
+                       t->bytes_limit);
     int r = check_bytes(&b, text, e);
     if (r < 0)
         return r;
     if (str_starts(text, "\xef\xbb\xbf"))
         text = (struct str){text.p + 3, text.n - 3};
     if (str_trim(text).n > 0) {
-        b.line = b.column = 1;
-        r = parse(&b, text, str_ends(str_from(name), ".json"), e);
+        set_place(&b, 1, 1);
+        r = parse(&b, text, t->json, e);
         if (r < 0)
             return r;
     }
-    if (!b.root)
-        return err_set(e, ERR_PARSE, "%s: the file is empty; {} stands for all defaults", name);
     *ret_root = b.root;
     return 0;
+}
+
+int conf_tree(struct str text, const char *name, struct arena *scratch, struct conf_node **ret_root,
+              struct err *e) {
+    const struct conf_text t = {
+        .text = text,
+        .name = name,
+        .line = 1,
+        .column = 1,
+        .json = str_ends(str_from(name), ".json"),
+        .max_bytes = LIMIT_CONFIG_BYTES,
+        .max_key_bytes = LIMIT_CONFIG_KEY_BYTES,
+        .bytes_limit = "LIMIT_CONFIG_BYTES",
+        .tree_limit = "LIMIT_CONFIG_TREE_BYTES",
+    };
+    struct conf_node *root = NULL;
+    int r = conf_tree_read(&t, scratch, &root, e);
+    if (r == 0 && !root)
+        r = err_set(e, ERR_PARSE, "%s: the file is empty; {} stands for all defaults", name);
+    if (r == 0)
+        *ret_root = root;
+    return r;
 }
