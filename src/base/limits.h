@@ -36,6 +36,15 @@ enum {
     LIMIT_CONFIG_TREE_BYTES = 64 << 20, // its values in memory, while it is read
     LIMIT_REPLAY_BYTES = 64 << 20,
 
+    // Kubernetes objects, and cases for `gpuscale hpa`
+    LIMIT_CASE_BYTES = 32 << 20,       // one case, or one list as kubectl prints it
+    LIMIT_CASE_KEY_BYTES = 1024,       // annotations' names have 317 at most
+    LIMIT_CASE_TREE_BYTES = 512 << 20, // its values in memory
+    LIMIT_CASE_ITEMS = 65536,          // objects of a list, series of a metric
+    LIMIT_ANSWER_BYTES = 64 << 20,     // about one case
+    LIMIT_QUANTITY_DIGITS = 64,
+    LIMIT_QUANTITY_EXPONENT = 400,
+
     // HTTP/1.1
     LIMIT_HTTP_HEAD_BYTES = 16 << 10,
     LIMIT_HTTP_HEADERS = 64,
