@@ -19,6 +19,7 @@ static const struct verb {
     {"explain", verb_explain, "why the last decisions of a running scaler fell as they did"},
     {"top", verb_top,
      "GPUs and workloads in the terminal: who uses which, what idles, what it costs"},
+    {"hpa", verb_hpa, "what the HorizontalPodAutoscaler would do with this, and why"},
     {"demo", verb_demo, "the whole pipeline on this machine for a minute, without GPU or cluster"},
     {"engine", verb_engine,
      "a mock inference server: OpenAI's API, vLLM's metrics, a GPU's timing"},

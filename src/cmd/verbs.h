@@ -10,3 +10,4 @@ int verb_explain(int argc, char **argv);
 int verb_top(int argc, char **argv);
 int verb_demo(int argc, char **argv);
 int verb_engine(int argc, char **argv);
+int verb_hpa(int argc, char **argv);
