@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/loop.h"
+#include "net/signals.h"
 #include "playground/page.h"
 #include "report/html.h"
 
@@ -41,7 +42,7 @@ struct act {
 struct world {
     struct options o;
     uv_loop_t loop;
-    uv_signal_t term, go;
+    struct net_signals signals;
     struct net_timer *timer;
     struct page *page;
     struct live *live;
@@ -229,22 +230,15 @@ static void on_tick(void *ctx) {
     page_changed(w->page);
 }
 
-static void on_page_closed(void *ctx) {
+static void on_signal(void *ctx, int number) {
     struct world *w = ctx;
-    uv_close((uv_handle_t *)&w->term, NULL);
-    uv_close((uv_handle_t *)&w->go, NULL);
-}
-
-static void on_term(uv_signal_t *signal, int number) {
-    struct world *w = signal->data;
-    uv_signal_stop(signal);
+    if (number == SIGUSR1) {
+        w->o.stop_after = -1;
+        return;
+    }
+    net_signals_stop(&w->signals);
     net_timer_stop(&w->timer);
-    page_close(w->page, on_page_closed, w);
-}
-
-static void on_go(uv_signal_t *signal, int number) {
-    struct world *w = signal->data;
-    w->o.stop_after = -1;
+    page_close(w->page, NULL, NULL);
 }
 
 static void say_hello(struct world *w) {
@@ -308,19 +302,15 @@ int main(int argc, char **argv) {
     uv_loop_init(&w.loop);
     w.live = live_new(LIMIT_LIVE_RUN_BYTES, LIVE_THIN);
     say_hello(&w);
+    static const int numbers[] = {SIGTERM, SIGUSR1};
     struct err e = {0};
-    if (page_open(&w.page, &w.loop, w.o.listen, w.live, &e) < 0 ||
+    if (net_signals_start(&w.signals, &w.loop, numbers, COUNT_OF(numbers), on_signal, &w, &e) < 0 ||
+        page_open(&w.page, &w.loop, w.o.listen, w.live, &e) < 0 ||
         net_timer_start(&w.timer, &w.loop, w.o.pace_ms * NS_PER_MS, w.o.pace_ms * NS_PER_MS,
                         on_tick, &w, &e) < 0) {
         fprintf(stderr, "%s\n", e.msg);
         return 1;
     }
-    uv_signal_init(&w.loop, &w.term);
-    w.term.data = &w;
-    uv_signal_start(&w.term, on_term, SIGTERM);
-    uv_signal_init(&w.loop, &w.go);
-    w.go.data = &w;
-    uv_signal_start(&w.go, on_go, SIGUSR1);
     char address[128];
     net_addr_format(page_addr(w.page), address, sizeof(address));
     log_info("listening", LOG_STR("server", "page"), LOG_STR("addr", address));

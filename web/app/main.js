@@ -3,6 +3,7 @@
 "use strict";
 
 const RETRY_MS = 2000;
+const STATES = { wait: "Connecting", live: "Live", lost: "No news from the server", over: "The run is over", report: "" };
 const SILENT_MS = 6000; // a frame comes each second
 
 // Returns the view, for who looks in with a debugger or a test.
@@ -17,7 +18,8 @@ function start() {
 
 function setStatus(state, text) {
   $("status").dataset.state = state;
-  if ($("status-text").textContent !== text) $("status-text").textContent = text;
+  $("status-text").textContent = text;
+  say("feed", STATES[state]);
 }
 
 function showReport(run, view, { hello, frames, end }) {

@@ -81,6 +81,7 @@ class View {
     $("progress").hidden = !run.isDemo || !known(actSeconds);
     if ($("progress").hidden) return;
     const i = run.policies.indexOf(run.active);
+    say("act", run.end ? verdict(run) : i < 0 ? "" : `Run ${i + 1} of ${run.policies.length}: ${run.active.label}`);
     $("progress-text").textContent = run.end ? `All ${run.policies.length} runs are over` :
       i < 0 ? "Not started" :
       `Run ${i + 1} of ${run.policies.length}: ${run.active.label}, ${Math.min(Math.round(run.active.last.tS), actSeconds)} of ${actSeconds} s`;
@@ -300,6 +301,14 @@ class View {
   }
 }
 
+// To screen readers, once a change: the figures themselves change each second.
+function say(topic, words) {
+  if (say.last.get(topic) === words) return;
+  say.last.set(topic, words);
+  if (words !== "") $("said").textContent = words;
+}
+say.last = new Map();
+
 function legend(lines) {
   return lines.map((line) => h("span", { class: "key" }, swatch(line), line.label));
 }
@@ -412,7 +421,7 @@ function meters(run, policy, most) {
     return list;
   }
   list.push(
-    { label: row ? "p95 latency" : "p95 latency, worst second", value: format.ms(p95Of(run, policy)), note: row ? "" : `now ${format.ms(frame.latencyMs ? frame.latencyMs.p95 : null)}`,
+    { label: row ? "p95 latency" : "p95, worst second", value: format.ms(p95Of(run, policy)), note: row ? "" : `now ${format.ms(frame.latencyMs ? frame.latencyMs.p95 : null)}`,
       fill: share(p95Of(run, policy), most.p95), waste: 0 },
     { label: "Served", value: format.count(served), note: known(errors) ? format.plural(errors, "error", "errors") : `errors ${UNKNOWN}`, bad: errors > 0 },
   );
