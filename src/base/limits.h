@@ -166,6 +166,21 @@ enum {
     LIMIT_ENGINE_CONNECTIONS = 4096, // and with them requests
     LIMIT_ENGINE_GPUS = 16,          // of one replica
 
+    // Traces of requests
+    LIMIT_TRACE_LINE_BYTES = 1 << 20,
+    LIMIT_TRACE_ROWS = 8 << 20,
+    LIMIT_TRACE_TOKENS = 10000000, // of one prompt, of one answer
+
+    // load
+    LIMIT_LOAD_PIECES = 256,         // of a shape
+    LIMIT_LOAD_RATE = 10000000,      // requests a second
+    LIMIT_LOAD_SECONDS = 7 * 86400,  // a run
+    LIMIT_LOAD_CONNECTIONS = 16384,  // requests in flight, too: one each
+    LIMIT_LOAD_BODY_BYTES = 8 << 20, // of a request
+    LIMIT_LOAD_ROWS = 2400,          // of the course over time
+    LIMIT_LOAD_RESULT_BYTES = 64 << 20,
+    LIMIT_LOAD_ADDRESSES = 16, // of the target's name
+
     // Log: a line fits a pipe whole (PIPE_BUF)
     LIMIT_LOG_LINE_BYTES = 4096,
     LIMIT_LOG_VALUE_BYTES = 1024,

@@ -8,6 +8,7 @@
 int verb_scaler(int argc, char **argv);
 int verb_explain(int argc, char **argv);
 int verb_top(int argc, char **argv);
+int verb_load(int argc, char **argv);
 int verb_demo(int argc, char **argv);
 int verb_engine(int argc, char **argv);
 int verb_hpa(int argc, char **argv);

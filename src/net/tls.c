@@ -150,7 +150,7 @@ static int configure(SSL_CTX *ctx, const struct net_tls *tls, struct err *e) {
     }
     unsigned n;
     const unsigned char *list = alpn_list(tls->alpn, &n);
-    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_verify(ctx, tls->role == NET_TLS_CLIENT ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
     return SSL_CTX_set_alpn_protos(ctx, list, n) == 0 ? 0 : err_set(e, ERR_NOMEM, "TLS: no memory");
 }
 
@@ -321,7 +321,7 @@ SSL *net_tls_ssl_new(struct net_tls *tls, const char *server_name, struct err *e
 int net_tls_check_alpn(const struct net_tls *tls, const SSL *ssl, struct err *e) {
     const unsigned char *got;
     unsigned n;
-    if (tls->role != NET_TLS_CLIENT || tls->alpn != NET_TLS_ALPN_H2)
+    if (tls->role == NET_TLS_SERVER || tls->alpn != NET_TLS_ALPN_H2)
         return 0;
     SSL_get0_alpn_selected(ssl, &got, &n);
     if (n == 2 && memcmp(got, "h2", 2) == 0)

@@ -19,7 +19,13 @@ struct net_tls_files {
                       // signed by it (mutual TLS). Clients: NULL = the system's.
 };
 
-enum net_tls_role { NET_TLS_SERVER, NET_TLS_CLIENT };
+enum net_tls_role {
+    NET_TLS_SERVER,
+    NET_TLS_CLIENT,
+    // Any certificate is taken: for measuring a server that is known to be the right one (load's
+    // --insecure), and for nothing that reads data.
+    NET_TLS_CLIENT_UNVERIFIED,
+};
 enum net_tls_alpn { NET_TLS_ALPN_H2, NET_TLS_ALPN_HTTP1 };
 
 struct net_tls; // one thread
@@ -39,7 +45,7 @@ int net_tls_reload_if_changed(struct net_tls *tls, struct err *e);
 // Seconds since 1970 at which our certificate ends; 0 when there is none.
 int64_t net_tls_not_after_s(const struct net_tls *tls);
 // A new SSL of the newest context. `server_name` (clients): SNI and the name (or address) that the
-// server's certificate must carry; NULL or "" is refused, there is no unverified client.
+// server's certificate must carry; NULL or "" is refused.
 SSL *net_tls_ssl_new(struct net_tls *tls, const char *server_name, struct err *e);
 // After a client's handshake: ERR_PROTO when the server did not agree on HTTP/2 that we ask for.
 int net_tls_check_alpn(const struct net_tls *tls, const SSL *ssl, struct err *e);
