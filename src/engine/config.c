@@ -37,6 +37,8 @@ static const struct conf_field fields[] = {
              "new-node."},
     {"maxQueue", CONF_INT(conf, max_queue), .def = "256", .min = "1", .max = "4096",
      .flag = "max-queue", .arg = "N", .help = "Requests that may wait; more are answered 503."},
+    {"cpu", CONF_STRING(conf, cpu), .def = "openai", .flag = "cpu", .arg = "NAME",
+     .help = "CPU that a request burns: openai (what a Python front costs, measured) or none."},
     {"seed", CONF_INT(conf, seed), .def = "1", .min = "0", .flag = "seed", .arg = "N",
      .help = "Of all draws."},
     {"gpu", CONF_STRING(conf, gpu), .flag = "gpu", .arg = "I[,J...]",
@@ -114,6 +116,9 @@ int engine_plan_make(const struct engine_config *c, struct engine_plan *ret, str
         if (r < 0)
             return err_wrap(e, "flag --set");
     }
+    r = cpu_cost_find(str_from(c->cpu), &p.cpu, e);
+    if (r < 0)
+        return err_wrap(e, "flag --cpu");
     p.model = c->model ? c->model : p.profile.model;
     r = take_gpus(c, &p, e);
     r = r < 0 ? r : take_cold_start(c, &p, e);

@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "conf/conf.h"
 #include "core/queueing/cold_start.h"
+#include "core/queueing/cpu_cost.h"
 #include "core/queueing/station_profile.h"
 
 struct engine_config {
@@ -12,7 +13,7 @@ struct engine_config {
     const char *profile; // a name; see engine_plan
     const char *model;   // NULL: the profile's
     const char *gpu;     // NULL: the first ones
-    const char *load_socket, *cold_start;
+    const char *load_socket, *cold_start, *cpu;
     int64_t load_time_ns, drain_timeout_ns, max_queue, seed;
     struct {
         int format, level;
@@ -27,6 +28,7 @@ struct engine_plan {
     struct station_profile profile; // with what --set says
     struct station_config station;
     const char *model;
+    const struct cpu_cost *cpu;
     uint32_t gpus[LIMIT_ENGINE_GPUS], n_gpus;
     int64_t load_ns; // until the model is loaded
     double cold_start_s[COLD_START_PARTS];

@@ -27,6 +27,7 @@ static void close_all(struct engine *m) {
     net_timer_stop(&m->step);
     net_timer_stop(&m->loaded);
     net_timer_stop(&m->drain);
+    m->worker = engine_worker_stop(m->worker);
     unsigned left = m->n_jobs;
     engine_jobs_drop(m);
     if (left > 0)
@@ -55,7 +56,6 @@ static void on_signal(void *ctx, int number) {
     if (!second && m->state != ENGINE_CLOSING) {
         m->state = ENGINE_DRAINING;
         net_timer_stop(&m->loaded);
-        station_drain(m->station);
         int64_t wait_ns = m->n_jobs > 0 ? m->drain_timeout_ns : 0;
         if (net_timer_start(&m->drain, &m->loop, wait_ns, 0, on_drained, m, &e) == 0)
             return;
@@ -86,6 +86,8 @@ static int start(struct engine *m, const struct engine_config *c, struct err *e)
             ? r
             : net_signals_start(&m->signals, &m->loop, numbers, COUNT_OF(numbers), on_signal, m, e);
     r = r < 0 ? r : net_timer_start(&m->step, &m->loop, NS_PER_S, 0, on_step, m, e);
+    if (r == 0 && m->plan.cpu->request_us > 0)
+        r = engine_worker_start(&m->worker, &m->loop, engine_job_burned, e);
     r = r < 0 ? r : engine_serve_start(m, c->listen, e);
     r = r < 0 ? r : engine_gpu_load_start(m, e);
     return r < 0 ? r : net_timer_start(&m->loaded, &m->loop, m->plan.load_ns, 0, on_loaded, m, e);
@@ -95,6 +97,12 @@ static void say_plan(const struct engine_plan *p) {
     log_info("profile", LOG_STR("name", p->profile.name), LOG_STR("what", p->profile.title),
              LOG_STR("source", p->profile.source), LOG_I64("gpus", p->profile.gpus),
              LOG_DUR("load_time", p->load_ns));
+    log_info("cpu", LOG_STR("name", p->cpu->name), LOG_STR("what", p->cpu->title),
+             LOG_STR("source", p->cpu->source), LOG_F64("request_us", p->cpu->request_us),
+             LOG_F64("stream_us", p->cpu->stream_us),
+             LOG_F64("prompt_token_us", p->cpu->prompt_token_us),
+             LOG_F64("output_token_us", p->cpu->output_token_us),
+             LOG_F64("streamed_token_us", p->cpu->streamed_token_us));
     if (p->cold_started)
         log_info("cold start", LOG_F64("node_s", p->cold_start_s[COLD_START_NODE]),
                  LOG_F64("image_s", p->cold_start_s[COLD_START_IMAGE]),
@@ -108,7 +116,8 @@ static void say_end(const struct engine *m) {
              LOG_I64("refused", m->stats.refused[ENGINE_REFUSED_LOADING] +
                                     m->stats.refused[ENGINE_REFUSED_QUEUE] +
                                     m->stats.refused[ENGINE_REFUSED_DRAINING]),
-             LOG_I64("bad", m->stats.bad), LOG_DUR("cpu", clock_process_cpu_ns()));
+             LOG_I64("bad", m->stats.bad), LOG_DUR("cpu", clock_process_cpu_ns()),
+             LOG_DUR("cpu_modelled", (int64_t)(m->modelled_s * 1e9)));
 }
 
 int engine_run(const struct engine_config *c, struct err *e) {

@@ -9,6 +9,7 @@
 #include "engine/config.h"
 #include "engine/request.h"
 #include "engine/stats.h"
+#include "engine/worker.h"
 #include "net/http_server.h"
 #include "net/loop.h"
 #include "net/signals.h"
@@ -36,6 +37,8 @@ struct engine {
     struct engine_jobs idle, streaming; // streaming: have tokens to send as they come
     unsigned n_jobs, n_arriving;        // arriving: not yet in the station
     uint64_t next_id;
+    struct engine_worker *worker; // NULL: no CPU is burned
+    double modelled_s;            // what it was told to burn
     int load_fd;                  // -1: none
     struct station_reading told;  // as of the last datagram
     int64_t started_ns, ready_ns; // of the clock
@@ -45,6 +48,7 @@ struct engine {
 // jobs.c
 // A request whose body is `q` has come; from here on it is answered.
 void engine_job_start(struct engine *m, struct http_request *http, const struct engine_request *q);
+void engine_job_burned(struct engine_work *work); // the worker has done its part of a job
 // Takes what has happened in the station, sends tokens, arms the timer.
 void engine_pump(struct engine *m);
 void engine_jobs_drop(struct engine *m); // all of them, unanswered

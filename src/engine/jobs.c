@@ -22,10 +22,15 @@ struct engine_job {
     uint64_t ticket; // 0: not in the station
     int64_t arrived_ns, created_s;
     double queue_s, service_s;
-    uint32_t sent; // tokens
+    uint32_t sent;    // tokens
+    uint32_t sending; // so many will have been sent with the piece that is being made
+    struct engine_work work;
+    enum { WORK_PROMPT, WORK_EVENT, WORK_WHOLE } doing;
+    bool working;  // the worker has it
     bool begun;    // the answer in pieces has its head
     bool finished; // by the station
     bool starved;  // waits until its client has read
+    bool gone;     // its client is
 };
 
 static void job_unlink(struct engine_job *j) {
@@ -105,31 +110,58 @@ static void begin(struct engine_job *j) {
     http_request_begin(j->http, &head);
 }
 
-// Sends the tokens that are there and not yet sent, as one event. The job may be gone after it.
-static void emit(struct engine_job *j) {
-    uint32_t given = j->finished ? j->request.output_tokens
-                                 : station_tokens(j->m->station, j->ticket);
-    if (j->starved || given == j->sent)
+static void job_worked(struct engine_job *j);
+
+// Goes on with job_worked(), when it has cost its time: at once where CPU is not burned.
+static void job_work(struct engine_job *j, int doing, double us) {
+    struct engine *m = j->m;
+    j->doing = doing;
+    if (!m->worker) {
+        job_worked(j);
         return;
+    }
+    j->working = true;
+    j->work.us = us;
+    m->modelled_s += us * 1e-6;
+    engine_worker_submit(m->worker, &j->work);
+}
+
+// Makes an event of the tokens that are there and not yet sent. The job may be gone after it.
+static void emit(struct engine_job *j) {
+    if (j->working || j->starved || j->gone)
+        return;
+    uint32_t all = j->request.output_tokens;
+    uint32_t given = j->finished ? all : station_tokens(j->m->station, j->ticket);
+    if (given == j->sent || (given == all && !j->finished)) // the last one goes with the end
+        return;
+    j->sending = given;
+    job_work(j, WORK_EVENT,
+             cpu_cost_output_us(j->m->plan.cpu, given - j->sent, true, j->sent == 0));
+}
+
+// Sends what emit() has chosen. The job may be gone after it.
+static void send_event(struct engine_job *j) {
+    bool last = j->finished && j->sending == j->request.output_tokens;
     CLEANUP_BUF struct buf piece;
     buf_init(&piece, BODY_MAX);
     struct engine_answer a = job_answer(j);
-    if (!j->begun) {
+    if (!j->begun)
         begin(j);
-        if (j->request.kind == ENGINE_CHAT)
-            engine_answer_event(&piece, &a, 0, 0, false);
-    }
-    engine_answer_event(&piece, &a, j->sent, given - j->sent, j->finished);
-    if (j->finished)
+    if (j->sent == 0 && j->request.kind == ENGINE_CHAT)
+        engine_answer_event(&piece, &a, 0, 0, false);
+    engine_answer_event(&piece, &a, j->sent, j->sending - j->sent, last);
+    if (last)
         engine_answer_done(&piece, &a);
     int r = piece.err ? piece.err : http_request_send(j->http, buf_str(&piece));
     if (r == ERR_AGAIN) {
         j->starved = true;
         return;
     }
-    j->sent = given;
-    if (!j->finished)
-        return; // after ERR_CLOSED, `gone` comes
+    j->sent = j->sending;
+    if (!last) {
+        emit(j); // what came meanwhile; after ERR_CLOSED, `gone` comes
+        return;
+    }
     if (r < 0 && r != ERR_CLOSED) {
         job_drop(j);
         return;
@@ -150,7 +182,10 @@ static void on_finished(struct engine_job *j, const struct station_event *ev) {
     if (j->request.stream)
         emit(j);
     else
-        answer_whole(j);
+        job_work(j, WORK_WHOLE,
+                 j->request.kind == ENGINE_PREDICT
+                     ? 0
+                     : cpu_cost_output_us(m->plan.cpu, j->request.output_tokens, false, true));
 }
 
 static void take_event(struct engine *m, const struct station_event *ev) {
@@ -183,7 +218,7 @@ void engine_pump(struct engine *m) {
     while (station_step(m->station, now_ns, &ev))
         take_event(m, &ev);
     for (struct engine_job *j = m->streaming.head, *next; j; j = next) {
-        next = j->next;
+        next = j->next; // emit() ends no job that is not finished, and this one alone
         emit(j);
     }
     int64_t at_ns = station_next_ns(m->station);
@@ -196,23 +231,27 @@ void engine_pump(struct engine *m) {
 static void on_gone(struct http_request *r, void *ctx) {
     struct engine_job *j = ctx;
     struct engine *m = j->m;
-    if (j->ticket == 0) { // all that is left is to send what nobody reads
-        job_drop(j);
+    uint64_t ticket = j->ticket;
+    j->gone = true;
+    if (ticket == 0) { // not yet in the station, or all that is left is to send what nobody reads
+        if (!j->working)
+            job_drop(j);
         return;
     }
-    uint64_t ticket = j->ticket;
-    engine_pump(m); // which may have ended it
+    engine_pump(m); // which may have finished it, and freed it where there is nothing to burn
     if (!station_abort(m->station, clock_mono_ns(), ticket))
         return;
     m->stats.aborted++;
-    job_drop(j);
+    j->ticket = 0;
+    if (!j->working)
+        job_drop(j);
     engine_pump(m);
 }
 
 static void on_writable(struct http_request *r, void *ctx) {
     struct engine_job *j = ctx;
     j->starved = false;
-    emit(j);
+    send_event(j);
 }
 
 static const struct http_watch watch = {.gone = on_gone, .writable = on_writable};
@@ -236,14 +275,38 @@ static void offer(struct engine_job *j) {
                                       .prompt_tokens = j->request.prompt_tokens,
                                       .output_tokens = j->request.output_tokens};
     engine_pump(m);
-    int r = station_offer(m->station, clock_mono_ns(), &request, &j->ticket);
-    if (r == 0) {
+    if (station_offer(m->station, clock_mono_ns(), &request, &j->ticket) == 0) {
         engine_pump(m);
         return;
     }
-    m->stats.refused[r == ERR_CLOSED ? ENGINE_REFUSED_DRAINING : ENGINE_REFUSED_QUEUE]++;
-    engine_refuse(j->http, 503, r == ERR_CLOSED ? "draining" : "the queue is full");
+    m->stats.refused[ENGINE_REFUSED_QUEUE]++;
+    engine_refuse(j->http, 503, "the queue is full");
     job_free(j);
+}
+
+static void job_worked(struct engine_job *j) {
+    j->working = false;
+    if (j->doing == WORK_PROMPT)
+        j->m->n_arriving--;
+    if (j->gone) {
+        job_drop(j);
+        return;
+    }
+    switch (j->doing) {
+    case WORK_PROMPT:
+        offer(j);
+        break;
+    case WORK_EVENT:
+        send_event(j);
+        break;
+    case WORK_WHOLE:
+        answer_whole(j);
+        break;
+    }
+}
+
+void engine_job_burned(struct engine_work *work) {
+    job_worked(container_of(work, struct engine_job, work));
 }
 
 void engine_job_start(struct engine *m, struct http_request *http, const struct engine_request *q) {
@@ -269,8 +332,11 @@ void engine_job_start(struct engine *m, struct http_request *http, const struct 
     name_job(j);
     job_link(j, &m->idle);
     m->n_jobs++;
+    m->n_arriving++;
     http_request_watch(http, &watch, j);
-    offer(j);
+    job_work(
+        j, WORK_PROMPT,
+        cpu_cost_prompt_us(m->plan.cpu, q->kind == ENGINE_PREDICT ? 0 : j->request.prompt_tokens));
 }
 
 void engine_jobs_drop(struct engine *m) {

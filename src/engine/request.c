@@ -4,8 +4,8 @@
 
 #include <jansson.h>
 
-#include "base/clock.h"
 #include "base/limits.h"
+#include "base/utf8.h"
 
 enum { BYTES_PER_TOKEN = 4, TOKENS_PER_MESSAGE = 4, NAME_SHOWN = 64 };
 
@@ -55,8 +55,8 @@ static int check_model(const json_t *object, const char *served, struct err *e) 
     if (!name)
         return err_set(e, ERR_INVALID, "model must be a string");
     if (!str_eqc((struct str){name, json_string_length(v)}, served))
-        return err_set(e, ERR_NOTFOUND, "The model `%.*s` does not exist; `%.*s` does.", NAME_SHOWN,
-                       name, NAME_SHOWN, served);
+        return err_set(e, ERR_NOTFOUND, "The model of the request does not exist; `%.*s` does.",
+                       NAME_SHOWN, served);
     return 0;
 }
 
@@ -175,6 +175,18 @@ static int take(const json_t *object, struct str body, const struct engine_reque
     return 0;
 }
 
+// The parser's text has some of the client's in it: it becomes one line of whole characters.
+static int refuse_json(json_error_t *where, struct err *e) {
+    if (json_error_code(where) == json_error_out_of_memory)
+        return err_set(e, ERR_NOMEM, "no memory for the request");
+    where->text[utf8_valid_prefix(where->text, strlen(where->text))] = '\0';
+    for (char *p = where->text; *p; p++)
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
+            *p = ' ';
+    return err_set(e, ERR_PARSE, "the body is not JSON: line %d, column %d: %s", where->line,
+                   where->column, where->text);
+}
+
 int engine_request_parse(enum engine_request_kind kind, struct str body,
                          const struct engine_request_rules *rules, struct engine_request *ret,
                          struct err *e) {
@@ -186,10 +198,7 @@ int engine_request_parse(enum engine_request_kind kind, struct str body,
     json_error_t where;
     json_t *root = json_loadb(body.p ? body.p : "", body.n, JSON_REJECT_DUPLICATES, &where);
     if (!root)
-        return json_error_code(&where) == json_error_out_of_memory
-                   ? err_set(e, ERR_NOMEM, "no memory for the request")
-                   : err_set(e, ERR_PARSE, "the body is not JSON: line %d, column %d: %s",
-                             where.line, where.column, where.text);
+        return refuse_json(&where, e);
     int r = take(root, body, rules, &q, e);
     json_decref(root);
     if (r == 0)

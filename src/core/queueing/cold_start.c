@@ -9,10 +9,10 @@
 #include "core/queueing/cold_start.h"
 
 #include <math.h>
-#include <stdio.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "core/queueing/named.h"
 
 #define SPREAD 1.8
 #define PLANNED "a planning value"
@@ -41,20 +41,13 @@ const char *cold_start_part_name(enum cold_start_part part) {
 
 int cold_start_find(struct str name, const struct cold_start **ret, struct err *e) {
     const char *names[COUNT_OF(cold_starts) + 1] = {NULL};
-    char list[128] = "";
-    for (unsigned i = 0; i < cold_starts_n; i++) {
+    unsigned i;
+    for (i = 0; i < cold_starts_n; i++)
         names[i] = cold_starts[i].name;
-        if (str_eqc(name, names[i])) {
-            *ret = &cold_starts[i];
-            return 0;
-        }
-        size_t n = strlen(list);
-        (void)snprintf(list + n, sizeof(list) - n, "%s%s", n ? ", " : "", names[i]);
-    }
-    const char *near = str_nearest(name, names);
-    return err_set(e, ERR_NOTFOUND, "there is no cold start '" STR_FMT "'%s%s%s; there are %s",
-                   STR_ARG(name), near ? "; did you mean '" : "", near ? near : "",
-                   near ? "'?" : "", list);
+    int r = named_find("cold start", name, names, &i, e);
+    if (r == 0)
+        *ret = &cold_starts[i];
+    return r;
 }
 
 double cold_start_p50_s(const struct cold_start *c) {

@@ -3,27 +3,22 @@
 #include "core/queueing/station_profile.h"
 
 #include <math.h>
-#include <stdio.h>
 
 #include "base/limits.h"
 #include "base/mem.h"
+#include "core/queueing/named.h"
+
+enum { NAMES_MAX = 15 };
 
 int station_profile_find(struct str name, const struct station_profile **ret, struct err *e) {
-    const char *names[16] = {NULL};
-    char list[256] = "";
-    for (unsigned i = 0; i < station_profiles_n && i + 1 < COUNT_OF(names); i++) {
+    const char *names[NAMES_MAX + 1] = {NULL};
+    unsigned i;
+    for (i = 0; i < station_profiles_n && i < NAMES_MAX; i++)
         names[i] = station_profiles[i]->name;
-        if (str_eqc(name, names[i])) {
-            *ret = station_profiles[i];
-            return 0;
-        }
-        size_t n = strlen(list);
-        (void)snprintf(list + n, sizeof(list) - n, "%s%s", n ? ", " : "", names[i]);
-    }
-    const char *near = str_nearest(name, names);
-    return err_set(e, ERR_NOTFOUND, "there is no profile '" STR_FMT "'%s%s%s; there are %s",
-                   STR_ARG(name), near ? "; did you mean '" : "", near ? near : "",
-                   near ? "'?" : "", list);
+    int r = named_find("profile", name, names, &i, e);
+    if (r == 0)
+        *ret = station_profiles[i];
+    return r;
 }
 
 void station_profile_config(const struct station_profile *p, struct station_config *ret) {
@@ -158,25 +153,23 @@ static const char *allowed(enum key_kind kind) {
 int station_profile_set(struct station_profile *p, struct str text, struct err *e) {
     struct str value = text, name = str_cut(&value, '=');
     const char *names[COUNT_OF(keys) + 1] = {NULL};
-    char list[256] = "";
-    unsigned n = 0;
-    for (unsigned i = 0; i < COUNT_OF(keys); i++) {
-        if (keys[i].of != p->kind)
-            continue;
-        if (str_eqc(name, keys[i].name)) {
-            if (take(p, &keys[i], value) == 0)
-                return 0;
-            return err_set(e, ERR_INVALID, "%s: found '" STR_FMT "', expected %s", keys[i].name,
-                           STR_ARG(value), allowed(keys[i].kind));
+    const struct key *of[COUNT_OF(keys)];
+    unsigned n = 0, i;
+    for (i = 0; i < COUNT_OF(keys); i++) {
+        if (keys[i].of == p->kind) {
+            of[n] = &keys[i];
+            names[n++] = keys[i].name;
         }
-        names[n++] = keys[i].name;
-        size_t len = strlen(list);
-        (void)snprintf(list + len, sizeof(list) - len, "%s%s", len ? ", " : "", keys[i].name);
     }
-    const char *near = str_nearest(name, names);
-    return err_set(e, ERR_INVALID, "profile %s has no coefficient '" STR_FMT "'%s%s%s; it has %s",
-                   p->name, STR_ARG(name), near ? "; did you mean '" : "", near ? near : "",
-                   near ? "'?" : "", list);
+    if (named_find("such coefficient", name, names, &i, e) < 0) {
+        if (e)
+            e->code = ERR_INVALID;
+        return ERR_INVALID;
+    }
+    if (take(p, of[i], value) == 0)
+        return 0;
+    return err_set(e, ERR_INVALID, "%s: found '" STR_FMT "', expected %s", names[i], STR_ARG(value),
+                   allowed(of[i]->kind));
 }
 
 static double ratio(double part, double whole_) {

@@ -88,8 +88,8 @@ static void test_a_wrong_coefficient_is_named_with_what_is_allowed(void **state)
         const char *profile, *text, *message;
     } cases[] = {
         {"classic", "base=1",
-         "profile classic has no coefficient 'base'; it has instances, "
-         "max-batch, max-delay, cv, time"},
+         "there is no such coefficient 'base'; there are instances, max-batch, "
+         "max-delay, cv, time"},
         {"classic", "tme=1:2", "did you mean 'time'?"},
         {"classic", "time=250", "time: found '250', expected SIZE:MS[,SIZE:MS...]"},
         {"classic", "time=", "time: found ''"},
@@ -105,7 +105,7 @@ static void test_a_wrong_coefficient_is_named_with_what_is_allowed(void **state)
         {"llama3-8b-h100", "roofline=yes", "roofline: found 'yes', expected true or false"},
         {"llama3-8b-h100", "kv-tokens=1.5", "kv-tokens: found '1.5'"},
         {"llama3-8b-h100", "kv-tokens=2000000000", "kv-tokens: found '2000000000'"},
-        {"llama3-8b-h100", "", "has no coefficient ''"},
+        {"llama3-8b-h100", "", "there is no such coefficient ''"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct station_profile p = profile(cases[i].profile), before = p;

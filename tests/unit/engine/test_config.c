@@ -71,12 +71,13 @@ static void test_wrong_flags_are_told_with_what_is_allowed(void **state) {
         const char *flags, *message;
     } cases[] = {
         {"--profile llama", "flag --profile: there is no profile 'llama'"},
-        {"--set tempo=1", "flag --set: profile llama3-8b-h100 has no coefficient 'tempo'"},
+        {"--set tempo=1", "flag --set: there is no such coefficient 'tempo'"},
         {"--set base=x", "flag --set: base: found 'x'"},
         {"--gpu 0,1", "flag --gpu: profile llama3-8b-h100 works on 1 GPU, 2 are named"},
         {"--gpu x", "flag --gpu: found 'x', expected up to 16 indexes below 256 such as 0,1"},
         {"--gpu 256", "flag --gpu: found '256'"},
         {"--profile llama2-70b-h100-tp4 --gpu 1,2,3,1", "GPU 1 is named twice in '1,2,3,1'"},
+        {"--cpu gpu", "flag --cpu: there is no CPU cost 'gpu'; there are openai, none"},
         {"--cold-start slow", "flag --cold-start: there is no cold start 'slow'"},
         {"--cold-start warm-node --load-time 1s", "give one of them"},
         {"--max-queue 0", "max-queue"},

@@ -95,7 +95,7 @@ static void test_what_is_refused_names_the_key_and_what_is_allowed(void **state)
         {ENGINE_COMPLETION, "{\"prompt\":\"a\",\"model\":3}", ERR_INVALID,
          "model must be a string"},
         {ENGINE_COMPLETION, "{\"prompt\":\"a\",\"model\":\"other\"}", ERR_NOTFOUND,
-         "The model `other` does not exist; `m` does."},
+         "The model of the request does not exist; `m` does."},
         {ENGINE_COMPLETION, "{\"prompt\":\"a\",\"max_tokens\":1000}", ERR_LIMIT,
          "maximum context length is 1000 tokens. However, you requested 1001 tokens (1 in the "
          "prompt, 1000 in the completion)."},
