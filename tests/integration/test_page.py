@@ -61,7 +61,9 @@ def test_a_run_is_seen_from_its_first_second_to_its_table():
     assert [view["trouble"] for view in got["end"]] == [[], [], [], []]
     assert got["points"] == [40, 40, 40]
     assert got["charts"] == 8 and got["decisions"] > 2 and len(got["notes"]) == 2
-    assert "gpuscale took" in got["verdict"] and got["title"].endswith("gpuscale")
+    assert re.match(r"gpuscale served 663 requests for \$0\.\d+, none failed, with a p95 of ", got["verdict"])
+    assert len(got["against"]) == 2 and got["against"][0].startswith("CPU 70 %, for the same load: 39 % less GPU time, a p95 of ")
+    assert got["title"].endswith("gpuscale")
     assert [name for name in POLICIES if name in got["table"][0]] == POLICIES
     assert [row.split("\t")[0].strip() for row in got["table"][1:]] == [
         "GPU-seconds", "of them idle", "Cost", "Latency p50", "Latency p95", "Latency p99", "Errors",

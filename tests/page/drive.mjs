@@ -111,7 +111,7 @@ const scenarios = {
     }
     return {
       seen, mid, end, title: await first.title(), verdict: await text(first, "#verdict"),
-      table: await first.locator("#table tr").allInnerTexts(), points: await points(first),
+      against: await first.locator("#against li").allInnerTexts(), table: await first.locator("#table tr").allInnerTexts(), points: await points(first),
       decisions: await first.locator("#decisions li").count(), notes: await first.locator("#notes-list li").allInnerTexts(),
       charts: await first.locator(".uplot").count(), asked: [...new Set(first.asked)],
     };

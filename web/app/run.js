@@ -19,6 +19,7 @@ const COLUMNS = {
   idle: (f) => f.money.idleUsd,
   gpuSeconds: (f) => f.money.gpuSeconds,
   idleGpuSeconds: (f) => f.money.idleGpuSeconds,
+  errors: (f) => f.errors,
 };
 
 // Requests that wait, as far as it is known where they could.

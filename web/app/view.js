@@ -67,7 +67,10 @@ class View {
     $("title").textContent = run.hello.title;
     document.title = `${run.hello.title} · gpuscale`;
     this.drawProgress();
-    $("verdict").textContent = verdict(run);
+    const { head, lines } = verdict(run);
+    $("verdict").textContent = head;
+    $("against").replaceChildren(...lines.map((line) => h("li", {}, line)));
+    $("against").hidden = lines.length === 0;
     this.drawCards();
     this.drawEnd();
     this.drawCharts();
@@ -81,7 +84,7 @@ class View {
     $("progress").hidden = !run.isDemo || !known(actSeconds);
     if ($("progress").hidden) return;
     const i = run.policies.indexOf(run.active);
-    say("act", run.end ? verdict(run) : i < 0 ? "" : `Run ${i + 1} of ${run.policies.length}: ${run.active.label}`);
+    say("act", run.end ? verdict(run).head : i < 0 ? "" : `Run ${i + 1} of ${run.policies.length}: ${run.active.label}`);
     $("progress-text").textContent = run.end ? `All ${run.policies.length} runs are over` :
       i < 0 ? "Not started" :
       `Run ${i + 1} of ${run.policies.length}: ${run.active.label}, ${Math.min(Math.round(run.active.last.tS), actSeconds)} of ${actSeconds} s`;
@@ -346,7 +349,7 @@ function tile(gpu) {
     h("span", { class: "tile-value" }, held || known(gpu.utilizationPct) ? format.percent(gpu.utilizationPct) : "–"),
     h("span", { class: "track", "aria-hidden": "true" }, bar),
     h("span", { class: "tile-pod" }, gpu.pod || (held ? "" : "no pod")),
-    held ? h("span", { class: "tile-pod" }, `SM ${short(gpu.smPct)} · mem ${short(gpu.memoryPct)}`) : null);
+    held ? h("span", { class: "tile-pod" }, `SM ${short(gpu.smPct)}, mem ${short(gpu.memoryPct)}`) : null);
 }
 
 function short(percent) {
@@ -464,19 +467,14 @@ function tableRow(line, rows) {
   }));
 }
 
-// ---- the sentence on top
-
-function than(a, b, less, more) {
-  if (!known(a) || !known(b) || b === 0) return null;
-  const change = Math.round((100 * (a - b)) / b);
-  return change === 0 ? "the same as" : `${Math.abs(change)} % ${change < 0 ? less : more} than`;
-}
+// ---- the sentence on top, and one for each policy to compare with
 
 function verdict(run) {
-  if (!run.isDemo) return scalerVerdict(run);
+  if (!run.isDemo) return { head: scalerVerdict(run), lines: [] };
   if (run.end) return endVerdict(run);
-  if (!run.active) return "Waiting for the first figures.";
-  return [nowWords(run.active), sameSecondWords(run)].filter(Boolean).join(" ");
+  if (!run.active) return { head: "Waiting for the first figures.", lines: [] };
+  const before = run.policies.slice(0, run.policies.indexOf(run.active));
+  return { head: nowWords(run.active), lines: before.map((policy) => sameSecondWords(policy, run.active)).filter(Boolean) };
 }
 
 function nowWords(policy) {
@@ -486,38 +484,46 @@ function nowWords(policy) {
   const held = c.busy + c.idle + c.starting;
   const parts = [known(waiting) ? `${waiting === 0 ? "no" : format.count(waiting)} ${waiting === 1 ? "request waits" : "requests wait"}` :
     "how many requests wait is unknown"];
+  if (frame.errors > 0) parts.push(`${format.count(frame.errors)} failed so far`);
   if (frame.gpus.length) {
     parts.push(`${held} of ${format.plural(frame.gpus.length, "GPU", "GPUs")} ${held === 1 ? "is" : "are"} paid for${c.idle ? `, ${c.idle} of them idle` : ""}`);
   }
   return `${policy.label}: ${parts.join("; ")}.`;
 }
 
-// The running policy against the first one at the same second of the same load.
-function sameSecondWords(run) {
-  const [first] = run.policies;
-  const now = run.active;
-  if (now === first || !now.last) return "";
-  const i = first.at(now.last.tS);
+// Another policy at the same second of the same load.
+function sameSecondWords(policy, active) {
+  const i = policy.at(active.last.tS);
   if (i < 0) return "";
-  const waited = first.columns.waiting[i];
-  const burned = first.columns.burned[i];
-  if (!known(waited)) return "";
-  const money = known(burned) && known(now.last.money.burnedUsd) ?
-    ` and ${format.usd(burned)} were burned (now ${format.usd(now.last.money.burnedUsd)})` : "";
-  return `At this second of the same load under ${first.label}, ${format.count(waited)} waited${money}.`;
+  const { waiting, errors, burned, gpuSeconds } = policy.columns;
+  const parts = [`${format.count(waiting[i])} waiting`];
+  if (errors[i] > 0 || active.last.errors > 0) parts.push(`${format.count(errors[i])} failed`);
+  if (known(burned[i])) parts.push(`${format.usd(burned[i])} spent, now ${format.usd(active.last.money.burnedUsd)}`);
+  else if (known(gpuSeconds[i])) parts.push(`${format.gpuSeconds(gpuSeconds[i])} held, now ${format.gpuSeconds(active.last.money.gpuSeconds)}`);
+  return `At this second of the same load, ${policy.label} had ${parts.join(", ")}.`;
+}
+
+// Of another policy's row against ours: what it took, how it served.
+function against(row, ours, label) {
+  const parts = [];
+  if (known(row.gpuSeconds) && known(ours.gpuSeconds) && ours.gpuSeconds > 0) {
+    const change = Math.round((100 * (row.gpuSeconds - ours.gpuSeconds)) / ours.gpuSeconds);
+    parts.push(change === 0 ? "as much GPU time" : `${Math.abs(change)} % ${change > 0 ? "more" : "less"} GPU time`);
+  }
+  parts.push(`a p95 of ${format.ms(row.p95Ms)}`);
+  if (row.errors > 0 || ours.errors > 0) parts.push(`${format.plural(row.errors, "failed request", "failed requests")}`);
+  return `${label}, for the same load: ${parts.join(", ")}.`;
 }
 
 function endVerdict(run) {
   const ours = run.row("gpuscale");
-  const others = run.end.table.filter((row) => row !== ours);
-  if (!ours || others.length === 0) return "The run is over.";
-  const words = others.map((row) => {
-    const label = (run.byId.get(row.policy) || { label: row.policy }).label;
-    const cost = than(ours.gpuSeconds, row.gpuSeconds, "less GPU time", "more GPU time");
-    return [cost ? `${cost} ${label}` : `GPU time against ${label} unknown`,
-      `with a p95 of ${format.ms(ours.p95Ms)} instead of ${format.ms(row.p95Ms)}`].join(" ");
-  });
-  return `The same load, the same engines: gpuscale took ${words.join(", and ")}.`;
+  if (!ours) return { head: "The run is over.", lines: [] };
+  const cost = known(ours.usd) ? ` for ${format.usd(ours.usd)}` : "";
+  const failed = known(ours.errors) ? `${ours.errors === 0 ? "none" : format.count(ours.errors)} failed` : "failures unknown";
+  return {
+    head: `gpuscale served ${format.plural(ours.served, "request", "requests")}${cost}, ${failed}, with a p95 of ${format.ms(ours.p95Ms)}.`,
+    lines: run.end.table.filter((row) => row !== ours).map((row) => against(row, ours, (run.byId.get(row.policy) || { label: row.policy }).label)),
+  };
 }
 
 function scalerVerdict(run) {
