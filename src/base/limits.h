@@ -88,6 +88,19 @@ enum {
     LIMIT_SCRAPE_TARGETS = 20000,
     LIMIT_DEMAND_SOURCES = 1024,
 
+    // Kubernetes API
+    LIMIT_KUBE_OBJECT_BYTES = 4 << 20,     // one object of a list or a watch, as JSON
+    LIMIT_KUBE_DEPTH = 512,                // values inside each other
+    LIMIT_KUBE_KEPT_BYTES = 64 << 10,      // what is kept of one object
+    LIMIT_KUBE_OBJECTS = 65536,            // that one reflector keeps
+    LIMIT_KUBE_LIST_REST_BYTES = 64 << 10, // a list without its items
+    LIMIT_KUBE_LIST_BYTES = 1 << 30,       // one page of a list, passed through
+    LIMIT_KUBE_ANSWER_BYTES = 4 << 20,     // any other answer
+    LIMIT_KUBE_CONTINUE_BYTES = 1500,      // the token for a list's next page
+    LIMIT_KUBE_RETRY_AFTER_MS = 300000,    // a server's longer Retry-After is this
+    LIMIT_KUBE_EXEC_BYTES = 64 << 10,      // what a credential plugin prints
+    LIMIT_KUBE_EXEC_MS = 60000,            // how long it may take
+
     // HTTP/2 and gRPC
     LIMIT_GRPC_MESSAGE_BYTES = 4 << 20,  // received by a client
     LIMIT_GRPC_REQUEST_BYTES = 64 << 10, // received by a server

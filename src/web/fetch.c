@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * One bounded GET: its options for libcurl, the callbacks that count and hand on bytes, its end.
+ * One bounded request: its options for libcurl, the callbacks that count and hand on bytes, its
+ * end.
  */
 #include "web/fetch.h"
 
@@ -20,6 +21,19 @@ static bool header_is(struct str line, const char *name, const char *contains) {
     return n == 0 || (value.n >= n && strncasecmp(value.p + value.n - n, contains, n) == 0);
 }
 
+static void head_begins(struct fetch *f) {
+    f->chunked = f->encoded = f->headed = false;
+    f->retry_after_ms = -1;
+}
+
+// Seconds; the other form, a date, is not read: no clock but ours counts.
+static void take_retry_after(struct fetch *f, struct str line) {
+    long long seconds;
+    (void)str_cut(&line, ':');
+    if (str_to_i64(str_trim(line), &seconds) == 0 && seconds >= 0 && seconds <= INT32_MAX)
+        f->retry_after_ms = seconds * 1000;
+}
+
 static size_t on_header(char *p, size_t size, size_t n, void *ctx) {
     struct fetch *f = ctx;
     f->head_bytes += n;
@@ -30,10 +44,12 @@ static size_t on_header(char *p, size_t size, size_t n, void *ctx) {
     }
     struct str line = str_trim((struct str){p, n});
     if (str_starts(line, "HTTP/"))
-        f->chunked = f->encoded = f->headed = false; // another head after a 1xx
+        head_begins(f); // another after a 1xx
     f->headed |= line.n == 0;
     f->chunked |= header_is(line, "transfer-encoding", "chunked");
     f->encoded |= header_is(line, "content-encoding", "");
+    if (header_is(line, "retry-after", ""))
+        take_retry_after(f, line);
     return n;
 }
 
@@ -68,19 +84,44 @@ static size_t on_body(char *p, size_t size, size_t n, void *ctx) {
     return n;
 }
 
+// One more line of the request's head.
+static int add_header(struct fetch *f, const char *line) {
+    struct curl_slist *longer = curl_slist_append(f->headers, line);
+    if (!longer)
+        return ERR_NOMEM;
+    f->headers = longer;
+    return 0;
+}
+
+// What is sent, and by which method.
+static int set_content(struct fetch *f) {
+    CURL *c = f->easy;
+    char type[128];
+    CURLcode rc = CURLE_OK;
+    if (f->o.form) { // POST
+        rc = curl_easy_setopt(c, CURLOPT_COPYPOSTFIELDS, f->o.form);
+    } else if (f->o.content.p) {
+        (void)snprintf(type, sizeof(type), "Content-Type: %s", f->o.content_type);
+        rc = curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)f->o.content.n);
+        if (rc == CURLE_OK)
+            rc = curl_easy_setopt(c, CURLOPT_COPYPOSTFIELDS, f->o.content.p);
+        if (rc == CURLE_OK && add_header(f, type) < 0)
+            return ERR_NOMEM;
+    }
+    if (rc == CURLE_OK && f->o.method)
+        rc = curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, f->o.method);
+    return rc == CURLE_OK ? 0 : ERR_NOMEM;
+}
+
 static int set_options(struct fetch *f, const char *url) {
     CURL *c = f->easy;
     char accept[128];
     snprintf(accept, sizeof(accept), "Accept: %s", f->o.accept ? f->o.accept : "*/*");
-    f->headers = curl_slist_append(NULL, accept);
-    for (const char *const *h = f->o.headers; f->headers && h && *h; h++) {
-        struct curl_slist *longer = curl_slist_append(f->headers, *h);
-        if (!longer)
-            return ERR_NOMEM;
-        f->headers = longer;
-    }
-    if (!f->headers)
+    if (add_header(f, accept) < 0)
         return ERR_NOMEM;
+    for (const char *const *h = f->o.headers; h && *h; h++)
+        if (add_header(f, *h) < 0)
+            return ERR_NOMEM;
 #define SET(option, value)                                                                         \
     if (curl_easy_setopt(c, option, value) != CURLE_OK)                                            \
     return ERR_NOMEM
@@ -92,8 +133,8 @@ static int set_options(struct fetch *f, const char *url) {
     SET(CURLOPT_WRITEFUNCTION, on_body);
     SET(CURLOPT_WRITEDATA, f);
     SET(CURLOPT_HTTPHEADER, f->headers);
-    if (f->o.form) // POST
-        SET(CURLOPT_COPYPOSTFIELDS, f->o.form);
+    if (set_content(f) < 0)
+        return ERR_NOMEM;
     SET(CURLOPT_USERAGENT, "gpuscale/" GPUSCALE_VERSION);
     SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     SET(CURLOPT_ACCEPT_ENCODING, "gzip");
@@ -101,9 +142,13 @@ static int set_options(struct fetch *f, const char *url) {
     SET(CURLOPT_FOLLOWLOCATION, 0L);
     SET(CURLOPT_PROXY, ""); // whatever the environment says
     SET(CURLOPT_NOSIGNAL, 1L);
+    SET(CURLOPT_TCP_KEEPALIVE, 1L); // a watch may be silent for a minute
+    SET(CURLOPT_TCP_KEEPIDLE, (long)LIMIT_TCP_KEEPALIVE_IDLE_S);
+    SET(CURLOPT_TCP_KEEPINTVL, (long)LIMIT_TCP_KEEPALIVE_EVERY_S);
     SET(CURLOPT_CONNECTTIMEOUT_MS, (long)f->o.connect_ms);
     SET(CURLOPT_TIMEOUT_MS, (long)f->o.total_ms);
-    SET(CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)f->o.max_body_bytes);
+    SET(CURLOPT_MAXFILESIZE_LARGE,
+        (curl_off_t)(f->o.max_body_bytes < INT64_MAX ? f->o.max_body_bytes : INT64_MAX));
     SET(CURLOPT_MAXLIFETIME_CONN, (long)LIMIT_FETCH_LIFE_S);
     SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     SET(CURLOPT_SSL_SESSIONID_CACHE, 0L); // a resumed session would not look at the certificate
@@ -131,6 +176,7 @@ int fetch_start(struct fetch **ret, struct fetch_pool *pool, const struct fetch_
         return err_set(e, ERR_NOMEM, "out of memory");
     f->pool = pool;
     f->o = *options;
+    head_begins(f);
     f->https = str_starts(str_from(options->url), "https:");
     fetch_url_redact(str_from(options->url), f->shown, n);
     f->easy = pool_handle_take(pool);
@@ -143,6 +189,8 @@ int fetch_start(struct fetch **ret, struct fetch_pool *pool, const struct fetch_
         return r;
     }
     f->o.url = f->o.accept = f->o.server_name = f->o.form = NULL;
+    f->o.method = f->o.content_type = NULL;
+    f->o.content = (struct str){0};
     f->o.headers = NULL;
     f->o.auth = NULL;
     f->started_ns = clock_mono_ns();
@@ -203,6 +251,7 @@ void fetch_finish(struct fetch *f, CURLcode code) {
         .status = outcome_status(f),
         .body_bytes = f->body_bytes,
         .complete = f->failure == FETCH_OK && !f->encoded && (f->chunked || length >= 0),
+        .retry_after_ms = f->retry_after_ms,
         .started_ns = f->started_ns,
         .took_ns = clock_mono_ns() - f->started_ns,
     };

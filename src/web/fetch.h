@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Bounded HTTP(S) GET, or POST of a form: libcurl's multi interface driven by the loop (one uv_poll
- * a socket, one timer). Everything has an end: the connect, the whole request, the head, the body
- * (counted after gunzip, so a compression bomb stops at the cap). Bytes are handed on as they come.
- * Redirects are an error that names where to, HTML is an error, no proxy and no credentials come
- * from the environment. Connections are kept and used again. One thread. The program ignores
- * SIGPIPE: OpenSSL under libcurl writes to a peer that has gone.
+ * Bounded HTTP(S) requests, GET or with content: libcurl's multi interface driven by the loop (one
+ * uv_poll a socket, one timer). Everything has an end: the connect, the whole request, the head,
+ * the body (counted after gunzip, so a compression bomb stops at the cap). Bytes are handed on as
+ * they come. Redirects are an error that names where to, HTML is an error, no proxy and no
+ * credentials come from the environment. Connections are kept and used again. One thread. The
+ * program ignores SIGPIPE: OpenSSL under libcurl writes to a peer that has gone.
  */
 #pragma once
 
@@ -25,7 +25,7 @@ enum fetch_failure {
     FETCH_CONNECT,   // refused, unreachable, or not connected in time
     FETCH_TLS,       // the certificate or the handshake was refused, by either side
     FETCH_TIMEOUT,   // connected, but the answer did not end in time
-    FETCH_STATUS,    // another status than 200
+    FETCH_STATUS,    // another status than 200 (any_success: 200 to 299)
     FETCH_REDIRECT,  // 3xx: not followed
     FETCH_HTML,      // a page for people
     FETCH_TOO_LARGE, // head or body over its cap
@@ -76,6 +76,7 @@ struct fetch_result {
     // The answer said where it ends (length or chunks) and ended there. False for a body that ends
     // with the connection, and for a compressed one (libcurl does not tell a cut gzip stream).
     bool complete;
+    int64_t retry_after_ms;      // as the answer says, in seconds; -1: it does not
     int64_t started_ns, took_ns; // monotonic
 };
 
@@ -84,17 +85,22 @@ struct fetch_options {
     struct fetch_tls *tls; // NULL: the system's trust, no certificate; borrowed until done
     // https: the name that must match, as fetch_tls_new()'s, which wins; NULL: the URL's host.
     const char *server_name;
-    const char *accept;            // Accept header, NULL: */*
-    const char *const *headers;    // more: "Name: value", ends with NULL; NULL: none
-    const char *form;              // POST this application/x-www-form-urlencoded; NULL: GET
+    const char *accept;         // Accept header, NULL: */*
+    const char *const *headers; // more: "Name: value", ends with NULL; NULL: none
+    const char *form;           // POST this application/x-www-form-urlencoded; NULL: GET
+    const char *method;         // NULL: GET, or POST where there is a form or content
+    struct str content;         // sent with `content_type`; p NULL: none
+    const char *content_type;
+    bool any_success;              // each of 200 to 299 is FETCH_OK
     const struct fetch_auth *auth; // NULL: none; its files are read now
     uint32_t connect_ms;           // name, connect, TLS
-    uint32_t total_ms;             // the whole request
+    uint32_t total_ms;             // the whole request; 0: it may go on (watches)
     uint64_t max_body_bytes;       // after gunzip
     // `body` gets those of another status too (the first LIMIT_FETCH_ERROR_BYTES), which stays
     // FETCH_STATUS.
     bool error_body;
-    // Bytes of a 200's body; false ends the request with FETCH_REFUSED. Must not call fetch_*.
+    // Bytes of a success's body, as they come; false ends the request with FETCH_REFUSED. Must not
+    // call fetch_*.
     bool (*body)(void *ctx, const char *p, size_t n);
     // Exactly once, from the loop, never from inside fetch_start(). The request is gone after it.
     void (*done)(void *ctx, const struct fetch_result *result);

@@ -11,6 +11,7 @@
 
 struct fetch_auth {
     char *bearer_file, *username, *password_file;
+    char *token; // instead of a file
 };
 
 static int check_secret(char *p, size_t n, const char *path, struct err *e) {
@@ -49,8 +50,12 @@ static int read_secret(const char *path, char secret[LIMIT_SECRET_BYTES + 1], st
 
 int fetch_auth_apply(const struct fetch_auth *auth, CURL *easy, struct err *e) {
     char secret[LIMIT_SECRET_BYTES + 1];
-    bool bearer = auth->bearer_file != NULL;
-    int r = read_secret(bearer ? auth->bearer_file : auth->password_file, secret, e);
+    bool bearer = auth->bearer_file != NULL || auth->token != NULL;
+    int r = 0;
+    if (auth->token)
+        (void)str_copy(secret, sizeof(secret), str_from(auth->token)); // its length was checked
+    else
+        r = read_secret(bearer ? auth->bearer_file : auth->password_file, secret, e);
     CURLcode code = CURLE_OK;
     if (r == 0) {
         code = curl_easy_setopt(easy, CURLOPT_HTTPAUTH,
@@ -63,6 +68,28 @@ int fetch_auth_apply(const struct fetch_auth *auth, CURL *easy, struct err *e) {
     }
     explicit_bzero(secret, sizeof(secret));
     return code == CURLE_OK ? r : err_set(e, ERR_NOMEM, "out of memory");
+}
+
+int fetch_auth_new_token(struct fetch_auth **ret, struct str token, const char *place,
+                         struct err *e) {
+    if (token.n >= LIMIT_SECRET_BYTES)
+        return err_set(e, ERR_AUTH, "%s: longer than %d bytes", place, LIMIT_SECRET_BYTES - 1);
+    if (memchr(token.p, '\0', token.n))
+        return err_set(e, ERR_AUTH, "%s: is not one line of text", place);
+    struct fetch_auth *auth = mem_zalloc(sizeof(*auth));
+    if (auth)
+        auth->token = mem_strndup(token.p, token.n);
+    if (!auth || !auth->token) {
+        fetch_auth_free(auth);
+        return err_set(e, ERR_NOMEM, "out of memory");
+    }
+    int r = check_secret(auth->token, token.n, place, e);
+    if (r < 0) {
+        fetch_auth_free(auth);
+        return r;
+    }
+    *ret = auth;
+    return 0;
 }
 
 static int check_now(const struct fetch_auth *auth, struct err *e) {
@@ -102,6 +129,9 @@ struct fetch_auth *fetch_auth_free(struct fetch_auth *auth) {
         mem_free(auth->bearer_file);
         mem_free(auth->username);
         mem_free(auth->password_file);
+        if (auth->token)
+            explicit_bzero(auth->token, strlen(auth->token));
+        mem_free(auth->token);
         mem_free(auth);
     }
     return NULL;

@@ -2,7 +2,8 @@
 /*
  * Who we say we are in a request: a bearer token, or a user with a password. The secret stands in a
  * file, which is read for each request: a rotated one is used at once, none stays in memory longer
- * than its request, and none is ever part of a message.
+ * than its request. Where a token came from no file (a credential plugin), it is kept, and wiped
+ * when it goes. No secret is ever part of a message.
  */
 #pragma once
 
@@ -16,4 +17,7 @@ struct fetch_auth_files {
 // Copies the names and reads the files once. ERR_AUTH: a file that cannot be read, is empty, too
 // long (LIMIT_SECRET_BYTES) or holds more than one line of text; the message has its name.
 int fetch_auth_new(struct fetch_auth **ret, const struct fetch_auth_files *files, struct err *e);
+// A token as it is; `place` names where it came from. ERR_AUTH: as above, for the token.
+int fetch_auth_new_token(struct fetch_auth **ret, struct str token, const char *place,
+                         struct err *e);
 struct fetch_auth *fetch_auth_free(struct fetch_auth *auth); // after the requests that use it

@@ -95,7 +95,8 @@ bool outcome_judge_head(struct fetch *f) {
     if (f->judged)
         return f->failure == FETCH_OK;
     f->judged = true;
-    if (outcome_status(f) != 200) {
+    int status = outcome_status(f);
+    if (status != 200 && !(f->o.any_success && status >= 200 && status <= 299)) {
         f->failure = FETCH_STATUS; // the sentence comes at the end, with the body's beginning
     } else if (is_html(f->easy)) {
         outcome_fail(f, FETCH_HTML,

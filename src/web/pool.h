@@ -34,6 +34,7 @@ struct fetch {
     uint64_t head_bytes, body_bytes, other_bytes; // other: of a body that is not handed on
     bool https, judged;
     bool headed, chunked, encoded; // the answer's head: ended, and what it says
+    int64_t retry_after_ms;        // -1: the head says none
     enum fetch_failure failure;    // set by a callback that ended the request
     struct err err;
     char curl_error[CURL_ERROR_SIZE];

@@ -209,6 +209,94 @@ static void the_body_of_an_error_is_handed_on_where_it_is_wanted(void **state) {
     fake_http_stop(s);
 }
 
+static void content_is_sent_by_the_method_that_is_asked_for(void **state) {
+    struct world *w = *state;
+    static char created[] = "201 Created";
+    struct fake_http *s = fake_http_start(echo, created, NULL);
+    static const struct {
+        const char *method, *line;
+    } cases[] = {{NULL, "POST /api HTTP/1.1\r\n"},
+                 {"PUT", "PUT /api HTTP/1.1\r\n"},
+                 {"PATCH", "PATCH /api HTTP/1.1\r\n"},
+                 {"DELETE", "DELETE /api HTTP/1.1\r\n"}};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct err e = {0};
+        struct fetch_options o = {.method = cases[i].method,
+                                  .content = STR("{\"a\":1}"),
+                                  .content_type = "application/json",
+                                  .any_success = true};
+        assert_int_equal(start(w, s, o, &e), 0);
+        assert_int_equal(w->result.failure, FETCH_OK);
+        assert_int_equal(w->result.status, 201);
+        assert_true(str_starts(str_from(w->body), cases[i].line));
+        assert_non_null(strstr(w->body, "Content-Type: application/json\r\n"));
+        assert_non_null(strstr(w->body, "Content-Length: 7\r\n"));
+        assert_true(str_ends(str_from(w->body), "\r\n\r\n{\"a\":1}"));
+    }
+    struct err e = {0};
+    assert_int_equal(start(w, s, (struct fetch_options){0}, &e), 0);
+    assert_int_equal(w->result.failure, FETCH_STATUS); // 201 is no success that was asked for
+    fake_http_stop(s);
+}
+
+static void wait_a_while(struct fake_conn *c, void *ctx) {
+    while (fake_request(c) && fake_answer(c, "429 Too Many Requests", ctx, "later"))
+        continue;
+}
+
+static void the_time_that_the_server_names_is_told(void **state) {
+    struct world *w = *state;
+    static const struct {
+        const char *header;
+        int64_t is;
+    } cases[] = {{"Retry-After: 7\r\n", 7000},
+                 {"retry-after:0\r\n", 0},
+                 {"Retry-After: -1\r\n", -1},
+                 {"Retry-After: Fri, 31 Dec 1999 23:59:59 GMT\r\n", -1},
+                 {"Retry-After: 99999999999999999999\r\n", -1},
+                 {"", -1}};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        char header[100];
+        struct err e = {0};
+        snprintf(header, sizeof(header), "%s", cases[i].header);
+        struct fake_http *s = fake_http_start(wait_a_while, header, NULL);
+        assert_int_equal(start(w, s, (struct fetch_options){0}, &e), 0);
+        assert_int_equal(w->result.status, 429);
+        assert_int_equal(w->result.retry_after_ms, cases[i].is);
+        fake_http_stop(s);
+    }
+}
+
+static void a_token_of_no_file_is_sent_and_checked_alike(void **state) {
+    struct world *w = *state;
+    struct fake_http *s = fake_http_start(echo, NULL, NULL);
+    struct fetch_auth *auth = NULL;
+    struct err e = {0};
+    static char large[LIMIT_SECRET_BYTES];
+    assert_int_equal(fetch_auth_new_token(&auth, STR("pl.ugin "), "plugin", &e), 0);
+    assert_int_equal(start(w, s, (struct fetch_options){.auth = auth}, &e), 0);
+    assert_non_null(strstr(w->body, "Authorization: Bearer pl.ugin\r\n"));
+    auth = fetch_auth_free(auth);
+    memset(large, 's', sizeof(large));
+    const struct str bad[] = {STR(""), STR("s3cret\nx"), STR("s3cret\0x"), {large, sizeof(large)}};
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        assert_int_equal(fetch_auth_new_token(&auth, bad[i], "the plugin's token", &e), ERR_AUTH);
+        assert_true(str_starts(str_from(e.msg), "the plugin's token: "));
+        assert_null(strstr(e.msg, "s3cret"));
+    }
+    assert_null(auth);
+    int r = ERR_NOMEM;
+    for (long n = 1; r == ERR_NOMEM; n++) {
+        mem_fail_from(n);
+        r = fetch_auth_new_token(&auth, STR("t"), "plugin", &e);
+        mem_fail_never();
+        assert_true(n < 10);
+    }
+    assert_int_equal(r, 0);
+    fetch_auth_free(auth);
+    fake_http_stop(s);
+}
+
 int main(void) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
@@ -216,6 +304,9 @@ int main(void) {
         TEST(the_secret_of_the_file_is_sent_as_it_is_now),
         TEST(what_is_no_secret_is_refused_with_the_file_and_not_its_text),
         TEST(the_body_of_an_error_is_handed_on_where_it_is_wanted),
+        TEST(content_is_sent_by_the_method_that_is_asked_for),
+        TEST(the_time_that_the_server_names_is_told),
+        TEST(a_token_of_no_file_is_sent_and_checked_alike),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
