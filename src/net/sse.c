@@ -120,7 +120,8 @@ struct sse_feed *sse_feed_free(struct sse_feed *f) {
 
 static const struct http_answer head = {.status = 200,
                                         .content_type = "text/event-stream",
-                                        .extra_headers = "Cache-Control: no-store\r\n"};
+                                        .extra_headers = "Cache-Control: no-store\r\n"
+                                                         "X-Accel-Buffering: no\r\n"}; // nginx
 
 void sse_feed_join(struct sse_feed *f, struct http_request *r) {
     if (str_eqc(http_request_method(r), "HEAD")) {

@@ -96,7 +96,7 @@ class LineChart {
     }
     return {
       width: this.width(), height, scales, axes,
-      padding: [8, right ? 0 : 12, 0, 0],
+      padding: [8, right ? 0 : this.range.wall ? 26 : 14, 0, 0],
       legend: { show: false },
       cursor: { sync: { key: "t" }, drag: { x: false, y: false }, points: { size: 6 }, y: false },
       series: [{}, ...lines.map((line) => this.seriesOf(line))],
@@ -179,11 +179,10 @@ class GpuBand {
     this.figure.remove();
   }
 
-  set(policy, x, offset, right) {
+  set(policy, x, offset) {
     this.policy = policy;
     this.x = x;
     this.offset = offset;
-    this.right = right;
     this.draw();
   }
 
@@ -214,7 +213,7 @@ class GpuBand {
       u: hatch(ctx, color("grid"), color("panel")), f: color("free"),
     };
     const left = AXIS_PX;
-    const span = width - left - (this.right ? AXIS_PX : 12);
+    const span = width - left - AXIS_PX;
     const place = (t) => left + (span * (t - this.x[0])) / (this.x[1] - this.x[0] || 1);
     const ts = this.policy.columns.t;
     const pace = ts.length > 1 ? (ts[ts.length - 1] - ts[0]) / (ts.length - 1) : 1;

@@ -232,7 +232,7 @@ class View {
       });
     });
     const band = new GpuBand(box, "Each GPU");
-    this.keep(band, (x) => band.set(policy, x.range, x.offset, true));
+    this.keep(band, (x) => band.set(policy, x.range, x.offset));
   }
 
   makeOverlays() {
@@ -349,7 +349,7 @@ function tile(gpu) {
     h("span", { class: "tile-value" }, held || known(gpu.utilizationPct) ? format.percent(gpu.utilizationPct) : "–"),
     h("span", { class: "track", "aria-hidden": "true" }, bar),
     h("span", { class: "tile-pod" }, gpu.pod || (held ? "" : "no pod")),
-    held ? h("span", { class: "tile-pod" }, `SM ${short(gpu.smPct)}, mem ${short(gpu.memoryPct)}`) : null);
+    known(gpu.smPct) || known(gpu.memoryPct) ? h("span", { class: "tile-pod" }, `SM ${short(gpu.smPct)}, mem ${short(gpu.memoryPct)}`) : null);
 }
 
 function short(percent) {
