@@ -54,7 +54,7 @@ tidy: build-all ## The rules of docs/architecture.md and CONTRIBUTING.md as test
 
 tsan: deps-test ## Unit and integration tests of what has threads under ThreadSanitizer (clang)
 	@$(MAKE) --no-print-directory build-all CC=clang BUILD=build-tsan SANITIZE=thread
-	@GPUSCALE_TEST_DEADLINE=90 $(PYTHON) tests/run.py --build build-tsan unit integration -k 'scaler or agent'
+	@GPUSCALE_TEST_DEADLINE=90 $(PYTHON) tests/run.py --build build-tsan unit integration -k 'scaler or agent or engine'
 
 e2e: build-all ## Tests against KEDA's client and Kubernetes' HPA controller (Go 1.26), and real inference servers (PyPI)
 	@$(PYTHON) tests/run.py --build $(BUILD) e2e

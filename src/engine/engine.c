@@ -6,9 +6,11 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "engine/engine_internal.h"
+#include "net/descriptors.h"
 
 enum { CLOSE_GRACE_MS = 1000 };
 
@@ -139,6 +141,7 @@ int engine_run(const struct engine_config *c, struct err *e) {
     m->started_ns = clock_mono_ns();
     m->started_real_s = (double)clock_real_ns() * 1e-9;
     engine_stats_init(&m->stats);
+    (void)net_descriptors_raise(LIMIT_ENGINE_CONNECTIONS + 64); // fewer are refused at the accept
     say_plan(&plan);
     r = start(m, c, e);
     if (r < 0)

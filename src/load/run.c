@@ -7,7 +7,6 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -15,6 +14,7 @@
 #include "base/mem.h"
 #include "load/conn.h"
 #include "load/request.h"
+#include "net/descriptors.h"
 
 enum { EVENTS = 256, READ_BYTES = 64 << 10 };
 
@@ -249,21 +249,14 @@ static int loop(struct run *r, struct err *e) {
 
 // Sockets for all connections, beside what a program has open anyway.
 static int allow_descriptors(int64_t connections, struct err *e) {
-    struct rlimit limit;
-    rlim_t needed = (rlim_t)connections + 32;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-        return err_errno(e, errno, "getrlimit");
-    if (limit.rlim_cur >= needed)
-        return 0;
-    rlim_t hard = limit.rlim_max;
-    limit.rlim_cur = hard < needed ? hard : needed;
-    if (hard < needed || setrlimit(RLIMIT_NOFILE, &limit) < 0)
-        return err_set(e, ERR_LIMIT,
-                       "--connections %lld needs %llu descriptors, and %llu are allowed: raise "
-                       "`ulimit -n`, or take fewer",
-                       (long long)connections, (unsigned long long)needed,
-                       (unsigned long long)hard);
-    return 0;
+    uint64_t needed = (uint64_t)connections + 32, allowed = net_descriptors_raise(needed);
+    return allowed >= needed
+               ? 0
+               : err_set(e, ERR_LIMIT,
+                         "--connections %lld needs %llu descriptors, and %llu are allowed: raise "
+                         "`ulimit -n`, or take fewer",
+                         (long long)connections, (unsigned long long)needed,
+                         (unsigned long long)allowed);
 }
 
 static int watch_signals(struct run *r, struct err *e) {

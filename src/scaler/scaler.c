@@ -6,10 +6,10 @@
 #include "scaler/scaler.h"
 
 #include <signal.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "net/descriptors.h"
 #include "scaler/io.h"
 #include "scaler/live.h"
 
@@ -163,15 +163,11 @@ static int name_demand(struct io *io, struct err *e) {
 
 // As many connections as the limits allow need more descriptors than the usual soft limit of 1024.
 static void raise_descriptor_limit(void) {
-    struct rlimit r;
-    const rlim_t served = LIMIT_GRPC_CONNECTIONS + 2 * LIMIT_HTTP_CONNECTIONS;
-    const rlim_t wanted = served + LIMIT_NODES;
-    if (getrlimit(RLIMIT_NOFILE, &r) < 0 || r.rlim_cur >= wanted)
-        return;
-    r.rlim_cur = r.rlim_max < wanted ? r.rlim_max : wanted;
-    if (setrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < served)
+    const uint64_t served = LIMIT_GRPC_CONNECTIONS + 2 * LIMIT_HTTP_CONNECTIONS;
+    uint64_t allowed = net_descriptors_raise(served + LIMIT_NODES);
+    if (allowed < served)
         log_warn("few descriptors (ulimit -n): connections beyond them are refused",
-                 LOG_I64("descriptors", r.rlim_cur), LOG_I64("wanted", served));
+                 LOG_I64("descriptors", allowed), LOG_I64("wanted", served));
 }
 
 static int start(struct io *io, struct err *e) {

@@ -285,6 +285,45 @@ def test_a_slow_reader_gets_every_token_in_larger_pieces():
         assert sum(sizes) == n and max(sizes) > 100
 
 
+def test_sequences_that_lose_their_kv_memory_lose_no_token():
+    # Six of 70 tokens do not fit into 120: some are preempted, read again, and go on where they were.
+    with Engine("--set", "kv-tokens=120", "--set", "max-sequences=8", "--cpu", "none") as engine:
+        streams = [engine.begin(completion(60, stream=True)) for _ in range(6)]
+        for s in streams:
+            answer = http.client.HTTPResponse(s)
+            answer.begin()
+            data = events(answer.read().decode().splitlines())
+            text = "".join(json.loads(d)["choices"][0]["text"] for d in data[:-1])
+            assert data[-1] == "[DONE]" and len(text.split()) == 60
+            assert text == engine.post("/v1/completions", completion(60))[2]["choices"][0]["text"]
+            s.close()
+        assert engine.metric("vllm:num_preemptions_total") > 0
+        assert engine.metric("vllm:time_to_first_token_seconds_count") == 12
+        assert engine.metric("vllm:request_queue_time_seconds_count") == 12
+
+
+def test_two_hundred_clients_at_once_get_all_their_tokens():
+    with Engine("--cpu", "none", "--max-queue", "300") as engine:
+        streams = [engine.begin(completion(20 + i % 30, stream=i % 3 > 0)) for i in range(200)]
+        for i, s in enumerate(streams):
+            answer = http.client.HTTPResponse(s)
+            answer.begin()
+            body = answer.read().decode()
+            got = "".join(json.loads(d)["choices"][0]["text"] for d in events(body.splitlines())[:-1]) if i % 3 else \
+                json.loads(body)["choices"][0]["text"]
+            assert len(got.split()) == 20 + i % 30, (i, got)
+            s.close()
+        assert engine.metric("vllm:request_success_total", finished_reason="length") == 200
+
+
+def test_chunked_bodies_and_expectations_are_taken(engine):
+    body = json.dumps({"prompt": "x" * 5000, "max_tokens": 1})
+    for header in ("Transfer-Encoding: chunked", "Expect: 100-continue"):
+        out = subprocess.run(["curl", "-sS", "--noproxy", "*", engine.url + "/v1/completions", "-H", header, "-d", "@-"],
+                             input=body, capture_output=True, text=True, check=True).stdout
+        assert json.loads(out)["usage"]["prompt_tokens"] == 1250
+
+
 # -- its life
 
 def test_it_is_ready_when_the_model_is_loaded():
