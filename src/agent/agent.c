@@ -129,7 +129,11 @@ static int name_node(struct agent *a, struct err *e) {
 static int start_sampler(struct agent *a, struct err *e) {
     const struct agent_config *c = &a->config->config;
     struct agent_sampler_options o = {
-        .source = c->source, .interval_ns = c->interval_ns, .record = c->record};
+        .source = c->source,
+        .interval_ns = c->interval_ns,
+        .record = c->record,
+        .shares_proc = c->pod_processes.on ? c->pod_processes.proc : NULL,
+    };
     int r = agent_sampler_start(&a->sampler, &o, e);
     if (r)
         return r;

@@ -57,6 +57,7 @@ typedef typeof(((struct agent_config *)0)->metrics) metrics_config;
 typedef typeof(((struct agent_config *)0)->grpc) grpc_config;
 typedef typeof(((struct agent_config *)0)->health) health_config;
 typedef typeof(((struct agent_config *)0)->pod_resources) pod_resources_config;
+typedef typeof(((struct agent_config *)0)->pod_processes) pod_processes_config;
 typedef typeof(((struct agent_config *)0)->log) log_config;
 
 static const struct conf_field metrics_fields[] = {
@@ -113,6 +114,14 @@ static const struct conf_field pod_resources_fields[] = {
              "(0: three intervals, at least 30s)."},
     {0}};
 
+static const struct conf_field pod_processes_fields[] = {
+    {"enabled", CONF_BOOL(pod_processes_config, on), .def = "false", .flag = "pod-processes",
+     .help = "Tell what each container's processes use of a GPU, by pod UID. Needs the host's PID "
+             "namespace (hostPID: true), or its /proc."},
+    {"proc", CONF_STRING(pod_processes_config, proc), .def = "/proc", .max = "200", .flag = "proc",
+     .arg = "PATH", .help = "Where the host's processes are seen, if /proc shows others."},
+    {0}};
+
 static const struct conf_field pod_fields[] = {
     {"gpu", CONF_STRING(struct agent_pod_config, gpu), .required = true, .numbers_too = true,
      .check = check_gpu, .help = "UUID, or index on this node."},
@@ -153,6 +162,8 @@ static const struct conf_field agent_fields[] = {
      .help = "The port for the kubelet."},
     {"podResources", CONF_STRUCT(struct agent_config, pod_resources, pod_resources_fields),
      .help = "Which pods hold the GPUs, from the kubelet."},
+    {"podProcesses", CONF_STRUCT(struct agent_config, pod_processes, pod_processes_fields),
+     .help = "What each pod uses of a GPU that several share."},
     {"pods", CONF_LIST_STRUCT(struct agent_config, pods, pod_fields), .max = "4096",
      .help = "Which pods hold the GPUs, instead of the kubelet's word; a GPU that this list does "
              "not name is nobody's."},
@@ -284,6 +295,9 @@ const char *agent_config_needs_restart(const struct agent_config *a, const struc
         return "nodeName";
     if (differs(a->record, b->record))
         return "record";
+    if (a->pod_processes.on != b->pod_processes.on ||
+        differs(a->pod_processes.proc, b->pod_processes.proc))
+        return "podProcesses";
     if (differs(a->metrics.listen, b->metrics.listen))
         return "metrics.listen";
     if (tls_differs(&a->metrics.tls, &b->metrics.tls))

@@ -49,6 +49,10 @@ struct agent_config {
         const char *socket;
         int64_t interval_ns, max_age_ns; // max_age 0: three intervals, at least 30 s
     } pod_resources;
+    struct {
+        bool on;
+        const char *proc;
+    } pod_processes;
     CONF_LIST_OF(struct agent_pod_config) pods;
     struct {
         enum log_format format;

@@ -23,7 +23,8 @@ void agent_page_done(struct agent_page *p) {
 
 static bool same_options(const struct agent_page_options *a, const struct agent_page_options *b) {
     return a->dcgm == b->dcgm && a->classic == b->classic && a->own == b->own &&
-           a->hostname_label == b->hostname_label && a->stale_after_ns == b->stale_after_ns;
+           a->shares == b->shares && a->hostname_label == b->hostname_label &&
+           a->stale_after_ns == b->stale_after_ns;
 }
 
 bool agent_page_is_fresh(const struct agent_page *p, const struct agent_state *s,

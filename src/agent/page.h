@@ -23,6 +23,7 @@ enum agent_hostname_label { AGENT_HOSTNAME_UPPER, AGENT_HOSTNAME_LOWER };
 
 struct agent_page_options {
     bool dcgm, classic, own;
+    bool shares; // they are read
     enum agent_hostname_label hostname_label;
     int64_t stale_after_ns;
 };

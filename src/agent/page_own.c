@@ -104,6 +104,59 @@ static void write_states(struct prom_writer *w, const struct agent_page_view *v,
             prom_sample_text(w, labels_of(v, o, i), (double)s->gpus[i].info.memory_total_bytes);
 }
 
+enum share_value { SHARE_PROCESSES, SHARE_MEMORY, SHARE_UTILIZATION };
+
+static bool share_get(const struct agent_share *s, enum share_value i, double *ret) {
+    switch (i) {
+    case SHARE_PROCESSES:
+        *ret = s->processes;
+        return true;
+    case SHARE_MEMORY:
+        *ret = (double)s->memory_bytes;
+        return s->has_memory;
+    case SHARE_UTILIZATION:
+        *ret = agent_page_scaled(s->utilization_pct, 0.01);
+        return s->has_utilization;
+    }
+    return false;
+}
+
+static void write_share_values(struct prom_writer *w, const struct agent_page_view *v,
+                               enum share_value what) {
+    for (uint32_t i = 0; i < v->state->n_gpus; i++) {
+        const struct agent_gpu *g = &v->state->gpus[i];
+        char index[16];
+        double value;
+        snprintf(index, sizeof index, "%u", g->info.index);
+        for (uint32_t k = 0; k < g->n_shares && agent_page_gpu_is_fresh(v, g); k++) {
+            struct prom_label l[] = {{STR("gpu"), str_from(index)},
+                                     {STR("uuid"), str_from(g->info.uuid)},
+                                     {STR("pod_uid"), str_from(g->shares[k].pod_uid)},
+                                     {STR("container_id"), str_from(g->shares[k].container_id)}};
+            if (share_get(&g->shares[k], what, &value))
+                prom_sample(w, l, COUNT_OF(l), value);
+        }
+    }
+}
+
+static void write_shares(struct prom_writer *w, const struct agent_page_view *v,
+                         const struct offsets *o) {
+    prom_family(
+        w, "gpuscale_gpu_pod_processes_known", PROM_GAUGE,
+        "1 when it is known which containers' processes use the GPU (perhaps none), else 0.");
+    for (uint32_t i = 0; i < v->state->n_gpus; i++)
+        prom_sample_text(w, labels_of(v, o, i), v->state->gpus[i].shares_known);
+    prom_family(w, "gpuscale_gpu_pod_processes", PROM_GAUGE,
+                "Processes of a container on the GPU; without a pod's UID: of the host.");
+    write_share_values(w, v, SHARE_PROCESSES);
+    prom_family(w, "gpuscale_gpu_pod_memory_used_bytes", PROM_GAUGE,
+                "GPU memory that a container's processes use.");
+    write_share_values(w, v, SHARE_MEMORY);
+    prom_family(w, "gpuscale_gpu_pod_utilization_ratio", PROM_GAUGE,
+                "Time in which kernels of a container's processes ran on the GPU.");
+    write_share_values(w, v, SHARE_UTILIZATION);
+}
+
 // The table's help says dcgm-exporter's unit, "GPU utilization (in %)."; ours is in the name.
 static void help_without_unit(const char *help, char *dst, size_t cap) {
     const char *unit = strstr(help, " (in ");
@@ -121,6 +174,8 @@ int agent_page_own_gpus(struct prom_writer *w, const struct agent_page_view *v) 
     write_info(w, v);
     write_owners(w, v);
     write_states(w, v, &o);
+    if (v->options->shares)
+        write_shares(w, v, &o);
     for (unsigned i = 0; i < GPU_VALUE_MAX; i++) {
         const struct gpu_value_info *info = &gpu_values[i];
         if (!info->own)

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "agent/shares.h"
 #include "base/err.h"
 #include "core/signal/reading.h"
 #include "gpu/source.h"
@@ -26,6 +27,9 @@ struct agent_sample {
     enum agent_sample_state state;
     int64_t at_ns;              // when the reading was complete
     struct gpu_reading reading; // of AGENT_SAMPLE_OK
+    // What containers' processes use of it: n_shares of the round's, from shares_at on.
+    bool shares_known;
+    uint32_t shares_at, n_shares;
 };
 
 struct agent_round {
@@ -37,6 +41,7 @@ struct agent_round {
     uint32_t n_devices, n_samples;
     struct gpu_device *devices; // with enumerated
     struct agent_sample *samples;
+    struct agent_share_list shares; // of all GPUs
     char text[ERR_MSG_MAX]; // OPENED: what was opened; SAMPLED: why the recording ended, or ""
 };
 

@@ -32,6 +32,7 @@ struct agent_sampler {
     bool enumerate_now;
     uint64_t lost[LIMIT_GPU_ENTITIES_PER_NODE / 64]; // slots that were lost in the last round
     struct agent_recorder recorder;
+    struct agent_shares *shares; // NULL: not read
 };
 
 static void raise_flag(int fd) {
@@ -109,6 +110,16 @@ static void note_lost(struct agent_sampler *s, uint32_t slot, bool lost) {
     *word = lost ? *word | bit : *word & ~bit;
 }
 
+static void read_shares(struct agent_sampler *s, struct agent_round *round,
+                        struct agent_sample *sample) {
+    if (!s->shares || sample->state != AGENT_SAMPLE_OK)
+        return;
+    sample->shares_at = (uint32_t)round->shares.n;
+    sample->shares_known = agent_shares_read(s->shares, &s->source, sample->slot, clock_mono_ns(),
+                                             &round->shares);
+    sample->n_shares = (uint32_t)round->shares.n - sample->shares_at;
+}
+
 // ERR_CLOSED: the source failed for good.
 static int sample_all(struct agent_sampler *s, struct agent_round *round) {
     for (uint32_t i = 0; i < s->n_devices; i++) {
@@ -122,6 +133,7 @@ static int sample_all(struct agent_sampler *s, struct agent_round *round) {
         sample->state = r                           ? AGENT_SAMPLE_FAILED
                         : result == GPU_SAMPLE_LOST ? AGENT_SAMPLE_LOST
                                                     : AGENT_SAMPLE_OK;
+        read_shares(s, round, sample);
         note_lost(s, sample->slot, sample->state == AGENT_SAMPLE_LOST);
         if (r) {
             round->failed_calls++;
@@ -233,6 +245,7 @@ static void sampler_free(struct agent_sampler *s) {
     mem_free(s->devices);
     mem_free(s->source_spec);
     mem_free(s->record_path);
+    agent_shares_free(s->shares);
     mem_free(s);
 }
 
@@ -268,6 +281,8 @@ int agent_sampler_start(struct agent_sampler **ret, const struct agent_sampler_o
                                               : queue_new(&s->rounds, QUEUE_ROUNDS, e);
     if (!r && (!s->source_spec || !s->devices || (options->record && !s->record_path)))
         r = err_set(e, ERR_NOMEM, "no memory for the sampler");
+    if (!r && options->shares_proc)
+        r = agent_shares_new(&s->shares, options->shares_proc, e);
     if (!r) {
         int errnum = start_thread(s);
         if (errnum)

@@ -16,8 +16,9 @@ struct agent_sampler;
 struct agent_sampler_options {
     const char *source; // "sim:8,ramp"
     int64_t interval_ns;
-    const char *record;   // path of a recording to write (gpu/recording.h), or NULL
-    int64_t enumerate_ns; // between two enumerations; 0: the default, 10 s
+    const char *shares_proc; // where agent/shares.h finds processes; NULL: shares are not read
+    const char *record;      // path of a recording to write (gpu/recording.h), or NULL
+    int64_t enumerate_ns;    // between two enumerations; 0: the default, 10 s
 };
 
 // Starts the thread. Strings are copied.

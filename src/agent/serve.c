@@ -203,6 +203,7 @@ void agent_page_options_update(struct agent *a) {
         .dcgm = dcgm,
         .classic = c->metrics.classic,
         .own = c->metrics.own,
+        .shares = c->pod_processes.on,
         .hostname_label = c->metrics.hostname_label,
         .stale_after_ns = agent_config_stale_after_ns(c),
     };

@@ -12,9 +12,14 @@ int agent_state_init(struct agent_state *s, int64_t interval_ns, int64_t now_ns,
     return s->gpus ? 0 : err_set(e, ERR_NOMEM, "no memory for the state of GPUs");
 }
 
+static void gpu_done(struct agent_gpu *g) {
+    mem_free(g->owners);
+    mem_free(g->shares);
+}
+
 void agent_state_done(struct agent_state *s) {
     for (uint32_t i = 0; i < s->n_gpus; i++)
-        mem_free(s->gpus[i].owners);
+        gpu_done(&s->gpus[i]);
     mem_free(s->gpus);
     mem_free(s->devices.items);
     *s = (struct agent_state){0};
@@ -117,7 +122,7 @@ static void remove_gpu(struct agent_state *s, uint32_t i) {
         s->forgotten = into->version;
     *into = (struct agent_removed){.id = s->gpus[i].id, .version = ++s->version};
     s->removed_at++;
-    mem_free(s->gpus[i].owners);
+    gpu_done(&s->gpus[i]);
     s->n_gpus--;
     memmove(&s->gpus[i], &s->gpus[i + 1], (s->n_gpus - i) * sizeof s->gpus[0]);
 }
@@ -195,11 +200,45 @@ static bool same_reading(const struct gpu_reading *a, const struct gpu_reading *
     return true;
 }
 
-static void take_sample(struct agent_state *s, const struct agent_sample *sample) {
+static bool same_shares(const struct agent_gpu *g, bool known, const struct agent_share *shares,
+                        uint32_t n) {
+    if (g->shares_known != known || g->n_shares != n)
+        return false;
+    for (uint32_t i = 0; i < n; i++) {
+        const struct agent_share *a = &g->shares[i], *b = &shares[i];
+        if (strcmp(a->pod_uid, b->pod_uid) != 0 || strcmp(a->container_id, b->container_id) != 0 ||
+            a->processes != b->processes || a->has_memory != b->has_memory ||
+            a->has_utilization != b->has_utilization || a->memory_bytes != b->memory_bytes ||
+            memcmp(&a->utilization_pct, &b->utilization_pct, sizeof a->utilization_pct) != 0)
+            return false;
+    }
+    return true;
+}
+
+// Without memory they are unknown.
+static void take_shares(struct agent_state *s, struct agent_gpu *g, bool known,
+                        const struct agent_share *shares, uint32_t n) {
+    if (same_shares(g, known, shares, n))
+        return;
+    struct agent_share *copy = n > 0 ? mem_array(n, sizeof *copy) : NULL;
+    if (copy)
+        memcpy(copy, shares, n * sizeof *copy);
+    mem_free(g->shares);
+    g->shares = copy;
+    g->n_shares = copy ? n : 0;
+    g->shares_known = known && (copy || n == 0);
+    g->changed = ++s->version;
+}
+
+static void take_sample(struct agent_state *s, const struct agent_round *round,
+                        const struct agent_sample *sample) {
     uint32_t i = find_slot(s, sample->slot);
     struct agent_gpu *g = &s->gpus[i];
     if (i == s->n_gpus || g->slot != sample->slot || sample->state == AGENT_SAMPLE_FAILED)
         return; // what was read before ages
+    take_shares(s, g, sample->shares_known,
+                sample->n_shares > 0 ? &round->shares.items[sample->shares_at] : NULL,
+                sample->n_shares);
     bool lost = sample->state == AGENT_SAMPLE_LOST;
     if (lost != g->lost) {
         g->lost = lost;
@@ -232,7 +271,7 @@ int agent_state_apply(struct agent_state *s, const struct agent_round *round,
             r = agent_state_set_owners(s, owners);
     }
     for (uint32_t i = 0; i < round->n_samples; i++)
-        take_sample(s, &round->samples[i]);
+        take_sample(s, round, &round->samples[i]);
     s->sampled = true;
     s->rounds++;
     s->failed_calls += round->failed_calls;

@@ -21,6 +21,9 @@ struct agent_gpu {
     bool owners_known;
     uint32_t n_owners;
     struct gpu_owner *owners;
+    bool shares_known; // what containers' processes use of it
+    uint32_t n_shares;
+    struct agent_share *shares;
     uint64_t changed;      // version of the last change of reading, loss or owners
     uint64_t info_changed; // of info
     bool lost_told;        // what the log said last (notices.c)

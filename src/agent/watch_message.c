@@ -92,6 +92,31 @@ static int make_devices(struct arena *a, const struct agent_devices *d,
     return 0;
 }
 
+static int make_shares(struct arena *a, const struct agent_gpu *g, Gpuscale__V1__Gpu *m) {
+    if (!g->shares_known)
+        return 0;
+    m->has_shares_known = m->shares_known = true;
+    m->shares = arena_array(a, g->n_shares, sizeof *m->shares);
+    Gpuscale__V1__Share *all = arena_array(a, g->n_shares, sizeof *all);
+    if (g->n_shares > 0 && (!m->shares || !all))
+        return ERR_NOMEM;
+    for (uint32_t i = 0; i < g->n_shares; i++) {
+        const struct agent_share *share = &g->shares[i];
+        gpuscale__v1__share__init(&all[i]);
+        all[i].pod_uid = borrow(share->pod_uid);
+        all[i].container_id = borrow(share->container_id);
+        all[i].has_processes = true;
+        all[i].processes = share->processes;
+        all[i].has_memory_used_bytes = share->has_memory;
+        all[i].memory_used_bytes = share->memory_bytes;
+        all[i].has_utilization_pct = share->has_utilization;
+        all[i].utilization_pct = share->utilization_pct;
+        m->shares[i] = &all[i];
+    }
+    m->n_shares = g->n_shares;
+    return 0;
+}
+
 static int make_gpu(struct arena *a, const struct agent_gpu *g, bool with_info,
                     Gpuscale__V1__Gpu *m) {
     gpuscale__v1__gpu__init(m);
@@ -110,7 +135,8 @@ static int make_gpu(struct arena *a, const struct agent_gpu *g, bool with_info,
         if (!m->info)
             return ERR_NOMEM;
     }
-    return make_owners(a, g, m);
+    int r = make_owners(a, g, m);
+    return r ? r : make_shares(a, g, m);
 }
 
 static int make_gpus(struct arena *a, const struct agent_state *s, uint64_t since,

@@ -13,6 +13,7 @@ enum {
     LIMIT_PODRES_HOLDERS = 16384,      // GPUs in use, replicas apart, that one kubelet lists
     LIMIT_CLAIMED_DEVICES = 1024,      // of GPU drivers that a node's containers claim
     LIMIT_NVML_PROCESSES = 4096,       // of one GPU: more are not counted
+    LIMIT_NVML_SAMPLES = 65536,        // of their activity, taken at once
     LIMIT_NVML_EVENTS_PER_ROUND = 256, // XIDs taken from NVML at once
     LIMIT_SIM_LOAD_BYTES = 4096,       // one datagram that tells load
     LIMIT_SIM_LOAD_DATAGRAMS = 256,    // taken in one call

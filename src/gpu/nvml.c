@@ -276,6 +276,15 @@ static int nvml_sample(void *state, uint32_t slot, int64_t now_ns, struct gpu_re
     return 0;
 }
 
+static int nvml_processes(void *state, uint32_t slot, int64_t now_ns, struct gpu_process *list,
+                          size_t cap, size_t *ret_n, struct err *e) {
+    struct nvml *n = state;
+    struct nvml_entity *g = slot < n->used ? &n->entities[slot] : NULL;
+    if (!g || !g->listed || !g->handle || g->lost || !n->up)
+        return err_set(e, ERR_UNAVAILABLE, "no GPU answers in slot %u", slot);
+    return nvml_list_each(n, g, now_ns, list, cap, ret_n, e);
+}
+
 static void nvml_describe(void *state, char *dst, size_t cap) {
     const struct nvml *n = state;
     unsigned gpus = count_listed(n, false), instances = count_listed(n, true);
@@ -297,6 +306,7 @@ const struct gpu_source_ops gpu_nvml = {
     .open = nvml_open,
     .enumerate = nvml_enumerate,
     .sample = nvml_sample,
+    .processes = nvml_processes,
     .close = nvml_close,
     .describe = nvml_describe,
 };

@@ -93,6 +93,11 @@ struct nvml_event {
     uint64_t type, data; // data: the XID
     uint32_t gpu_instance, compute_instance;
 };
+struct nvml_process_sample { // of one process that was busy, averaged by the driver
+    uint32_t pid;
+    uint64_t time_us; // since 1970
+    uint32_t sm_pct, memory_pct, encoder_pct, decoder_pct;
+};
 struct nvml_gpm_support {
     uint32_t version, supported;
 };
@@ -125,6 +130,7 @@ enum {
     NVML_EVENT_XID = 8,
     NVML_GPM_VERSION = 1,
 };
+#define NVML_VALUE_NOT_AVAILABLE UINT64_MAX
 #define NVML_INSTANCE_NONE UINT32_MAX // an event concerns the whole GPU
 
 enum { NVML_NAMES = 2 }; // of one function at most, newest first
@@ -173,6 +179,9 @@ enum { NVML_NAMES = 2 }; // of one function at most, newest first
       "nvmlDeviceGetGraphicsRunningProcesses")                                                     \
     F(mps_processes, OPTIONAL, (struct nvml_dev *, uint32_t *, void *),                            \
       "nvmlDeviceGetMPSComputeRunningProcesses_v3", "nvmlDeviceGetMPSComputeRunningProcesses_v2")  \
+    F(process_utilization, OPTIONAL,                                                               \
+      (struct nvml_dev *, struct nvml_process_sample *, uint32_t *, uint64_t),                     \
+      "nvmlDeviceGetProcessUtilization")                                                           \
     F(event_set_new, OPTIONAL, (struct nvml_event_set **), "nvmlEventSetCreate")                   \
     F(event_set_free, OPTIONAL, (struct nvml_event_set *), "nvmlEventSetFree")                     \
     F(event_register, OPTIONAL, (struct nvml_dev *, uint64_t, struct nvml_event_set *),            \

@@ -49,6 +49,8 @@ struct nvml_entity {
     uint32_t xid;
     uint64_t round;                     // in which it was sampled last
     int64_t refused_ns[NVML_CALLS_MAX]; // when a call was refused; 0: never
+    uint64_t processes_us;              // of the newest sample of its processes, NVML's clock
+    int64_t utilization_refused_ns;     // of its processes; 0: never
 };
 
 // Whether anything answers at all.
@@ -116,6 +118,13 @@ int nvml_read(struct nvml *n, struct nvml_entity *g, int64_t now_ns, struct gpu_
               bool *ret_lost, struct err *e);
 // Total memory, for the enumeration. An nvml_code.
 int nvml_memory_total(struct nvml *n, struct nvml_dev *d, uint64_t *ret_bytes);
+
+// nvml_processes.c
+int nvml_read_processes(struct nvml *n, struct nvml_entity *g, int64_t now_ns,
+                        struct gpu_reading *r);
+// gpu_source_ops.processes of one GPU or instance.
+int nvml_list_each(struct nvml *n, struct nvml_entity *g, int64_t now_ns, struct gpu_process *list,
+                   size_t cap, size_t *ret_n, struct err *e);
 
 // nvml_gpm.c
 // An nvml_code; the values are of the time since the round before (none on the first).

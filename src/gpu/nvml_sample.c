@@ -255,81 +255,6 @@ static int read_pcie(struct nvml *n, struct nvml_entity *g, int64_t now_ns, stru
     return NVML_SUCCESS;
 }
 
-// Asks one list until it fits: the number of entries in n->processes, or an nvml_code < 0.
-static int list_processes(struct nvml *n, struct nvml_dev *d,
-                          int (*call)(struct nvml_dev *, uint32_t *, void *), uint32_t entry_bytes,
-                          uint32_t *ret_n) {
-    for (int attempt = 0; attempt < 4; attempt++) {
-        uint32_t count = n->processes_room / entry_bytes;
-        int code = call(d, &count, n->processes);
-        if (code != NVML_INSUFFICIENT_SIZE) {
-            *ret_n = count;
-            return code;
-        }
-        uint32_t want = count + 16; // more may start until the next call
-        if (want > LIMIT_NVML_PROCESSES)
-            return NVML_INSUFFICIENT_SIZE;
-        uint8_t *more = mem_resize(n->processes, want, entry_bytes);
-        if (!more)
-            return NVML_MEMORY;
-        n->processes = more;
-        n->processes_room = want * entry_bytes;
-    }
-    return NVML_INSUFFICIENT_SIZE;
-}
-
-// A process that computes and draws is in both lists, and counts once.
-static int add_pids(struct nvml *n, uint32_t entries, uint32_t entry_bytes, uint32_t *count) {
-    if (*count + entries > n->pids_room) {
-        uint32_t *more = mem_resize(n->pids, *count + entries, sizeof *more);
-        if (!more)
-            return NVML_MEMORY;
-        n->pids = more;
-        n->pids_room = *count + entries;
-    }
-    uint32_t before = *count;
-    for (uint32_t i = 0; i < entries; i++) {
-        uint32_t pid, k = 0;
-        memcpy(&pid, n->processes + (size_t)i * entry_bytes, sizeof pid);
-        while (k < before && n->pids[k] != pid)
-            k++;
-        if (k == before)
-            n->pids[(*count)++] = pid;
-    }
-    return NVML_SUCCESS;
-}
-
-// nvmlProcessInfo_t begins with the PID in each of its versions; they differ in size.
-enum { PROCESS_BYTES = 24, PROCESS_BYTES_V1 = 16 };
-
-static int read_processes(struct nvml *n, struct nvml_entity *g, int64_t now_ns,
-                          struct gpu_reading *r) {
-    const struct nvml_api *a = &n->api;
-    struct {
-        int (*call)(struct nvml_dev *, uint32_t *, void *);
-        int (*older)(struct nvml_dev *, uint32_t *, void *);
-    } lists[] = {{a->compute_processes, a->compute_processes_v1},
-                 {a->graphics_processes, a->graphics_processes_v1},
-                 {a->mps_processes, NULL}};
-    uint32_t count = 0;
-    for (unsigned i = 0; i < COUNT_OF(lists); i++) {
-        uint32_t entries = 0, bytes = lists[i].call ? PROCESS_BYTES : PROCESS_BYTES_V1;
-        int code = NVML_FUNCTION_NOT_FOUND;
-        if (lists[i].call || lists[i].older)
-            code = list_processes(n, g->handle, lists[i].call ? lists[i].call : lists[i].older,
-                                  bytes, &entries);
-        if (code == NVML_SUCCESS)
-            code = add_pids(n, entries, bytes, &count);
-        // Graphics and MPS are not everywhere; computing is.
-        if (code && (i == 0 || !nvml_code_is_refusal(code)))
-            return code;
-    }
-    // In a PID namespace of our own, nothing seen may be something hidden.
-    if (count > 0 || n->sees_processes)
-        gpu_reading_set(r, GPU_PROCESSES, count);
-    return NVML_SUCCESS;
-}
-
 enum { EVERY_GPU = NVML_WHOLE | NVML_BOARD, WITH_MEMORY = NVML_WHOLE | NVML_INSTANCE };
 
 static const struct call calls[] = {
@@ -347,7 +272,7 @@ static const struct call calls[] = {
     {"nvmlDeviceGetTotalEccErrors", EVERY_GPU, read_ecc_uncorrected},
     {"nvmlDeviceGetEncoderUtilization", NVML_WHOLE, read_encoder},
     {"nvmlDeviceGetDecoderUtilization", NVML_WHOLE, read_decoder},
-    {"nvmlDeviceGetComputeRunningProcesses_v3", WITH_MEMORY, read_processes},
+    {"nvmlDeviceGetComputeRunningProcesses_v3", WITH_MEMORY, nvml_read_processes},
     {"nvmlGpmMetricsGet", WITH_MEMORY, nvml_gpm_read},
     {"nvmlDeviceGetPcieThroughput", EVERY_GPU, read_pcie}, // after GPM, which may have it
 };

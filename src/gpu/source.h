@@ -21,6 +21,15 @@ enum gpu_sample_result {
     GPU_SAMPLE_LOST, // the GPU fell off the bus or left; it may come back
 };
 
+// A process on a GPU, by the PID that the host's PID namespace gives it.
+struct gpu_process {
+    uint32_t pid;
+    bool has_memory, has_utilization;
+    uint64_t memory_bytes;
+    double utilization_pct; // 0..100, of the time since the call before
+    uint64_t sampled_us;    // the source's own
+};
+
 struct gpu_source_ops {
     const char *name; // "sim"
     const char *help; // for --help: "sim:N[,SCENARIO]  ..."
@@ -35,6 +44,10 @@ struct gpu_source_ops {
     // call, the reading is unknown. ERR_CLOSED: failed for good, the agent ends with the message.
     int (*sample)(void *state, uint32_t slot, int64_t now_ns, struct gpu_reading *ret_reading,
                   enum gpu_sample_result *ret_result, struct err *e);
+    // The processes on a GPU, after a sample() of it that was OK. NULL: this source cannot tell.
+    // ERR_UNSUPPORTED: what they use cannot be told (MPS); ERR_UNAVAILABLE etc. as sample().
+    int (*processes)(void *state, uint32_t slot, int64_t now_ns, struct gpu_process *list,
+                     size_t cap, size_t *ret_n, struct err *e);
     void (*close)(void *state);
     // One line for the log that says what was opened, seed included: "4 GPUs, ramp, seed 1".
     void (*describe)(void *state, char *dst, size_t cap);

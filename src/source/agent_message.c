@@ -46,6 +46,13 @@ static int gpu_check(const Gpuscale__V1__Gpu *g, struct err *e) {
     if (g->n_owners > LIMIT_OWNERS_PER_GPU)
         return err_set(e, ERR_LIMIT, "GPU %u has %zu owners, at most %d", g->id, g->n_owners,
                        LIMIT_OWNERS_PER_GPU);
+    if (g->n_shares > LIMIT_OWNERS_PER_GPU)
+        return err_set(e, ERR_LIMIT, "GPU %u has %zu shares, at most %d", g->id, g->n_shares,
+                       LIMIT_OWNERS_PER_GPU);
+    for (size_t i = 0; i < g->n_shares; i++)
+        if (!printable(g->shares[i]->pod_uid, 0, 36) ||
+            !printable(g->shares[i]->container_id, 0, 64))
+            return bad(e, "a share of a GPU with names that are too long");
     for (size_t i = 0; i < g->n_owners; i++) {
         int r = owner_check(g->owners[i], e);
         if (r < 0)

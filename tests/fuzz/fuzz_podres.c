@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * What a kubelet answers: any bytes are refused, or become owners that are complete and bounded,
- * and a message for scalers that has them. The first byte chooses; without it, the bytes are the id
- * of a device.
+ * and a message for scalers that has them. After '=' the bytes are the id of a device, after '#' a
+ * process's cgroup file.
  */
 #include "agent/watch_message.h"
 #include "base/mem.h"
 #include "fuzz.h"
 #include "net/pb.h"
 #include "podres/answer.h"
+#include "podres/cgroup.h"
 
 static void check_device(struct str resource, struct str id) {
     struct podres_device d = {.gpu_instance = -7};
@@ -81,11 +82,33 @@ static void check_answer(const uint8_t *data, size_t size) {
     arena_done(&arena);
 }
 
+static void check_cgroup(struct str text) {
+    struct podres_cgroup c, again;
+    if (!podres_cgroup_parse(text, &c))
+        return;
+    size_t uid = strnlen(c.pod_uid, sizeof c.pod_uid), id = strnlen(c.container_id, 65);
+    require((uid == 36 || uid == 32) && (id == 0 || id == 64));
+    require(strspn(c.pod_uid, "0123456789abcdef-") == uid);
+    require(strspn(c.container_id, "0123456789abcdef") == id);
+    // Groups inside the container's own do not make it another pod's.
+    static const char inside[] = "/kubepods/pod00000000-0000-0000-0000-000000000000/x";
+    char *deeper = mem_alloc(text.n + sizeof inside);
+    memcpy(deeper, text.p, text.n);
+    memcpy(deeper + text.n, inside, sizeof inside);
+    if (id > 0 && !memchr(text.p, '\n', text.n)) {
+        require(podres_cgroup_parse((struct str){deeper, text.n + sizeof inside - 1}, &again));
+        require(strcmp(again.pod_uid, c.pod_uid) == 0);
+    }
+    mem_free(deeper);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size > 0 && data[0] == '=') {
         struct str id = {(const char *)data + 1, size - 1};
         check_device(STR("nvidia.com/gpu"), id);
         check_device(STR("example.com/other"), id);
+    } else if (size > 0 && data[0] == '#') {
+        check_cgroup((struct str){(const char *)data + 1, size - 1});
     } else {
         check_answer(data, size);
     }

@@ -36,6 +36,11 @@ struct process_v1 {
     unsigned pid;
     u64 bytes;
 };
+struct process_sample {
+    unsigned pid;
+    u64 time_us;
+    unsigned sm, memory, encoder, decoder;
+};
 struct temperature {
     unsigned version;
     int sensor;
@@ -95,6 +100,9 @@ AT(pci_info, id, 36);
 SIZE(process, 24);
 AT(process, gi, 16);
 SIZE(process_v1, 16);
+SIZE(process_sample, 32);
+AT(process_sample, time_us, 8);
+AT(process_sample, sm, 16);
 SIZE(temperature, 12);
 SIZE(field, 40);
 AT(field, timestamp, 8);

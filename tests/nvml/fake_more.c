@@ -18,13 +18,16 @@ static int list_processes(void *d, const char *call, enum fake_key key, unsigned
     memcpy(text, v->text, sizeof text);
     bool none = strcmp(text, "0") == 0;
     for (char *w = none ? NULL : strtok_r(text, ",", &save); w; w = strtok_r(NULL, ",", &save)) {
-        char *dash = strchr(w, '-'); // 100-400: a range
+        const char *dash = strchr(w, '-');  // 100-400: a range
+        const char *colon = strchr(w, ':'); // 100:4096: with its memory
         unsigned from = (unsigned)strtoul(w, NULL, 10);
         unsigned to = dash ? (unsigned)strtoul(dash + 1, NULL, 10) : from;
         for (unsigned pid = from; pid <= to; pid++, n++)
             if (n < *count) {
+                u64 bytes = colon ? strtoull(colon + 1, NULL, 10) : (u64)-1; // not available
                 memset((char *)dst + n * entry, 0xee, entry);
                 memcpy((char *)dst + n * entry, &pid, sizeof pid);
+                memcpy((char *)dst + n * entry + 8, &bytes, sizeof bytes);
             }
     }
     bool fits = n <= *count;
@@ -54,6 +57,35 @@ int nvmlDeviceGetMPSComputeRunningProcesses_v3(void *d, unsigned *n, struct proc
     return list_processes(d, __func__, KEY_mps, n, dst, sizeof *dst);
 }
 #endif
+
+// 100:60,200:25: what a process was busy. Two samples each, the older one idle.
+int nvmlDeviceGetProcessUtilization(void *, struct process_sample *, unsigned *, u64);
+int nvmlDeviceGetProcessUtilization(void *d, struct process_sample *dst, unsigned *count,
+                                    u64 since_us) {
+    const struct fake_value *v;
+    int r = fake_get(d, "nvmlDeviceGetProcessUtilization", KEY_procutil, &v);
+    u64 now_us = (u64)fake_script_now_ms() * 1000 + 1000000;
+    if (r)
+        return r;
+    if (since_us > now_us)
+        fake_misuse("nvmlDeviceGetProcessUtilization since %llu, it is %llu", since_us, now_us);
+    char text[96], *save = NULL;
+    memcpy(text, v->text, sizeof text);
+    bool none = strcmp(text, "0") == 0;
+    unsigned n = 0;
+    for (char *w = none ? NULL : strtok_r(text, ",", &save); w; w = strtok_r(NULL, ",", &save)) {
+        const char *colon = strchr(w, ':');
+        unsigned pid = (unsigned)strtoul(w, NULL, 10);
+        unsigned busy = colon ? (unsigned)strtoul(colon + 1, NULL, 10) : 0;
+        for (unsigned k = 0; k < 2; k++, n++)
+            if (n < *count)
+                dst[n] = (struct process_sample){
+                    .pid = pid, .time_us = now_us - k, .sm = k ? 0 : busy};
+    }
+    bool fits = n <= *count;
+    *count = n;
+    return n == 0 ? NOT_FOUND : fits ? OK : TOO_SMALL;
+}
 
 // --- events
 

@@ -26,7 +26,8 @@
  *     smclock memclock reasons MHz, MHz, bits
  *     eccc eccu                errors corrected and not
  *     tx rx                    KB/s
- *     compute graphics mps     PIDs, 10,11,12; 0: none
+ *     compute graphics mps     PIDs, 10,11,12; 0: none; 10:4096: with its memory in bytes
+ *     procutil                 what processes were busy, 10:60,12:25; 0: none was
  *     gpm                      1: supported; gr sm occ tensor dram (percent, or nan), gtx grx
  * (MiB/s) events                   1: XID events can be registered gi ci slices cslices mib of a
  * MIG device: its instances, slices, memory in MiB open                     !CODE: asking for the
@@ -70,6 +71,7 @@
     K(compute) \
     K(graphics) \
     K(mps) \
+    K(procutil) \
     K(gpm) \
     K(gr) \
     K(sm) \

@@ -42,6 +42,24 @@ static inline void fixture_apply(struct agent_state *s, struct agent_round *r,
     agent_round_free(r);
 }
 
+// Of the GPU in slot `slot`: two containers' shares, memory and activity of the first alone known.
+static inline void fixture_share(struct agent_round *r, uint32_t slot, double busy) {
+    struct agent_share one = {.pod_uid = "uid-a",
+                              .container_id = "cid-a",
+                              .processes = 2,
+                              .has_memory = true,
+                              .has_utilization = true,
+                              .memory_bytes = 4096,
+                              .utilization_pct = busy};
+    struct agent_share two = {.pod_uid = "uid-b", .processes = 1};
+    struct agent_sample *s = &r->samples[slot];
+    s->shares_known = true;
+    s->shares_at = (uint32_t)r->shares.n;
+    s->n_shares = 2;
+    assert_int_equal(vec_push(&r->shares, one), 0);
+    assert_int_equal(vec_push(&r->shares, two), 0);
+}
+
 static inline void fixture_claim(struct agent_owners *o, const char *device, const char *pod) {
     struct agent_claimed one = {.driver = "gpu.nvidia.com", .pool = "node-a"};
     snprintf(one.device, sizeof one.device, "%s", device);

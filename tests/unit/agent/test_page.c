@@ -265,6 +265,30 @@ static void test_the_kubelets_series_are_there_when_it_is_asked(void **state) {
     assert_non_null(strstr(page, "\ngpuscale_agent_pod_resources_unmatched_devices 0\n"));
 }
 
+static void test_what_pods_use_is_told_by_uid_when_it_is_read(void **state) {
+    struct fixture *f = *state;
+    struct agent_round *r = fixture_round(2, 101 * NS_PER_S);
+    fixture_share(r, 1, 12.5);
+    fixture_apply(&f->state, r, NULL);
+    assert_null(strstr(render(f, 101 * NS_PER_S), "gpuscale_gpu_pod_"));
+    f->options.shares = true;
+    const char *page = render(f, 101 * NS_PER_S);
+    assert_non_null(
+        strstr(page, "\ngpuscale_gpu_pod_processes_known{gpu=\"0\",uuid=\"GPU-0\"} 0\n"));
+    assert_non_null(
+        strstr(page, "\ngpuscale_gpu_pod_processes_known{gpu=\"1\",uuid=\"GPU-1\"} 1\n"));
+#define A "{gpu=\"1\",uuid=\"GPU-1\",pod_uid=\"uid-a\",container_id=\"cid-a\"} "
+#define B "{gpu=\"1\",uuid=\"GPU-1\",pod_uid=\"uid-b\",container_id=\"\"} "
+    assert_non_null(strstr(page, "\ngpuscale_gpu_pod_processes" A "2\n"));
+    assert_non_null(strstr(page, "\ngpuscale_gpu_pod_processes" B "1\n"));
+    assert_non_null(strstr(page, "\ngpuscale_gpu_pod_memory_used_bytes" A "4096\n"));
+    assert_null(strstr(page, "\ngpuscale_gpu_pod_memory_used_bytes" B)); // unknown is not 0
+    assert_non_null(strstr(page, "\ngpuscale_gpu_pod_utilization_ratio" A "0.125\n"));
+    assert_null(strstr(page, "\ngpuscale_gpu_pod_utilization_ratio" B));
+    page = render(f, 200 * NS_PER_S); // too old
+    assert_null(strstr(page, "\ngpuscale_gpu_pod_processes{"));
+}
+
 static void test_no_memory_leaves_no_half_page(void **state) {
     struct fixture *f = *state;
     fixture_own(&f->owners, "0", "a", "");
@@ -302,6 +326,7 @@ int main(void) {
         WITH(test_the_page_is_fresh_until_a_round_or_an_interval_passes),
         WITH(test_gzip_is_the_same_page),
         WITH(test_the_kubelets_series_are_there_when_it_is_asked),
+        WITH(test_what_pods_use_is_told_by_uid_when_it_is_read),
         WITH(test_no_memory_leaves_no_half_page),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -227,6 +227,40 @@ static void test_a_gpu_with_too_many_owners_is_unknown(void **state) {
     agent_state_done(&s);
 }
 
+static void test_shares_are_of_the_last_round(void **state) {
+    struct agent_state s = fresh();
+    struct agent_round *r = fixture_round(2, 101 * NS_PER_S);
+    fixture_share(r, 0, 10);
+    fixture_share(r, 1, 20);
+    fixture_apply(&s, r, NULL);
+    assert_true(s.gpus[1].shares_known && s.gpus[1].n_shares == 2);
+    assert_true(s.gpus[1].shares[0].utilization_pct == 20);
+    uint64_t version = s.version;
+    r = fixture_round(2, 102 * NS_PER_S);
+    fixture_share(r, 1, 20); // in another order
+    fixture_share(r, 0, 11);
+    fixture_apply(&s, r, NULL);
+    assert_true(s.gpus[0].changed > version && s.gpus[1].changed <= version);
+    r = fixture_round(2, 103 * NS_PER_S);
+    r->samples[0].state = AGENT_SAMPLE_FAILED; // what was read before ages
+    fixture_share(r, 1, 20);
+    r->samples[1].state = AGENT_SAMPLE_LOST;
+    r->samples[1].shares_known = false;
+    r->samples[1].n_shares = 0;
+    fixture_apply(&s, r, NULL);
+    assert_true(s.gpus[0].shares_known && s.gpus[0].n_shares == 2);
+    assert_true(!s.gpus[1].shares_known && s.gpus[1].n_shares == 0);
+    r = fixture_round(2, 104 * NS_PER_S);
+    r->enumerated = false;
+    fixture_share(r, 1, 20);
+    mem_fail_from(1);
+    (void)agent_state_apply(&s, r, &(struct agent_owners){0});
+    mem_fail_never();
+    agent_round_free(r);
+    assert_true(!s.gpus[1].shares_known && s.gpus[1].n_shares == 0);
+    agent_state_done(&s);
+}
+
 static void test_a_stall_is_told_after_half_an_interval(void **state) {
     struct agent_state s = fresh(); // the first round is due at 100 s
     assert_int_equal(agent_state_stalled_ns(&s, 100 * NS_PER_S + NS_PER_S / 2), 0);
@@ -268,6 +302,7 @@ int main(void) {
         cmocka_unit_test(test_what_may_be_any_gpu_leaves_none_known_to_be_free),
         cmocka_unit_test(test_claimed_devices_are_kept_and_leave_no_gpu_free),
         cmocka_unit_test(test_a_gpu_with_too_many_owners_is_unknown),
+        cmocka_unit_test(test_shares_are_of_the_last_round),
         cmocka_unit_test(test_a_stall_is_told_after_half_an_interval),
         cmocka_unit_test(test_no_memory_for_owners_is_an_error_and_made_up_for),
     };

@@ -203,7 +203,9 @@ static void test_no_memory_is_an_error_at_every_allocation(void **state) {
     struct agent_cursor c;
     fixture_own(&f->owners, "0", "a", "");
     fixture_claim(&f->owners, "gpu-1", "b");
-    fixture_apply(&f->state, fixture_round(8, 101 * NS_PER_S), &f->owners);
+    struct agent_round *r = fixture_round(8, 101 * NS_PER_S);
+    fixture_share(r, 7, 1);
+    fixture_apply(&f->state, r, &f->owners);
     for (long n = 1;; n++) {
         arena_done(&f->arena);
         buf_done(&f->bytes);
@@ -247,6 +249,27 @@ static void test_claimed_devices_are_told_when_they_change(void **state) {
     done(m);
 }
 
+static void test_shares_are_told_where_they_are_known(void **state) {
+    struct fixture *f = *state;
+    struct agent_round *r = fixture_round(2, 101 * NS_PER_S);
+    fixture_share(r, 1, 12.5);
+    fixture_apply(&f->state, r, &f->owners);
+    Gpuscale__V1__NodeState *m = next(f, 101 * NS_PER_S);
+    assert_false(m->gpus[0]->shares_known);
+    assert_int_equal(m->gpus[0]->n_shares, 0);
+    assert_true(m->gpus[1]->shares_known);
+    assert_int_equal(m->gpus[1]->n_shares, 2);
+    const Gpuscale__V1__Share *a = m->gpus[1]->shares[0], *b = m->gpus[1]->shares[1];
+    assert_string_equal(a->pod_uid, "uid-a");
+    assert_string_equal(a->container_id, "cid-a");
+    assert_int_equal(a->processes, 2);
+    assert_true(a->has_memory_used_bytes && a->memory_used_bytes == 4096);
+    assert_true(a->has_utilization_pct && a->utilization_pct == 12.5);
+    assert_string_equal(b->pod_uid, "uid-b");
+    assert_false(b->has_memory_used_bytes || b->has_utilization_pct); // unknown is not 0
+    done(m);
+}
+
 #define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void) {
@@ -260,6 +283,7 @@ int main(void) {
         WITH(test_a_mig_instance_says_whose_it_is),
         WITH(test_a_node_without_gpus_is_a_full_message_too),
         WITH(test_claimed_devices_are_told_when_they_change),
+        WITH(test_shares_are_told_where_they_are_known),
         WITH(test_no_memory_is_an_error_at_every_allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
