@@ -76,6 +76,19 @@ static void read_object(struct manifest_reader *r, const struct conf_node *sourc
         (void)manifest_no_memory(r);
 }
 
+// The API server takes no metric with the source of another type beside its own.
+static void check_only_source(struct manifest_reader *r, const struct conf_node *n,
+                              enum hpa_metric_type type) {
+    for (int t = 0; t < HPA_METRIC_TYPES; t++) {
+        const struct conf_node *other = t == (int)type ? NULL
+                                                       : manifest_get(r, n, sources[t].field);
+        if (other)
+            (void)manifest_fail(r, other, ERR_INVALID,
+                                "'%s': the metric's type is %s, only '%s' belongs to it",
+                                sources[t].field, sources[type].type, sources[type].field);
+    }
+}
+
 static void read_metric(struct manifest_reader *r, const struct conf_node *n, struct hpa_metric *m,
                         struct manifest_metric_name *name) {
     if (!manifest_is_map(r, n, "a metric"))
@@ -86,6 +99,7 @@ static void read_metric(struct manifest_reader *r, const struct conf_node *n, st
                             "'type' is missing: Resource, ContainerResource, Pods, Object or"
                             " External");
     m->type = (enum hpa_metric_type)type;
+    check_only_source(r, n, m->type);
     const struct conf_node *source = needed(r, n, sources[type].field, "the type asks for it");
     if (m->type == HPA_RESOURCE || m->type == HPA_CONTAINER_RESOURCE) {
         m->name = manifest_text(r, source, "name");

@@ -47,9 +47,6 @@ const char *manifest_found(const struct conf_node *n, char *dst, size_t cap) {
     while (show < n->text.n && show > 0 && ((unsigned char)n->text.p[show] & 0xc0) == 0x80)
         show--; // no character is cut
     (void)snprintf(dst, cap, "'%.*s%s'", (int)show, n->text.p, show < n->text.n ? "..." : "");
-    for (char *p = dst; *p; p++)
-        if (*p == '\n')
-            *p = ' ';
     return dst;
 }
 

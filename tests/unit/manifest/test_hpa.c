@@ -104,6 +104,8 @@ static const struct {
     {"{spec: {maxReplicas: 2, metrics: [{type: External, external: {metric: {}, target: {type:"
      " Value, value: 1}}}]}}",
      "f.yaml:1:62: the metric's name is missing"},
+    {"{spec: {maxReplicas: 2, metrics: [{type: Pods, pods: {}, resource: {name: cpu}}]}}",
+     "f.yaml:1:68: 'resource': the metric's type is Pods, only 'pods' belongs to it"},
     {"{spec: {maxReplicas: 2, behavior: {scaleUp: {stabilizationWindowSeconds: -1}}}}",
      "f.yaml:1:74: 'stabilizationWindowSeconds': 0 to 3600 is allowed"},
     {"{spec: {maxReplicas: 2, behavior: {scaleUp: {tolerance: '-1'}}}}",
