@@ -46,8 +46,10 @@ static void check_keys(struct manifest_reader *r, const struct conf_node *map,
     }
 }
 
-void hpa_case_note(struct hpa_case *c, const char *text) {
-    if (text && c->n_notes < HPA_CASE_NOTES)
+void hpa_case_note(struct manifest_reader *r, struct hpa_case *c, const char *text) {
+    if (!text)
+        (void)manifest_no_memory(r);
+    else if (c->n_notes < HPA_CASE_NOTES)
         c->notes[c->n_notes++] = text;
 }
 
@@ -288,10 +290,11 @@ static void assume_pods(struct manifest_reader *r, struct hpa_case *c) {
     }
     c->pods_assumed = true;
     if (n > 0)
-        hpa_case_note(c, arena_printf(r->a,
-                                      "no pods are given: %zu running and ready ones are"
-                                      " taken, without requests",
-                                      n));
+        hpa_case_note(r, c,
+                      arena_printf(r->a,
+                                   "no pods are given: %zu running and ready ones are"
+                                   " taken, without requests",
+                                   n));
 }
 
 void hpa_case_finish(struct manifest_reader *r, struct hpa_case *c, bool has_scale, bool has_pods) {
@@ -307,10 +310,11 @@ void hpa_case_finish(struct manifest_reader *r, struct hpa_case *c, bool has_sca
             return;
         }
         c->spec_replicas = c->status_replicas = c->hpa.status_current;
-        hpa_case_note(c, arena_printf(r->a,
-                                      "the scale is not given: spec and status are %d replicas, as"
-                                      " the HPA's status.currentReplicas says",
-                                      c->hpa.status_current));
+        hpa_case_note(r, c,
+                      arena_printf(r->a,
+                                   "the scale is not given: spec and status are %d replicas, as"
+                                   " the HPA's status.currentReplicas says",
+                                   c->hpa.status_current));
     }
     if (!has_pods)
         assume_pods(r, c);

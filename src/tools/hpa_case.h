@@ -61,8 +61,8 @@ struct hpa_case_source {
 
 void hpa_case_read(const struct hpa_case_source *s, const struct conf_node *root);
 
-// A sentence about what was assumed; NULL (no memory) is left out.
-void hpa_case_note(struct hpa_case *c, const char *text);
+// A sentence about what was assumed; NULL: there was no memory for it.
+void hpa_case_note(struct manifest_reader *r, struct hpa_case *c, const char *text);
 
 // ---- hpa_list.c: what kubectl prints ---------------------------------------------------------
 

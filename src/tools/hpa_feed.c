@@ -52,7 +52,9 @@ static int tell(struct hpa_feed *f, size_t n, bool json, struct err *e) {
     };
     struct conf_node *root = NULL;
     int r = conf_tree_read(&t, &f->arena, &root, e);
-    if (root)
+    // Between two "---" there may be nothing.
+    bool empty = root && root->kind == CONF_NODE_SCALAR && !root->quoted && root->text.n == 0;
+    if (root && !empty)
         f->on_value(f->ctx, root, &f->arena, NULL);
     arena_reset(&f->arena);
     return r;
@@ -76,6 +78,20 @@ static void end_json(struct hpa_feed *f, size_t n, bool cut) {
     f->in_string = f->escaped = false;
 }
 
+// Something that is no value, at the front: told, and dropped up to the end of its line or, in a
+// list, of its entry. False: where that is, is not known yet.
+static bool skip_junk(struct hpa_feed *f) {
+    size_t n = 0;
+    while (n < f->in.len && f->in.p[n] != '\n' &&
+           (!f->in_list || n == 0 || (f->in.p[n] != ',' && f->in.p[n] != ']')))
+        n++;
+    if (n == f->in.len && !f->stopped)
+        return false;
+    fail(f, ERR_PARSE, "expected a case: {\"hpa\": ..., \"scale\": ...}");
+    drop(f, n);
+    return true;
+}
+
 // Between values. False: nothing more to look at.
 static bool between(struct hpa_feed *f) {
     char c = f->in.p[f->at];
@@ -90,14 +106,8 @@ static bool between(struct hpa_feed *f) {
     } else if (c == ']' && f->in_list) {
         f->in_list = false;
     } else if (c != ' ' && c != '\t' && c != '\r' && c != '\n' && c != ',' && c != '\x1e') {
-        // Something else: up to the end of its line.
-        char *end = memchr(f->in.p + f->at, '\n', f->in.len - f->at);
         drop(f, f->at);
-        if (!end && !f->stopped)
-            return false; // the line may go on
-        fail(f, ERR_PARSE, "expected a case: {\"hpa\": ..., \"scale\": ...}");
-        drop(f, end ? (size_t)(end - f->in.p) : f->in.len);
-        return true;
+        return skip_junk(f);
     }
     f->at++;
     return true;
@@ -176,15 +186,20 @@ static void go_on_yaml(struct hpa_feed *f) {
 // ---- Both ---------------------------------------------------------------------------------------
 
 static void sniff(struct hpa_feed *f) {
-    if (str_starts(buf_str(&f->in), "\xef\xbb\xbf"))
+    static const char bom[] = "\xef\xbb\xbf";
+    if (!f->stopped && f->in.len < 3 && memcmp(f->in.p, bom, f->in.len) == 0)
+        return; // the rest of it comes
+    if (str_starts(buf_str(&f->in), bom)) {
         drop(f, 3);
+        f->column = 1;
+    }
     struct str s = str_trim(buf_str(&f->in));
     if (s.n > 0)
         f->format = s.p[0] == '{' || s.p[0] == '[' ? HPA_FEED_JSON : HPA_FEED_YAML;
 }
 
 static void go_on(struct hpa_feed *f) {
-    if (f->format == HPA_FEED_SNIFF)
+    if (f->format == HPA_FEED_SNIFF && f->in.len > 0)
         sniff(f);
     if (f->in.len > 0 && f->format == HPA_FEED_JSON)
         go_on_json(f);

@@ -6,6 +6,13 @@
 #include "core/hpa/hpa_text.h"
 #include "tools/hpa_words.h"
 
+// Empties the scratch buffer; its failure is the answer's.
+static void fresh(struct buf *b, struct buf *scratch) {
+    if (scratch->err < 0 && b->err == 0)
+        b->err = scratch->err;
+    buf_clear(scratch);
+}
+
 static void add_text(struct buf *b, const char *key, struct str value) {
     (void)buf_addf(b, "\"%s\":", key);
     (void)buf_add_json(b, value);
@@ -74,7 +81,7 @@ static void add_metric(struct buf *b, const struct hpa_answer *a, size_t i, stru
     (void)buf_addc(b, ",\"target\":{");
     add_target(b, m);
     (void)buf_addc(b, "},\"error\":");
-    buf_clear(scratch);
+    fresh(b, scratch);
     if (bad)
         hpa_text_metric_error(scratch, &a->c->controller, &a->c->hpa.spec, &a->in, &a->result, i);
     if (bad)
@@ -91,7 +98,7 @@ static void add_conditions(struct buf *b, const struct hpa_answer *a, struct buf
         b->err = ERR_NOMEM;
         return;
     }
-    buf_clear(scratch);
+    fresh(b, scratch);
     size_t n = hpa_words_conditions(a, scratch, all);
     for (size_t i = 0; i < n; i++) {
         (void)buf_addc(b, i > 0 ? ",{" : "{");
@@ -148,15 +155,15 @@ void hpa_json_write(struct buf *out, const struct hpa_answer *a) {
                    limited ? limited : "null", limited ? "\"" : "");
     add_conditions(out, a, &scratch);
     (void)buf_addc(out, "],");
-    buf_clear(&scratch);
+    fresh(out, &scratch);
     (void)buf_addf(&scratch, "%s/%s", c->hpa.namespace_, c->hpa.name);
     add_text(out, "hpa", buf_str(&scratch));
     (void)buf_addf(out, ",\"currentReplicas\":%d,\"rescale\":%s,", c->spec_replicas,
                    r->rescale ? "true" : "false");
-    buf_clear(&scratch);
+    fresh(out, &scratch);
     hpa_text_rescale(&scratch, &c->hpa.spec, r);
     add_text(out, "reason", buf_str(&scratch));
-    buf_clear(&scratch);
+    fresh(out, &scratch);
     if (r->failed || r->partial)
         hpa_text_failure(&scratch, &c->controller, &c->hpa.spec, &a->in, r);
     (void)buf_addc(out, ",\"error\":");
@@ -172,8 +179,7 @@ void hpa_json_write(struct buf *out, const struct hpa_answer *a) {
         (void)buf_add_json(out, str_from(c->notes[i]));
     }
     (void)buf_addc(out, "]}\n");
-    if (scratch.err < 0 && out->err == 0)
-        out->err = scratch.err;
+    fresh(out, &scratch);
 }
 
 void hpa_json_write_error(struct buf *out, const struct err *e) {

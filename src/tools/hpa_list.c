@@ -87,14 +87,16 @@ static size_t count(const struct conf_node *items, const char *kind, const char 
 static void note_pods(struct manifest_reader *r, struct hpa_case *c, size_t all, bool owned) {
     const struct manifest_hpa *h = &c->hpa;
     if (!owned)
-        hpa_case_note(c, arena_printf(r->a,
-                                      "none of the pods has an owner: all %zu of namespace %s are"
-                                      " taken",
-                                      all, h->namespace_));
+        hpa_case_note(r, c,
+                      arena_printf(r->a,
+                                   "none of the pods has an owner: all %zu of namespace %s are"
+                                   " taken",
+                                   all, h->namespace_));
     else if (c->n_pods < all)
-        hpa_case_note(c, arena_printf(r->a, "%zu of %zu pods belong to %s/%s, by their owners",
-                                      c->n_pods, all, h->target_kind ? h->target_kind : "?",
-                                      h->target_name ? h->target_name : "?"));
+        hpa_case_note(r, c,
+                      arena_printf(r->a, "%zu of %zu pods belong to %s/%s, by their owners",
+                                   c->n_pods, all, h->target_kind ? h->target_kind : "?",
+                                   h->target_name ? h->target_name : "?"));
 }
 
 // The target's pods of the list; false: it has no pods at all of this namespace.

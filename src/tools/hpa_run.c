@@ -35,10 +35,11 @@ static const struct manifest_current *current_of(const struct hpa_case *c,
 }
 
 static void note_status(struct run *u, const struct hpa_metric *m) {
-    hpa_case_note(u->c, arena_printf(u->r.a,
-                                     "%s: no value is given; the HPA's status.currentMetrics is"
-                                     " taken, as of its last sync",
-                                     m->name));
+    hpa_case_note(&u->r, u->c,
+                  arena_printf(u->r.a,
+                               "%s: no value is given; the HPA's status.currentMetrics is"
+                               " taken, as of its last sync",
+                               m->name));
 }
 
 static const struct hpa_named *named(const struct hpa_named_list *list, const char *name) {
@@ -48,6 +49,14 @@ static const struct hpa_named *named(const struct hpa_named_list *list, const ch
     return NULL;
 }
 
+// By a longer name of a metric; NULL: there was no memory for it.
+static const struct hpa_named *named_longer(struct run *u, const struct hpa_named_list *list,
+                                            const char *key) {
+    if (!key)
+        (void)manifest_no_memory(&u->r);
+    return key ? named(list, key) : NULL;
+}
+
 // The entry of a metric: by "NAME{SELECTOR}", "Kind/OBJECT/NAME", or NAME alone.
 static const struct hpa_named *entry_of(struct run *u, const struct hpa_named_list *list,
                                         size_t i) {
@@ -55,9 +64,9 @@ static const struct hpa_named *entry_of(struct run *u, const struct hpa_named_li
     const struct manifest_metric_name *n = &u->c->hpa.names[i];
     const struct hpa_named *found = NULL;
     if (n->selector && list->n > 0)
-        found = named(list, arena_printf(u->r.a, "%s{%s}", m->name, n->selector) ?: "");
+        found = named_longer(u, list, arena_printf(u->r.a, "%s{%s}", m->name, n->selector));
     if (!found && n->object && list->n > 0)
-        found = named(list, arena_printf(u->r.a, "%s/%s", n->object, m->name) ?: "");
+        found = named_longer(u, list, arena_printf(u->r.a, "%s/%s", n->object, m->name));
     return found ? found : named(list, m->name);
 }
 
