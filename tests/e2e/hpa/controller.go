@@ -266,42 +266,62 @@ func (w *World) recall(key string, now time.Time) (h History) {
 	return h
 }
 
-// Reconcile lets the controller decide the case, as of c.now.
+// Reconcile lets the controller decide the case, as of c.at, with the case's history or none.
 func (w *World) Reconcile(c *Case) Answer {
-	hpa := c.hpa.DeepCopy()
-	autoscalingapiv2.SetDefaults_HorizontalPodAutoscaler(hpa)
-	key := hpa.Namespace + "/" + hpa.Name
-	w.now, w.got, w.updated = c, Answer{}, false
+	hpa := w.enter(c)
+	w.remember(key(hpa), c.History, c.at)
+	answer := w.Decide(c)
+	w.Leave(c)
+	return answer
+}
+
+func key(hpa *autoscalingv2.HorizontalPodAutoscaler) string { return hpa.Namespace + "/" + hpa.Name }
+
+// The pods and the HPA as the controller's informers bring them.
+func (w *World) enter(c *Case) *autoscalingv2.HorizontalPodAutoscaler {
 	store := w.pods.Core().V1().Pods().Informer().GetStore()
 	for i := range c.pods {
 		if err := store.Add(&c.pods[i]); err != nil {
 			panic(err)
 		}
 	}
+	hpa := c.hpa.DeepCopy()
+	autoscalingapiv2.SetDefaults_HorizontalPodAutoscaler(hpa)
 	enqueueHPA(w.controller, hpa)
-	w.remember(key, c.History, c.at)
-	err := reconcileAutoscaler(w.controller, context.Background(), hpa, key)
+	return hpa
+}
+
+// Decide is one reconciliation, with what the controller remembers of the HPA.
+func (w *World) Decide(c *Case) Answer {
+	w.now, w.got, w.updated = c, Answer{}, false
+	hpa := w.enter(c)
+	err := reconcileAutoscaler(w.controller, context.Background(), hpa, key(hpa))
 	if err != nil && w.got.Failure == "" { // some metrics failed, the others decided
 		w.got.Failure = err.Error()
 	}
-	w.got.History = w.recall(key, c.at)
+	w.got.History = w.recall(key(hpa), c.at)
 	if !w.updated {
 		w.got.Status = hpa.Status
-	}
-	deleteHPA(w.controller, hpa)
-	for _, name := range []string{"scaleUpEvents", "scaleDownEvents"} {
-		delete(*field[map[string][]timestampedScaleEvent](w.controller, name), key)
-	}
-	delete(*field[map[string][]timestampedRecommendation](w.controller, "recommendations"), key)
-	for i := range c.pods {
-		if err := store.Delete(&c.pods[i]); err != nil {
-			panic(err)
-		}
 	}
 	for _, f := range w.fakes {
 		f.ClearActions()
 	}
 	return w.got
+}
+
+// Leave makes the controller forget the HPA.
+func (w *World) Leave(c *Case) {
+	deleteHPA(w.controller, c.hpa)
+	for _, name := range []string{"scaleUpEvents", "scaleDownEvents"} {
+		delete(*field[map[string][]timestampedScaleEvent](w.controller, name), key(c.hpa))
+	}
+	delete(*field[map[string][]timestampedRecommendation](w.controller, "recommendations"), key(c.hpa))
+	store := w.pods.Core().V1().Pods().Informer().GetStore()
+	for i := range c.pods {
+		if err := store.Delete(&c.pods[i]); err != nil {
+			panic(err)
+		}
+	}
 }
 
 // What Kubernetes says of the request of one pod; which of several it names, its maps decide.

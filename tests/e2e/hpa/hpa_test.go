@@ -18,7 +18,6 @@ import (
 	"time"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
-	v1 "k8s.io/api/core/v1"
 	"k8s.io/klog/v2"
 )
 
@@ -98,7 +97,6 @@ func start(t *testing.T) *Verb {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -343,5 +341,3 @@ func quantityText(q interface{ String() string }) string {
 	}
 	return ""
 }
-
-var _ = v1.PodRunning
