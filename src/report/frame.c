@@ -215,9 +215,11 @@ int frame_end_json(struct buf *b, const struct frame_end *e) {
         add_count(b, "errors", r->errors);
         add_count(b, "served", r->served);
         add_count(b, "scaleEvents", r->scale_events);
+        add_number(b, "withinSloPct", e->slo != NULL ? r->slo_pct : NAN);
         put(b, '}');
     }
     put(b, ']');
+    add_text(b, "slo", e->slo);
     open_(b, "files", '{');
     for (size_t i = 0; i < e->file_n; i++)
         add_text(b, e->files[i].name, e->files[i].path);

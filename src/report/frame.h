@@ -113,6 +113,7 @@ struct frame_row {
     const char *policy;
     double gpu_s, idle_gpu_s, usd, p50_ms, p95_ms, p99_ms;
     int64_t errors, served, scale_events;
+    double slo_pct; // of all requests, failed ones among them; told where frame_end has an slo
 };
 
 struct frame_file {
@@ -124,6 +125,7 @@ struct frame_end {
     size_t row_n;
     const struct frame_file *files;
     size_t file_n;
+    const char *slo; // what slo_pct counts: "the first token within 2 s"; NULL: nothing
 };
 
 // Append one JSON object without a newline in it. 0; ERR_LIMIT or ERR_NOMEM of the buffer.

@@ -24,7 +24,7 @@
 #include "playground/page.h"
 #include "report/html.h"
 
-enum { ACTS = 3, ACT_S = 40, GPUS = 8, COLD_S = 3, PER_REPLICA = 6 };
+enum { ACTS = 3, ACT_S = 40, GPUS = 8, COLD_S = 3, PER_REPLICA = 6, QUEUE_MAX = 150 };
 
 struct options {
     const char *listen, *report;
@@ -35,7 +35,7 @@ struct options {
 struct act {
     int t, ready, spec, wanted;
     int starting[GPUS]; // seconds until ready, of those that start
-    int starting_n, quiet_s, served;
+    int starting_n, quiet_s, served, errors;
     double waiting, gpu_s, idle_s, worst_ms;
 };
 
@@ -107,6 +107,10 @@ static void step(struct world *w, double demand) {
     double can = a->ready * PER_REPLICA, has = demand + a->waiting;
     double served = has < can ? has : can;
     a->waiting = has - served;
+    if (a->waiting > QUEUE_MAX) { // more than the gateway holds
+        a->errors += (int)(a->waiting - QUEUE_MAX);
+        a->waiting = QUEUE_MAX;
+    }
     a->served += (int)served;
     a->gpu_s += a->ready + a->starting_n;
     a->idle_s += a->ready - (int)((served + PER_REPLICA - 1) / PER_REPLICA) + a->starting_n * 0.5;
@@ -155,7 +159,7 @@ static void add_frame(struct world *w, int was) {
         f.latency_ms.p50 = 420 + wait_ms * 0.6, f.latency_ms.p95 = 640 + wait_ms;
         f.latency_ms.p99 = 800 + wait_ms * 1.2;
         a->worst_ms = f.latency_ms.p95 > a->worst_ms ? f.latency_ms.p95 : a->worst_ms;
-        f.errors = 0, f.served = a->served;
+        f.errors = a->errors, f.served = a->served;
         f.money.gpu_s = a->gpu_s, f.money.idle_gpu_s = a->idle_s;
         f.money.burned_usd = a->gpu_s * 4 / 3600, f.money.idle_usd = a->idle_s * 4 / 3600;
     }
@@ -198,12 +202,14 @@ static void finish(struct world *w) {
                                      .p50_ms = 520,
                                      .p95_ms = a->worst_ms * 0.9,
                                      .p99_ms = a->worst_ms,
-                                     .errors = w->o.bare ? -1 : 0,
+                                     .errors = w->o.bare ? -1 : a->errors,
+                                     .slo_pct = 60 + 19 * i,
                                      .served = a->served,
                                      .scale_events = 4 + i};
     }
     const struct frame_file file = {"report", w->o.report};
-    const struct frame_end e = {rows, (size_t)w->o.acts, &file, w->o.report != NULL};
+    const struct frame_end e = {rows, (size_t)w->o.acts, &file, w->o.report != NULL,
+                                "a toy's answer within 3 s"};
     if (live_end(w->live, &e) < 0)
         abort();
     if (w->o.report != NULL)

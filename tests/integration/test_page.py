@@ -61,13 +61,18 @@ def test_a_run_is_seen_from_its_first_second_to_its_table():
     assert [view["trouble"] for view in got["end"]] == [[], [], [], []]
     assert got["points"] == [40, 40, 40]
     assert got["charts"] == 8 and got["decisions"] > 2 and len(got["notes"]) == 2
-    assert re.match(r"gpuscale served 663 requests for \$0\.\d+, none failed, with a p95 of ", got["verdict"])
-    assert len(got["against"]) == 2 and got["against"][0].startswith("CPU 70 %, for the same load: 39 % less GPU time, a p95 of ")
+    assert re.match(r"gpuscale served \d+ requests for \$0\.\d+: none failed, p95 2\.\d+ s\.", got["verdict"]), got["verdict"]
+    assert len(got["against"]) == 2
+    assert re.match(r"CPU 70 %, for the same load: \d+ of \d+ requests failed, p95 \d+\.\d s, \d+ % less GPU time\.$", got["against"][0])
+    assert re.match(r"Classic triggers, for the same load: p95 \d+\.\d+ s, \d+ % more GPU time\.$", got["against"][1])
     assert got["title"].endswith("gpuscale")
     assert [name for name in POLICIES if name in got["table"][0]] == POLICIES
     assert [row.split("\t")[0].strip() for row in got["table"][1:]] == [
-        "GPU-seconds", "of them idle", "Cost", "Latency p50", "Latency p95", "Latency p99", "Errors",
-        "Requests served", "Scale events"]
+        "Requests served", "Failed", "Within the SLO", "Latency p50", "Latency p95", "Latency p99", "Cost", "GPU-seconds",
+        "of them idle", "Scale events"]
+    best = {row[0]: row[1] for row in got["best"]}  # who fails requests does not win by what it does not spend
+    assert best["Cost"] == best["GPU-seconds"] == best["of them idle"] == [3] and best["Failed"] == [2, 3], best
+    assert best["Within the SLO"] == [3] and best["Scale events"] == []
     assert all(url.startswith((server.url, "data:")) for url in got["asked"]), got["asked"]
 
 
@@ -82,7 +87,7 @@ def test_the_report_opens_from_disk_and_asks_nobody(tmp_path):
         assert view["asked"][0].startswith("file://")
         assert all(url.startswith("data:") for url in view["asked"][1:]), view["asked"]
         assert view["cards"] == POLICIES and view["points"] == [40, 40, 40]
-        assert view["charts"] == 8 and len(view["table"]) == 10
+        assert view["charts"] == 8 and len(view["table"]) == 11
 
 
 def test_names_that_try_to_be_markup_stay_text(tmp_path):

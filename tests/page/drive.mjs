@@ -111,7 +111,9 @@ const scenarios = {
     }
     return {
       seen, mid, end, title: await first.title(), verdict: await text(first, "#verdict"),
-      against: await first.locator("#against li").allInnerTexts(), table: await first.locator("#table tr").allInnerTexts(), points: await points(first),
+      against: await first.locator("#against li").allInnerTexts(), best: await first.locator("#table tbody tr").evaluateAll((all) => all.map((tr) =>
+        [tr.cells[0].textContent, [...tr.cells].map((c, i) => (c.className === "best" ? i : 0)).filter(Boolean)])),
+      table: await first.locator("#table tr").allInnerTexts(), points: await points(first),
       decisions: await first.locator("#decisions li").count(), notes: await first.locator("#notes-list li").allInnerTexts(),
       charts: await first.locator(".uplot").count(), asked: [...new Set(first.asked)],
     };

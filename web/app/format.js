@@ -21,6 +21,10 @@ const format = {
   percent(v) {
     return known(v) ? `${Math.round(v)} %` : UNKNOWN;
   },
+  // A percentage near 100 keeps what it lacks.
+  share(v) {
+    return known(v) ? `${v.toLocaleString("en", { maximumFractionDigits: v > 90 && v < 100 ? 1 : 0 })} %` : UNKNOWN;
+  },
   usd(v) {
     if (!known(v)) return UNKNOWN;
     const a = Math.abs(v);

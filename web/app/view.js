@@ -155,7 +155,8 @@ class View {
     $("table").replaceChildren(
       h("thead", {}, h("tr", {}, h("th", { scope: "col" }, h("span", { class: "sr" }, "Figure")),
         rows.map((row) => h("th", { scope: "col", class: row.policy === "gpuscale" ? "ours" : null }, label(row))))),
-      h("tbody", {}, TABLE.map((line) => tableRow(line, rows))));
+      h("tbody", {}, TABLE.filter((line) => line.key !== "withinSloPct" || run.end.slo !== "").map((line) => tableRow(line, rows))));
+    $("slo").textContent = run.end.slo === "" ? "" : `Within the SLO: ${run.end.slo}. Failed requests are not.`;
     const files = Object.entries(run.end.files);
     $("files").replaceChildren(...files.flatMap(([name, path]) => [h("span", {}, `${name}: `, h("code", {}, path)), " "]));
   }
@@ -349,7 +350,7 @@ function tile(gpu) {
     h("span", { class: "tile-value" }, held || known(gpu.utilizationPct) ? format.percent(gpu.utilizationPct) : "–"),
     h("span", { class: "track", "aria-hidden": "true" }, bar),
     h("span", { class: "tile-pod" }, gpu.pod || (held ? "" : "no pod")),
-    known(gpu.smPct) || known(gpu.memoryPct) ? h("span", { class: "tile-pod" }, `SM ${short(gpu.smPct)}, mem ${short(gpu.memoryPct)}`) : null);
+    held && (known(gpu.smPct) || known(gpu.memoryPct)) ? h("span", { class: "tile-pod" }, `SM ${short(gpu.smPct)}, mem ${short(gpu.memoryPct)}`) : null);
 }
 
 function short(percent) {
@@ -426,7 +427,7 @@ function meters(run, policy, most) {
   list.push(
     { label: row ? "p95 latency" : "p95, worst second", value: format.ms(p95Of(run, policy)), note: row ? "" : `now ${format.ms(frame.latencyMs ? frame.latencyMs.p95 : null)}`,
       fill: share(p95Of(run, policy), most.p95), waste: 0 },
-    { label: "Served", value: format.count(served), note: known(errors) ? format.plural(errors, "error", "errors") : `errors ${UNKNOWN}`, bad: errors > 0 },
+    { label: "Served", value: format.count(served), note: known(errors) ? `${format.count(errors)} failed` : `failures ${UNKNOWN}`, bad: errors > 0 },
   );
   return list;
 }
@@ -446,23 +447,27 @@ function meterNode(m) {
 // ---- the table: policies are columns
 
 const TABLE = [
-  { label: "GPU-seconds", key: "gpuSeconds", text: format.number, best: "low" },
-  { label: "of them idle", key: "idleGpuSeconds", text: format.number, best: "low" },
-  { label: "Cost", key: "usd", text: format.usd, best: "low" },
+  { label: "Requests served", key: "served", text: format.count, best: "high" },
+  { label: "Failed", key: "errors", text: format.count, best: "low" },
+  { label: "Within the SLO", key: "withinSloPct", text: format.share, best: "high" },
   { label: "Latency p50", key: "p50Ms", text: format.ms, best: "low" },
   { label: "Latency p95", key: "p95Ms", text: format.ms, best: "low" },
   { label: "Latency p99", key: "p99Ms", text: format.ms, best: "low" },
-  { label: "Errors", key: "errors", text: format.count, best: "low" },
-  { label: "Requests served", key: "served", text: format.count, best: "high" },
+  { label: "Cost", key: "usd", text: format.usd, best: "low", whole: true },
+  { label: "GPU-seconds", key: "gpuSeconds", text: format.number, best: "low", whole: true },
+  { label: "of them idle", key: "idleGpuSeconds", text: format.number, best: "low", whole: true },
   { label: "Scale events", key: "scaleEvents", text: format.count },
 ];
 
+// whole: little is no merit where the load was not served, so only rows with the fewest failures compete.
 function tableRow(line, rows) {
-  const values = rows.map((row) => row[line.key]).filter(known);
+  const fewest = Math.min(...rows.map((row) => row.errors).filter(known));
+  const competes = (row) => known(row[line.key]) && (!line.whole || !known(row.errors) || row.errors <= fewest);
+  const values = rows.filter(competes).map((row) => row[line.key]);
   const best = line.best === "low" ? Math.min(...values) : line.best === "high" ? Math.max(...values) : NaN;
-  const tells = values.length > 1 && new Set(values).size > 1;
+  const tells = new Set(rows.map((row) => row[line.key]).filter(known)).size > 1;
   return h("tr", {}, h("th", { scope: "row" }, line.label), rows.map((row) => {
-    const wins = tells && row[line.key] === best;
+    const wins = tells && competes(row) && row[line.key] === best;
     return h("td", { class: wins ? "best" : null }, line.text(row[line.key]), wins ? h("span", { class: "sr" }, " (best)") : null);
   }));
 }
@@ -503,15 +508,18 @@ function sameSecondWords(policy, active) {
   return `At this second of the same load, ${policy.label} had ${parts.join(", ")}.`;
 }
 
-// Of another policy's row against ours: what it took, how it served.
+// Of another policy's row against ours: how it served, then what it took.
 function against(row, ours, label) {
   const parts = [];
+  if (row.errors > 0 || ours.errors > 0) {
+    const all = known(row.served) && known(row.errors) ? ` of ${format.count(row.served + row.errors)}` : "";
+    parts.push(`${format.count(row.errors)}${all} requests failed`);
+  }
+  parts.push(`p95 ${format.ms(row.p95Ms)}`);
   if (known(row.gpuSeconds) && known(ours.gpuSeconds) && ours.gpuSeconds > 0) {
     const change = Math.round((100 * (row.gpuSeconds - ours.gpuSeconds)) / ours.gpuSeconds);
     parts.push(change === 0 ? "as much GPU time" : `${Math.abs(change)} % ${change > 0 ? "more" : "less"} GPU time`);
   }
-  parts.push(`a p95 of ${format.ms(row.p95Ms)}`);
-  if (row.errors > 0 || ours.errors > 0) parts.push(`${format.plural(row.errors, "failed request", "failed requests")}`);
   return `${label}, for the same load: ${parts.join(", ")}.`;
 }
 
@@ -521,7 +529,7 @@ function endVerdict(run) {
   const cost = known(ours.usd) ? ` for ${format.usd(ours.usd)}` : "";
   const failed = known(ours.errors) ? `${ours.errors === 0 ? "none" : format.count(ours.errors)} failed` : "failures unknown";
   return {
-    head: `gpuscale served ${format.plural(ours.served, "request", "requests")}${cost}, ${failed}, with a p95 of ${format.ms(ours.p95Ms)}.`,
+    head: `gpuscale served ${format.plural(ours.served, "request", "requests")}${cost}: ${failed}, p95 ${format.ms(ours.p95Ms)}.`,
     lines: run.end.table.filter((row) => row !== ours).map((row) => against(row, ours, (run.byId.get(row.policy) || { label: row.policy }).label)),
   };
 }

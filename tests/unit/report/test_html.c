@@ -101,7 +101,7 @@ static void a_report_has_the_end_beside_the_frames(void **state) {
     assert_int_equal(html_report(&report, l), ERR_NOTFOUND);
     assert_int_equal(live_hello(l, &h), 0);
     const struct frame_row row = {.policy = "cpu", .gpu_s = 7};
-    const struct frame_end end = {&row, 1, NULL, 0};
+    const struct frame_end end = {.rows = &row, .row_n = 1};
     assert_int_equal(live_end(l, &end), 0);
     buf_clear(&report);
     assert_int_equal(html_report(&report, l), 0);
