@@ -133,6 +133,9 @@ struct keda_sample {  // of one trigger; of cpu and memory never looked at
 struct keda_record { // an observation after fallback
     bool stored;
     bool empty, active, failed, from_fallback;
+    // Under a formula a fallback's value bears the composite's name: read from the cache at the
+    // next sync, it is no trigger's, and the formula sees nil.
+    bool nameless;
     int64_t milli;
 };
 

@@ -72,6 +72,7 @@ static struct keda_record observe(const struct keda_object *o, struct keda_state
             s->failures[i] = 0;
         r.empty = raw.empty;
         r.milli = raw.milli;
+        r.nameless = o->modifiers.formula && raw.from_fallback;
         return r;
     }
     r.failed = true;
@@ -117,6 +118,8 @@ static void round_add(struct round *r, const struct keda_object *o, const struct
     if (record->failed || record->empty)
         return;
     r->any = true;
+    if (record->nameless)
+        return;
     r->values[i] = from_milli(record->milli);
     bool out = o->fallback.set && o->fallback.behavior == KEDA_FALLBACK_MODIFIERS &&
                s->failures[i] > o->fallback.failure_threshold;

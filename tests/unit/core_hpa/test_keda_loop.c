@@ -291,6 +291,30 @@ static void a_formula_can_stand_in_for_a_trigger_that_fails(void **state) {
     keda_formula_free(f);
 }
 
+// Its cached value bears the composite's name, not the trigger's (found by tests/e2e/keda).
+static void a_cached_fallback_is_nil_to_the_formula(void **state) {
+    (void)state;
+    struct keda_trigger t = two[0];
+    struct keda_object o = object();
+    struct keda_state s = {0};
+    struct keda_formula *f = formula(STR("(gpu ?? 40) / 10"));
+    struct keda_target target = {.replicas = 1};
+    struct keda_answer a;
+    t.cached = true;
+    o.triggers = &t;
+    o.n_triggers = 1;
+    o.modifiers = (struct keda_modifiers){.formula = f, .target = STR("2")};
+    o.fallback = (struct keda_fallback){.set = true, .replicas = 3};
+    poll(&o, &s, broken, 1, 1); // falls back to 3 x 2
+    keda_answer(&o, &s, busy, &target, KEDA_COMPOSITE, &a);
+    assert_int_equal(a.refusal, KEDA_ANSWERED);
+    assert_int_equal(a.milli, 4000);
+    poll(&o, &s, busy, 1, 31);
+    keda_answer(&o, &s, busy, &target, KEDA_COMPOSITE, &a);
+    assert_int_equal(a.milli, 8000);
+    keda_formula_free(f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_active_trigger_wakes_from_zero),
@@ -308,6 +332,7 @@ int main(void) {
         cmocka_unit_test(a_push_activates_at_once_and_polls_come_at_their_interval),
         cmocka_unit_test(under_a_formula_only_its_value_activates),
         cmocka_unit_test(a_formula_can_stand_in_for_a_trigger_that_fails),
+        cmocka_unit_test(a_cached_fallback_is_nil_to_the_formula),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
