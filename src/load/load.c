@@ -95,6 +95,11 @@ static int write_results(const struct load_flags *f, const struct load_state *s,
         load_write_json(&b, s);
         r = write_file("json", f->json, &b, e);
     }
+    if (f->html && r == 0) {
+        buf_clear(&b);
+        b.err = load_write_html(&b, s);
+        r = write_file("html", f->html, &b, e);
+    }
     return r;
 }
 
@@ -120,6 +125,7 @@ int load_main(const struct load_flags *flags, struct err *e) {
     struct load_options options;
     int r = load_target_parse(&target, flags->target, e);
     r = r < 0 ? r : check_writable("json", flags->json, e);
+    r = r < 0 ? r : check_writable("html", flags->html, e);
     r = r < 0 ? r : load_options_read(&options, flags, e);
     if (r < 0)
         return r;

@@ -57,6 +57,8 @@ static const struct conf_field fields[] = {
      .help = "The target's certificate is not checked."},
     {"json", CONF_STRING(flags_t, json), .flag = "json", .arg = "FILE",
      .help = "The whole result as JSON."},
+    {"html", CONF_STRING(flags_t, html), .flag = "html", .arg = "FILE",
+     .help = "The whole result as a page with charts."},
     {"progress", CONF_ENUM(flags_t, progress, progress_names), .def = "auto", .flag = "progress",
      .arg = "auto|line|json|none",
      .help = "While it runs: a line on stderr, or JSON lines on stdout."},

@@ -16,7 +16,7 @@ enum load_progress {
 
 struct load_flags { // as written
     const char *target, *rate, *method, *body, *body_file, *openai, *model, *replay;
-    const char *ca, *cert, *key, *json;
+    const char *ca, *cert, *key, *json, *html;
     CONF_LIST_OF(const char *) headers;
     enum load_arrivals arrivals;
     enum load_progress progress;

@@ -70,7 +70,7 @@ static void figures_add(struct load_figures *to, struct load_figures *from) {
 
 int load_record_init(struct load_record *r, int64_t longest_ns, int64_t interval_ns, int64_t end_ns,
                      struct err *e) {
-    *r = (struct load_record){.row_ns = interval_ns};
+    *r = (struct load_record){.interval_ns = interval_ns, .row_ns = interval_ns};
     int64_t most = LIMIT_LOAD_ROWS / 2 * interval_ns; // the answers' wait may double the run
     if (end_ns > most)
         r->row_ns = (end_ns + most - 1) / most * interval_ns;
@@ -134,6 +134,7 @@ void load_record_turn(struct load_record *r, int64_t at_ns, uint32_t in_flight, 
     figures_add(&r->whole, &r->now);
     figures_add(&r->stretch, &r->now);
     figures_clear(&r->now);
-    if (last || at_ns - r->row_start_ns >= r->row_ns)
+    // Intervals end a little late, one more than the other.
+    if (last || at_ns - r->row_start_ns >= r->row_ns - r->interval_ns / 2)
         add_row(r, at_ns, in_flight);
 }

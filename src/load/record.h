@@ -48,7 +48,6 @@ struct load_figures {
 // A stretch of the run, at its end.
 struct load_row {
     double end_s, seconds;
-    double wanted; // requests the shape wanted in it
     uint64_t sent, done, errors;
     uint32_t in_flight;
     uint64_t count; // of latencies; 0: the following are 0
@@ -61,7 +60,8 @@ struct load_record {
     struct load_figures now, stretch, whole; // the current interval, the current row, all
     struct load_row *rows;
     size_t n_rows, max_rows;
-    int64_t row_ns, row_start_ns; // length of a row, start of the current one
+    int64_t interval_ns, row_ns; // a row is one interval or several
+    int64_t row_start_ns;        // of the current one
     uint64_t statuses[600];
     char first_errors[LOAD_ERROR_COUNT][160]; // what the first of each kind said
 };

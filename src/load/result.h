@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What people and programs read of a run: lines while it goes on, a table, a JSON object.
+/* What people and programs read of a run: lines while it goes on, a table, a JSON object, a page.
  */
 #pragma once
 
@@ -14,6 +14,8 @@ void load_write_progress(struct buf *b, const struct load_state *s, bool final);
 // At the end.
 void load_write_table(struct buf *b, const struct load_state *s);
 void load_write_json(struct buf *b, const struct load_state *s);
+// One page that needs nothing else. 0, ERR_LIMIT, ERR_NOMEM.
+int load_write_html(struct buf *b, const struct load_state *s);
 
 // Counters of the run so far, the current interval included.
 struct load_counts load_counts_so_far(const struct load_state *s);

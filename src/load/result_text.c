@@ -43,7 +43,8 @@ void load_write_line(struct buf *b, const struct load_state *s) {
     struct load_counts c = load_counts_so_far(s);
     const struct load_figures *now = &s->record.now;
     double every = (double)s->options->flags->interval_ns / NS_PER_S;
-    (void)buf_addf(b, "%6.1f s  sent ", (double)s->elapsed_ns / NS_PER_S);
+    (void)buf_addf(b, "%5.1f of %.1f s  sent ", (double)s->elapsed_ns / NS_PER_S,
+                   (double)s->end_ns / NS_PER_S);
     add_rate(b, (double)now->counts.sent / every);
     (void)buf_addc(b, "  answered ");
     add_rate(b, (double)now->counts.done / every);

@@ -108,11 +108,12 @@ double shape_time(const struct shape *s, double count, unsigned *piece) {
     return p->start_s + (x < p->seconds ? x : p->seconds);
 }
 
-double shape_rate(const struct shape *s, double at_s) {
-    for (unsigned i = 0; i < s->n; i++) {
+double shape_count(const struct shape *s, double at_s) {
+    double count = 0;
+    for (unsigned i = 0; i < s->n && s->pieces[i].start_s < at_s; i++) {
         const struct shape_piece *p = &s->pieces[i];
-        if (at_s < p->start_s + p->seconds)
-            return p->from + (p->to - p->from) * (at_s - p->start_s) / p->seconds;
+        double x = at_s - p->start_s < p->seconds ? at_s - p->start_s : p->seconds;
+        count = p->start_count + p->from * x + (p->to - p->from) * x * x / (2 * p->seconds);
     }
-    return 0;
+    return count;
 }

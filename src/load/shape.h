@@ -38,5 +38,5 @@ int shape_parse(struct shape *ret, struct str text, int64_t duration_ns, int64_t
 // Seconds since the start at which `count` requests have been wanted; INFINITY from s->count on.
 // `*piece` is where the search begins and ends: 0 at first, for counts that ascend.
 double shape_time(const struct shape *s, double count, unsigned *piece);
-// The rate wanted at a time; 0 after the end.
-double shape_rate(const struct shape *s, double at_s);
+// Requests wanted until a time: the inverse.
+double shape_count(const struct shape *s, double at_s);

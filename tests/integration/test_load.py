@@ -5,6 +5,7 @@ lie and stream: what it counts, what it measures, how it ends."""
 import http.server
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -13,6 +14,7 @@ import ssl
 import subprocess
 import threading
 import time
+import xml.etree.ElementTree
 
 import pytest
 
@@ -459,6 +461,29 @@ def test_progress_as_json_lines():
     assert last["ttft_ms"] == {"p50": None, "p95": None, "p99": None}
 
 
+def test_the_page_is_whole_and_needs_nothing_else(tmp_path):
+    def answer(h):
+        if len(h.server.seen) % 3:
+            h.reply()
+        else:
+            sse(h)
+    page = tmp_path / "page.html"
+    with Server(answer) as server:
+        load("--target", f"{server.url}/a?b&c", "--rate", "20..60@1s", "--interval", "100ms", "--openai", "5:3:fixed",
+             "--html", page)
+        n = len(server.seen)
+    text = page.read_text()
+    assert "<script" not in text and "src=" not in text and "href=" not in text and "@import" not in text
+    assert f"<h1>Load on {server.url}/a?b&amp;c</h1>" in text
+    assert re.search(rf"<dt>answered</dt><dd>{n}</dd>", text)
+    charts = [xml.etree.ElementTree.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", text, re.S)]
+    assert [c.get("aria-label") for c in charts] == ["Latency curve", "Latency over time", "Rate", "In flight"]
+    for chart in charts:
+        assert len([p for p in chart.iter("path") if p.get("d")]) >= 1
+    # Everything else is balanced too.
+    xml.etree.ElementTree.fromstring(re.sub(r"<meta[^>]*>", "", text.split("\n", 1)[1]))
+
+
 @pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_with_what_there_is(tmp_path, sig):
     path = tmp_path / "result.json"
@@ -501,6 +526,7 @@ def test_a_seed_repeats_the_run(result):
     (("--rate", "1", "--ca", "x"), 2, "https"),
     (("--rate", "1", "--target", "https://127.0.0.1:1/", "--ca", "/nonexistent"), 1, "/nonexistent"),
     (("--rate", "1", "--json", "/nonexistent/x"), 1, "--json /nonexistent/x"),
+    (("--rate", "1", "--html", "/nonexistent/x"), 1, "--html /nonexistent/x"),
     (("--rate", "1", "--replay", "/dev/null"), 2, "one of them"),
     (("--replay", "/nonexistent"), 1, "/nonexistent: No such file"),
     (("--rate", "1", "--target", "http://a/", "--method", "A B"), 2, 'method "A B"'),

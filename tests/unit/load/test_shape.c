@@ -81,18 +81,6 @@ static void bad_shapes_are_refused_with_place_and_remedy(void **state) {
     assert_int_equal(shape_parse(&s, str_from(many), 0, 0, NULL), ERR_LIMIT);
 }
 
-// The integral of the rate, by itself.
-static double wanted_until(const struct shape *s, double at_s) {
-    double count = 0;
-    for (unsigned i = 0; i < s->n; i++) {
-        const struct shape_piece *p = &s->pieces[i];
-        double x = at_s - p->start_s;
-        x = x < 0 ? 0 : x > p->seconds ? p->seconds : x;
-        count += p->from * x + (p->to - p->from) * x * x / (2 * p->seconds);
-    }
-    return count;
-}
-
 static void times_invert_the_integral_of_the_rate(void **state) {
     static const char *const shapes[] = {"20", "0..50@10s", "50..0@10s",
                                          "5..40@3s,40@1s,0@2s,200@100ms,40..5@3s",
@@ -108,8 +96,8 @@ static void times_invert_the_integral_of_the_rate(void **state) {
             if (!isfinite(at))
                 break;
             assert_true(at >= last && at <= s.seconds);
-            if (fabs(wanted_until(&s, at) - count) > 1e-6 * (1 + count))
-                fail_msg("%s: %g requests at %g s, wanted %g", shapes[i], wanted_until(&s, at), at,
+            if (fabs(shape_count(&s, at) - count) > 1e-6 * (1 + count))
+                fail_msg("%s: %g requests at %g s, wanted %g", shapes[i], shape_count(&s, at), at,
                          count);
             last = at;
             count += random_exponential(&r, 0.7);
@@ -118,10 +106,20 @@ static void times_invert_the_integral_of_the_rate(void **state) {
     }
 }
 
-static void the_rate_is_told_for_every_moment(void **state) {
-    struct shape s = parse("0..10@10s,40@5s", 0);
-    assert_true(shape_rate(&s, 0) == 0 && shape_rate(&s, 5) == 5 && shape_rate(&s, 12) == 40);
-    assert_true(shape_rate(&s, 15) == 0);
+// The rate summed up in small steps.
+static void counts_are_the_integral_of_the_rate(void **state) {
+    struct shape s = parse("0..10@10s,40@5s,0@1s,10..0@2s", 0);
+    double sum = 0, step = 1e-4;
+    static const double rates[][4] = {
+        {0, 10, 0, 10}, {10, 15, 40, 40}, {15, 16, 0, 0}, {16, 18, 10, 0}};
+    for (size_t i = 0; i < COUNT_OF(rates); i++)
+        for (double t = rates[i][0]; t < rates[i][1] - step / 2; t += step) {
+            double share = (t + step / 2 - rates[i][0]) / (rates[i][1] - rates[i][0]);
+            sum += (rates[i][2] + (rates[i][3] - rates[i][2]) * share) * step;
+            assert_true(fabs(shape_count(&s, t + step) - sum) < 1e-3);
+        }
+    assert_true(fabs(s.count - 260) < 1e-9 && shape_count(&s, 1e9) == s.count);
+    assert_true(shape_count(&s, 0) == 0);
 }
 
 int main(void) {
@@ -129,7 +127,7 @@ int main(void) {
         cmocka_unit_test(shapes_are_read),
         cmocka_unit_test(bad_shapes_are_refused_with_place_and_remedy),
         cmocka_unit_test(times_invert_the_integral_of_the_rate),
-        cmocka_unit_test(the_rate_is_told_for_every_moment),
+        cmocka_unit_test(counts_are_the_integral_of_the_rate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
