@@ -209,6 +209,48 @@ static void test_the_default_serves_twenty_requests_a_second_and_not_forty(void 
     assert_true(mean_itl_ms(&p, 40, seed) > 60);
 }
 
+// Prompts of 512 tokens, answers of 128, n of them at once: time between two tokens of the one
+// whose prompt is read last.
+static double batch_itl_ms(const struct station_profile *p, int n) {
+    struct station *s = station(p);
+    struct station_request q = {.prompt_tokens = 512, .output_tokens = 128};
+    struct station_event ev;
+    int64_t first_ns = 0, last_ns = 0;
+    uint64_t ticket;
+    for (int i = 0; i < n; i++)
+        assert_int_equal(station_offer(s, 0, &q, &ticket), 0);
+    while (station_step(s, 1000 * NS_PER_S, &ev)) {
+        if (ev.kind == STATION_FINISHED && ev.first_token_ns >= first_ns) {
+            first_ns = ev.first_token_ns;
+            last_ns = ev.at_ns;
+        }
+    }
+    station_free(s);
+    return (double)(last_ns - first_ns) * 1e-6 / (q.output_tokens - 1);
+}
+
+static void test_token_times_are_within_an_eighth_of_the_measured_ones(void **state) {
+    // Splitwise's table, medians of token_time for prompts of 512 and answers of 128 tokens.
+    static const struct {
+        const char *profile;
+        int n;
+        double measured_ms;
+    } cases[] = {
+        {"llama2-70b-h100-tp4", 1, 29.7},  {"llama2-70b-h100-tp4", 8, 31.4},
+        {"llama2-70b-h100-tp4", 16, 32.8}, {"llama2-70b-h100-tp4", 32, 36.9},
+        {"llama2-70b-h100-tp4", 64, 52.4}, {"bloom-176b-h100-tp8", 1, 36.1},
+        {"bloom-176b-h100-tp8", 8, 38.1},  {"bloom-176b-h100-tp8", 16, 40.6},
+        {"bloom-176b-h100-tp8", 32, 45.8}, {"bloom-176b-h100-tp8", 64, 63.8},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct station_profile p = profile(cases[i].profile);
+        double ms = batch_itl_ms(&p, cases[i].n);
+        printf("# %s, %d at once: %.1f ms, measured %.1f\n", p.name, cases[i].n, ms,
+               cases[i].measured_ms);
+        assert_true(fabs(ms / cases[i].measured_ms - 1) < 0.125);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_profile_makes_a_station_and_is_found_by_its_name),
@@ -218,6 +260,7 @@ int main(void) {
         cmocka_unit_test(test_a_single_sequence_reads_the_weights_once_a_step),
         cmocka_unit_test(test_reading_prompts_keeps_the_tensor_cores_busy),
         cmocka_unit_test(test_a_gpu_is_busy_as_long_as_its_replica_is),
+        cmocka_unit_test(test_token_times_are_within_an_eighth_of_the_measured_ones),
         cmocka_unit_test(test_the_default_serves_twenty_requests_a_second_and_not_forty),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
