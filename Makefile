@@ -36,7 +36,7 @@ build-all: deps-test $(BUILD)/build.ninja
 		meson setup --reconfigure $(BUILD)
 	@ninja -C $(BUILD) -j $(JOBS)
 
-demo: deps ## Installs, builds, and shows the whole pipeline for a minute, without GPU or cluster
+demo: deps ## Installs, builds, and shows three ways to scale one service, without GPU or cluster
 	@$(MAKE) --no-print-directory build
 	@$(BUILD)/src/cmd/gpuscale demo $(DEMO_FLAGS)
 

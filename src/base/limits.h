@@ -227,6 +227,8 @@ enum {
     LIMIT_PLAYGROUND_PODS = 64,    // of the demo's service, ending ones too
     LIMIT_PLAYGROUND_SERIES = 512, // that its Prometheus keeps
     LIMIT_PLAYGROUND_PAGE_BYTES = 1 << 20,
+    LIMIT_PLAYGROUND_REPLICAS = 32, // spec.replicas is never set higher
+    LIMIT_PLAYGROUND_GPUS = 32,     // simulated ones
 
     // Threads
     LIMIT_QUEUE_ITEMS = 65536,

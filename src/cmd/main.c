@@ -21,7 +21,7 @@ static const struct verb {
      "GPUs and workloads in the terminal: who uses which, what idles, what it costs"},
     {"hpa", verb_hpa, "what the HorizontalPodAutoscaler would do with this, and why"},
     {"load", verb_load, "HTTP load at a rate of its own, measured from the intended send time"},
-    {"demo", verb_demo, "the whole pipeline on this machine for a minute, without GPU or cluster"},
+    {"demo", verb_demo, "three ways to scale one service, side by side, without GPU or cluster"},
     {"engine", verb_engine,
      "a mock inference server: OpenAI's API, vLLM's metrics, a GPU's timing"},
     {"help", verb_help, "this list, or `gpuscale help VERB`"},

@@ -1,372 +1,309 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The demo's run, an explicit sequence: agent up, scaler up, the minute, ending. One loop, one
- * thread. Everything it starts is ended before it returns.
+ * The demo's run: its acts one after the other, a look at the present one each second, and the
+ * ending. One loop, one thread. Everything it starts is ended before it returns.
  */
 #include "playground/demo.h"
 
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
-#include <uv.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
 #include "net/loop.h"
-#include "playground/child.h"
-#include "playground/explain.h"
+#include "net/signals.h"
+#include "playground/act.h"
+#include "playground/feed.h"
 #include "playground/files.h"
-#include "playground/gpus.h"
-#include "playground/keda.h"
-#include "playground/pages.h"
 #include "playground/screen.h"
 
-#define STEP_NS (250 * NS_PER_MS)
-#define START_LIMIT_NS (20 * NS_PER_S)
-#define END_LIMIT_NS (5 * NS_PER_S)
-
-enum demo_phase {
-    DEMO_AGENT,  // waiting for the agent's ports
-    DEMO_SCALER, // waiting for the scaler's ports
-    DEMO_RUNS,
-    DEMO_ENDS, // children are being ended
-};
+#define SECOND_NS NS_PER_S
+enum { ACTS_MAX = 3, PRINT_BYTES = 256 << 10 };
 
 struct demo {
     struct demo_options options;
+    const struct plan *plan;
     uv_loop_t loop;
-    uv_signal_t sigint, sigterm;
-    enum demo_phase phase;
-    int64_t phase_ns, start_ns;
-    struct err failure;
-    struct files files;
-    struct service service;
+    struct net_signals signals;
+    struct net_timer *second, *next;
+    char folder[FILES_PATH_MAX];
+    struct act *act; // NULL: between two acts
+    size_t at;       // which one
+    struct table_row rows[ACTS_MAX];
+    size_t n_rows;
     struct screen screen;
-    struct pages *pages;
-    struct child *agent, *scaler;
-    struct gpus *gpus;
-    struct keda *keda;
-    struct net_timer *step;
-    char agent_grpc[CHILD_ADDR_LEN], scaler_grpc[CHILD_ADDR_LEN], scaler_http[CHILD_ADDR_LEN];
-    double metric;
-    bool active;
-    char last_error[ERR_MSG_MAX];
-    int64_t next_row_ns;
-    int ready_seen;
-    int explains; // running
-    int largest;
+    struct feed *feed;
+    struct gateway_stats before; // a second ago
+    int64_t before_ns, t0_ns;
+    bool begun, stopping;
+    struct err failure;
 };
 
-static const char *const rule[][2] = {
-    {"scalerAddress", "in-this-demo"},
-    {"engine", "vllm"},
-    {"capacity", "2"},     // requests a second that one replica serves within its SLO
-    {"demand", "gateway"}, // seen while no pod exists
-    {"kvCache", "0.85"},   // guard: more replicas when the KV caches are this full
-    {"rateWindow", "10s"}, // a minute's demo: shorter windows than the defaults 60 s and 300 s
-    {"downWindow", "10s"},
-    {NULL, NULL},
-};
-
-static double now_s(const struct demo *d) {
-    return (double)(clock_mono_ns() - d->start_ns) / (double)NS_PER_S;
+static void put(const struct buf *b) {
+    (void)fwrite(b->p, 1, b->len, stdout);
+    (void)fflush(stdout);
 }
 
-static void demo_end(struct demo *d) {
-    if (d->phase == DEMO_ENDS)
-        return;
-    d->phase = DEMO_ENDS;
-    d->phase_ns = clock_mono_ns();
-    d->keda = keda_free(d->keda);
-    d->gpus = gpus_free(d->gpus);
-    if (d->agent)
-        child_terminate(d->agent);
-    if (d->scaler)
-        child_terminate(d->scaler);
-}
-
-static void demo_fail(struct demo *d, int code) {
-    if (d->failure.code == 0)
-        d->failure.code = code;
-    demo_end(d);
-}
-
-static void interrupted(uv_signal_t *s, int signum) {
-    (void)signum;
-    demo_end(s->data);
-}
-
-static void apply_replicas(struct demo *d, int replicas) {
-    struct err e = {0};
-    int have = service_scale(&d->service, replicas);
-    d->largest = have > d->largest ? have : d->largest;
-    keda_set_replicas(d->keda, have);
-    if (files_write_workloads(&d->files, &d->service, d->pages, &e) < 0)
-        screen_event(&d->screen, now_s(d), "demo", "%s", e.msg);
-}
-
-static void explained(void *ctx, struct str text) {
-    struct demo *d = ctx;
-    d->explains--;
-    screen_why(&d->screen, text);
-}
-
-static void explain(struct demo *d) {
-    char url[CHILD_ADDR_LEN + 8];
-    struct err e = {0};
-    snprintf(url, sizeof(url), "http://%s", d->scaler_http);
-    if (explain_run(&d->loop, d->options.scaler, url, "default/demo-llm", explained, d, &e) < 0)
-        screen_event(&d->screen, now_s(d), "demo", "%s", e.msg);
-    else
-        d->explains++;
-}
-
-static void keda_answered(void *ctx, double metric, bool active, int replicas, const char *error) {
-    struct demo *d = ctx;
-    d->metric = metric;
-    d->active = active;
-    if (error) {
-        if (!str_eqc(str_from(error), d->last_error))
-            screen_event(&d->screen, now_s(d), "KEDA", "error: %s", error);
-        snprintf(d->last_error, sizeof(d->last_error), "%s", error);
-        return;
+static void measure_terminal(struct demo *d) {
+    struct winsize w;
+    d->screen.columns = 100;
+    if (d->options.terminal && ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col >= 20) {
+        d->screen.columns = w.ws_col;
+        d->screen.rows = w.ws_row;
     }
-    d->last_error[0] = '\0';
-    int have = service_replicas(&d->service);
-    if (replicas == have)
+}
+
+static double act_time_s(const struct demo *d) {
+    return d->begun ? (double)(clock_mono_ns() - d->t0_ns) / (double)NS_PER_S : 0;
+}
+
+static void show_event(struct demo *d, const char *who, int replicas, const char *text) {
+    feed_event(d->feed, act_time_s(d), who, replicas, text);
+    screen_add_event(&d->screen, act_time_s(d), who, text);
+    if (d->options.terminal)
         return;
-    if (replicas == 0)
-        screen_event(&d->screen, now_s(d), "KEDA", "inactive for the cooldown: %d -> 0 replicas",
-                     have);
-    else
-        screen_event(&d->screen, now_s(d), have ? "HPA" : "KEDA",
-                     "desired-replicas is %g: %d -> %d replicas", metric, have, replicas);
-    explain(d); // first: the new count is a new decision
-    apply_replicas(d, replicas);
+    CLEANUP_BUF struct buf b;
+    buf_init(&b, PRINT_BYTES);
+    if (screen_event_line(&b, act_time_s(d), who, text, d->screen.columns) == 0)
+        put(&b);
 }
 
-static void keda_pushed(void *ctx, bool active) {
-    struct demo *d = ctx;
-    if (!active || service_replicas(&d->service) > 0)
-        return;
-    screen_event(&d->screen, now_s(d), "KEDA", "pushed active by the scaler: 0 -> 1 replica");
-    explain(d);
-    apply_replicas(d, 1);
-}
-
-static void print_row(struct demo *d, double at_s) {
-    struct gpu_reading gpus[SERVICE_PODS_MAX];
-    for (int i = 0; i < SERVICE_PODS_MAX; i++)
-        gpus[i] = gpus_reading(d->gpus, i);
-    double total_s = (double)d->options.duration_ns / (double)NS_PER_S;
-    screen_row(&d->screen, &(struct screen_row){.at_s = at_s,
-                                                .rate = service_traffic(at_s, total_s),
-                                                .service = &d->service,
-                                                .gpus = gpus,
-                                                .metric = d->metric,
-                                                .active = d->active,
-                                                .replicas = service_replicas(&d->service)});
-}
-
-static void step_running(struct demo *d, int64_t now_ns) {
-    double total_s = (double)d->options.duration_ns / (double)NS_PER_S;
-    service_advance(&d->service, service_traffic(now_s(d), total_s), now_ns);
-    gpus_play(d->gpus, &d->service);
-    int ready = service_pods(&d->service, SERVICE_POD_READY);
-    if (ready != d->ready_seen) {
-        struct err e = {0};
-        if (files_write_workloads(&d->files, &d->service, d->pages, &e) < 0)
-            screen_event(&d->screen, now_s(d), "demo", "%s", e.msg);
-        d->ready_seen = ready;
-    }
-    if (now_ns >= d->next_row_ns) {
-        d->next_row_ns += NS_PER_S;
-        print_row(d, now_s(d));
-    }
-    if (now_ns - d->start_ns >= d->options.duration_ns)
-        demo_end(d);
-}
-
-static void step_due(void *ctx) {
-    struct demo *d = ctx;
+static void show_second(struct demo *d) {
+    struct act_view v;
     int64_t now_ns = clock_mono_ns();
-    switch (d->phase) {
-    case DEMO_AGENT:
-    case DEMO_SCALER:
-        if (now_ns - d->phase_ns > START_LIMIT_NS)
-            demo_fail(d,
-                      err_set(&d->failure, ERR_TIMEOUT, "the %s does not listen: see %s",
-                              d->phase == DEMO_AGENT ? "agent" : "scaler",
-                              d->phase == DEMO_AGENT ? d->files.agent_log : d->files.scaler_log));
-        break;
-    case DEMO_RUNS:
-        step_running(d, now_ns);
-        break;
-    case DEMO_ENDS:
-        if (!d->agent && !d->scaler && !d->explains) {
-            net_timer_stop(&d->step);
-            d->pages = pages_free(d->pages);
-            uv_close((uv_handle_t *)&d->sigint, NULL);
-            uv_close((uv_handle_t *)&d->sigterm, NULL);
-        } else if (now_ns - d->phase_ns > END_LIMIT_NS) {
-            if (d->agent)
-                child_kill(d->agent);
-            if (d->scaler)
-                child_kill(d->scaler);
-        }
-        break;
+    act_view(d->act, &v);
+    double dt_s = (double)(now_ns - d->before_ns) / (double)NS_PER_S;
+    struct screen_frame f = {.label = driver_policy_label(d->options.policies[d->at]),
+                             .act = (int)d->at + 1,
+                             .acts = (int)d->options.n_policies,
+                             .act_s = (double)d->plan->act_ns / (double)NS_PER_S,
+                             .speed = d->plan->speed,
+                             .usd_per_gpu_hour = d->plan->usd_per_gpu_hour,
+                             .view = &v,
+                             .finished = d->rows,
+                             .n_finished = d->n_rows,
+                             .page = feed_url(d->feed)};
+    struct feed_second s = {.policy = d->options.policies[d->at],
+                            .view = &v,
+                            .arriving = NAN,
+                            .served = NAN,
+                            .usd_per_gpu_hour = d->plan->usd_per_gpu_hour,
+                            .now_ns = now_ns};
+    if (v.over)
+        return;
+    if (d->before_ns && dt_s > 0) {
+        s.arriving = f.arriving = (double)(v.gateway.arrived - d->before.arrived) / dt_s;
+        s.served = f.served = (double)(v.gateway.answered[2] - d->before.answered[2]) / dt_s;
     }
-}
-
-static void demo_begin(struct demo *d) {
-    struct keda_options o = {.addr = d->scaler_grpc,
-                             .namespace_ = "default",
-                             .name = "demo-llm",
-                             .metadata = rule,
-                             .max_replicas = SERVICE_PODS_MAX,
-                             .poll_ns = 2 * NS_PER_S,
-                             .cooldown_ns = 15 * NS_PER_S,
-                             .answered = keda_answered,
-                             .pushed = keda_pushed,
-                             .ctx = d};
-    char url[CHILD_ADDR_LEN + 32];
-    int r = keda_new(&d->keda, &d->loop, &o, &d->failure);
-    if (r == 0)
-        r = gpus_new(&d->gpus, &d->loop, d->agent_grpc, d->files.load_socket, &d->failure);
-    if (r < 0) {
-        demo_fail(d, r);
-        return;
+    d->before = v.gateway;
+    d->before_ns = now_ns;
+    measure_terminal(d);
+    CLEANUP_BUF struct buf b;
+    buf_init(&b, PRINT_BYTES);
+    if (d->begun) {
+        screen_add_second(&d->screen, f.arriving, v.ready + v.starting);
+        (void)feed_frame(d->feed, &s);
     }
-    d->phase = DEMO_RUNS;
-    d->start_ns = d->next_row_ns = clock_mono_ns();
-    d->service.now_ns = d->start_ns;
-    snprintf(url, sizeof(url), "http://%s/api/v1/workloads", d->scaler_http);
-    screen_intro(&d->screen, d->files.folder, url);
+    if (d->options.terminal ? screen_draw(&d->screen, &b, &f) == 0
+                            : d->begun && screen_row(&d->screen, &b, &f) == 0)
+        put(&b);
 }
 
-static void scaler_listening(void *ctx, const char *server, const char *addr) {
+static void second_due(void *ctx) {
     struct demo *d = ctx;
-    if (str_eqc(STR("grpc"), server))
-        str_copy(d->scaler_grpc, sizeof(d->scaler_grpc), str_from(addr));
-    if (str_eqc(STR("http"), server))
-        str_copy(d->scaler_http, sizeof(d->scaler_http), str_from(addr));
-    if (d->phase == DEMO_SCALER && d->scaler_grpc[0] && d->scaler_http[0])
-        demo_begin(d);
+    if (d->act)
+        show_second(d);
 }
 
-static void child_exited(struct demo *d, const char *who, const char *log, int status, int signal) {
-    if (d->phase == DEMO_ENDS)
-        return;
-    demo_fail(d, err_set(&d->failure, ERR_CLOSED, "the %s ended (status %d, signal %d): see %s",
-                         who, status, signal, log));
-}
-
-static void scaler_exited(void *ctx, int status, int signal) {
+static void act_began(void *ctx) {
     struct demo *d = ctx;
-    d->scaler = NULL;
-    child_exited(d, "scaler", d->files.scaler_log, status, signal);
+    d->begun = true;
+    d->t0_ns = clock_mono_ns();
+    d->before_ns = 0;
 }
 
-static void agent_exited(void *ctx, int status, int signal) {
+static void act_told(void *ctx, const char *who, int replicas, const char *text) {
     struct demo *d = ctx;
-    d->agent = NULL;
-    child_exited(d, "agent", d->files.agent_log, status, signal);
+    show_event(d, who, replicas, text);
 }
 
-static void start_scaler(struct demo *d) {
-    const char *argv[] = {d->options.scaler, "scaler", "--config", d->files.scaler_config, NULL};
-    struct child_callbacks callbacks = {scaler_listening, scaler_exited, d};
-    d->phase = DEMO_SCALER;
-    d->phase_ns = clock_mono_ns();
-    int r = files_write_scaler(&d->files, d->agent_grpc, d->pages, &d->failure);
+static void take_row(struct demo *d, const struct act_result *r) {
+    enum driver_policy policy = d->options.policies[d->at];
+    bool any = r->load.final && r->load.done > 0;
+    d->rows[d->n_rows++] = (struct table_row){.id = plan_policy_id(policy),
+                                              .label = driver_policy_label(policy),
+                                              .gpu_s = r->gpu_s,
+                                              .idle_gpu_s = r->idle_gpu_s,
+                                              .usd = r->gpu_s / 3600 * d->plan->usd_per_gpu_hour,
+                                              .p50_ms = any ? r->load.p50_ms : NAN,
+                                              .p95_ms = any ? r->load.p95_ms : NAN,
+                                              .p99_ms = any ? r->load.p99_ms : NAN,
+                                              .errors = r->load.errors,
+                                              .served = r->load.done,
+                                              .scale_events = r->scale_events,
+                                              .whole = r->whole};
+}
+
+static int write_report(struct demo *d, const char *path, struct err *e) {
+    const struct plan *p = d->plan;
+    CLEANUP_BUF struct buf b;
+    buf_init(&b, PRINT_BYTES);
+    (void)buf_addf(
+        &b,
+        "{\"profile\":\"%s\",\"rate\":%g,\"actSeconds\":%g,\"gpus\":%d,\"coldStartSeconds\""
+        ":%g,\"usdPerGpuHour\":%g,\"speed\":%g,\"seed\":%llu,\"capacity\":%g,"
+        "\"cpuRequestCores\":%g,\"policies\":",
+        p->profile, p->rate, (double)p->act_ns / (double)NS_PER_S, p->gpus,
+        (double)p->cold_start_ns / (double)NS_PER_S, p->usd_per_gpu_hour, p->speed,
+        (unsigned long long)p->seed, p->capacity, p->cpu_request_cores);
+    (void)table_write_json(&b, d->rows, d->n_rows);
+    (void)buf_addc(&b, "}\n");
+    if (b.err < 0)
+        return err_set(e, b.err, "the report does not fit");
+    return files_write(path, buf_str(&b), e);
+}
+
+static void end_feed(struct demo *d) {
+    char json[FILES_PATH_MAX], html[FILES_PATH_MAX];
+    struct err e = {0};
+    if (d->n_rows && files_join(json, d->folder, "report.json", &e) == 0 &&
+        files_join(html, d->folder, "report.html", &e) == 0) {
+        const struct feed_file files[] = {
+            {"report", html}, {"figures", json}, {"folder", d->folder}};
+        (void)feed_end(d->feed, d->rows, d->n_rows, files, COUNT_OF(files));
+        if (write_report(d, json, &e) == 0)
+            (void)feed_write_report(d->feed, html, &e);
+    }
+    if (e.code < 0)
+        (void)fprintf(stderr, "gpuscale demo: %s\n", e.msg);
+    feed_close(d->feed);
+    d->feed = NULL;
+}
+
+static void demo_over(struct demo *d) {
+    if (d->feed)
+        end_feed(d);
+    net_timer_stop(&d->second);
+    net_timer_stop(&d->next);
+    net_signals_stop(&d->signals);
+}
+
+static void start_act(struct demo *d);
+
+static void next_due(void *ctx) {
+    struct demo *d = ctx;
+    if (d->stopping || d->failure.code < 0 || d->at == d->options.n_policies)
+        demo_over(d);
+    else
+        start_act(d);
+}
+
+static void act_ended(void *ctx, const struct act_result *result, const struct err *why) {
+    struct demo *d = ctx;
+    if (why && d->failure.code == 0 && !d->stopping)
+        d->failure = *why;
+    if (d->begun)
+        take_row(d, result);
+    d->act = NULL;
+    d->begun = false;
+    d->at++;
+    net_timer_again(d->next, 0);
+}
+
+static void start_act(struct demo *d) {
+    const struct act_callbacks callbacks = {act_began, act_told, act_ended, d};
+    struct act_options o = {.policy = d->options.policies[d->at],
+                            .plan = d->plan,
+                            .agent = d->options.agent,
+                            .program = d->options.program,
+                            .folder = d->folder};
+    screen_begin_act(&d->screen);
+    d->before_ns = 0;
+    if (!d->options.terminal)
+        (void)printf("\nAct %zu of %zu: %s\n", d->at + 1, d->options.n_policies,
+                     driver_policy_label(o.policy));
+    if (act_start(&d->act, &d->loop, &o, &callbacks, &d->failure) < 0)
+        demo_over(d);
+}
+
+static void interrupted(void *ctx, int number) {
+    struct demo *d = ctx;
+    (void)number;
+    d->stopping = true;
+    if (d->act)
+        act_stop(d->act);
+}
+
+static void print_intro(struct demo *d) {
+    const struct plan *p = d->plan;
+    CLEANUP_BUF struct buf shape;
+    buf_init(&shape, 1024);
+    (void)plan_shape(&shape, p);
+    (void)printf(
+        "gpuscale demo: %d simulated GPUs, engines with the profile %s, one load under %zu "
+        "policies.\nLoad (requests/s@for): " STR_FMT "\n"
+        "Clocks of Kubernetes, KEDA and Prometheus run %g times as fast; a model loads in "
+        "%.1f s; seed %llu.\nFiles: %s\n",
+        p->gpus, p->profile, d->options.n_policies, STR_ARG(buf_str(&shape)), p->speed,
+        (double)p->cold_start_ns / (double)NS_PER_S, (unsigned long long)p->seed, d->folder);
+    if (feed_url(d->feed))
+        (void)printf("Live page: %s\n", feed_url(d->feed));
+    (void)fflush(stdout);
+}
+
+static int setup(struct demo *d, struct err *e) {
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    int r = net_signals_start(&d->signals, &d->loop, numbers, COUNT_OF(numbers), interrupted, d, e);
     if (r == 0)
-        r = files_write_workloads(&d->files, &d->service, d->pages, &d->failure);
+        r = files_make(d->folder, d->options.out, e);
     if (r == 0)
-        r = child_spawn(&d->scaler, &d->loop, argv, d->files.scaler_log, &callbacks, &d->failure);
-    if (r < 0)
-        demo_fail(d, r);
-}
-
-static void agent_listening(void *ctx, const char *server, const char *addr) {
-    struct demo *d = ctx;
-    if (d->phase != DEMO_AGENT || !str_eqc(STR("grpc"), server))
-        return;
-    str_copy(d->agent_grpc, sizeof(d->agent_grpc), str_from(addr));
-    start_scaler(d);
-}
-
-static int start_agent(struct demo *d, struct err *e) {
-    char source[FILES_PATH_MAX + 32];
-    snprintf(source, sizeof(source), "sim:%d,idle,load=%s", SERVICE_PODS_MAX, d->files.load_socket);
-    const char *argv[] = {d->options.agent,
-                          "--source",
-                          source,
-                          "--node-name",
-                          "demo-node",
-                          "--listen",
-                          "127.0.0.1:0",
-                          "--grpc-listen",
-                          "127.0.0.1:0",
-                          "--health-listen",
-                          "127.0.0.1:0",
-                          "--config",
-                          d->files.agent_config,
-                          NULL};
-    struct child_callbacks callbacks = {agent_listening, agent_exited, d};
-    d->phase = DEMO_AGENT;
-    d->phase_ns = clock_mono_ns();
-    int r = files_write_agent(&d->files, e);
+        r = feed_open(&d->feed, &d->loop, d->options.page, e);
+    if (r == 0 &&
+        (r = feed_hello(d->feed, d->plan, d->options.policies, d->options.n_policies)) < 0)
+        r = err_set(e, r, "the page's heading does not fit");
     if (r == 0)
-        r = child_spawn(&d->agent, &d->loop, argv, d->files.agent_log, &callbacks, e);
+        r = net_timer_start(&d->second, &d->loop, SECOND_NS, SECOND_NS, second_due, d, e);
+    if (r == 0)
+        r = net_timer_start(&d->next, &d->loop, 0, 0, next_due, d, e);
     return r;
 }
 
-static int demo_setup(struct demo *d, struct err *e) {
-    int r = files_make(&d->files, e);
-    if (r == 0)
-        r = pages_new(&d->pages, &d->loop, &d->service, e);
-    if (r == 0)
-        r = net_timer_start(&d->step, &d->loop, STEP_NS, STEP_NS, step_due, d, e);
-    if (r == 0)
-        r = start_agent(d, e);
-    return r;
-}
-
-static void print_summary(struct demo *d) {
-    const struct service *s = &d->service;
-    double total_s = (double)d->options.duration_ns / (double)NS_PER_S;
-    printf("\n%.0f requests arrived; replicas went 0 -> %d -> %d; pods held GPUs for %.0f "
-           "GPU-seconds\n(%.0f with work); %d GPUs always on would have been %.0f. Requests waited "
-           "%.1f s on average,\ncold starts included.\n",
-           s->arrived, d->largest, service_replicas(s), s->gpu_s, s->busy_s, d->largest,
-           d->largest * total_s, s->arrived > 0 ? s->waited_s / s->arrived : 0.0);
-    printf("Files and logs: %s\n", d->files.folder);
+static void print_end(struct demo *d) {
+    CLEANUP_BUF struct buf b;
+    buf_init(&b, PRINT_BYTES);
+    (void)buf_add_byte(&b, '\n');
+    (void)table_write(&b, d->rows, d->n_rows);
+    (void)buf_addf(&b,
+                   "\nThe page with this run inside: %s/report.html\nFigures: %s/report.json\n"
+                   "Logs, configurations and loads of each act: %s\n",
+                   d->folder, d->folder, d->folder);
+    put(&b);
 }
 
 int demo_run(const struct demo_options *options, struct err *e) {
-    struct demo d = {.options = *options, .screen.color = options->color, .metric = NAN};
-    uv_loop_init(&d.loop);
-    service_init(&d.service, options->cold_start_ns, clock_mono_ns());
-    uv_signal_init(&d.loop, &d.sigint);
-    uv_signal_init(&d.loop, &d.sigterm);
-    d.sigint.data = d.sigterm.data = &d;
-    uv_signal_start(&d.sigint, interrupted, SIGINT);
-    uv_signal_start(&d.sigterm, interrupted, SIGTERM);
-    int r = demo_setup(&d, &d.failure);
-    if (r < 0)
-        demo_fail(&d, r);
-    if (!d.step) { // nothing was started: nothing to wait for
-        d.pages = pages_free(d.pages);
-        uv_close((uv_handle_t *)&d.sigint, NULL);
-        uv_close((uv_handle_t *)&d.sigterm, NULL);
-    }
-    uv_run(&d.loop, UV_RUN_DEFAULT);
-    uv_loop_close(&d.loop);
-    if (d.failure.code < 0) {
-        if (e)
-            *e = d.failure;
-        return d.failure.code;
-    }
-    print_summary(&d);
-    return 0;
+    struct demo *d = mem_zalloc(sizeof(*d));
+    if (!d)
+        return err_set(e, ERR_NOMEM, "no memory for the demo");
+    d->options = *options;
+    d->plan = options->plan;
+    d->screen.color = options->color;
+    uv_loop_init(&d->loop);
+    measure_terminal(d);
+    int r = setup(d, &d->failure);
+    if (r == 0)
+        print_intro(d);
+    else
+        demo_over(d);
+    uv_run(&d->loop, UV_RUN_DEFAULT);
+    net_loop_drain_close(&d->loop);
+    if (d->n_rows)
+        print_end(d);
+    r = d->failure.code;
+    if (r < 0 && e)
+        *e = d->failure;
+    mem_free(d);
+    return r;
 }

@@ -1,23 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * `gpuscale demo`: the whole pipeline on one machine, without Kubernetes or a GPU. It spawns the
- * real agent (four simulated GPUs) and the real scaler, serves the pages of a mock inference
- * service and its gateway, calls the scaler as KEDA does, applies the HPA's arithmetic, and prints
- * readings, signals, rule and replica count as they move, with the reason of each decision.
+ * `gpuscale demo`: the same load under one policy after the other, on one machine, without
+ * Kubernetes or a GPU: real agent, scaler, engines, gateway and load over real sockets. Shows each
+ * act as it goes, in the terminal and on a page, and ends with a table of what each policy cost.
  */
 #pragma once
 
-#include <stdbool.h>
-#include <stdint.h>
-
-#include "base/err.h"
+#include "playground/plan.h"
 
 struct demo_options {
-    const char *agent;  // path of gpuscale-agent
-    const char *scaler; // path of gpuscale
-    int64_t duration_ns;
-    int64_t cold_start_ns;
-    bool color;
+    const char *agent, *program; // paths of gpuscale-agent and gpuscale
+    const struct plan *plan;
+    enum driver_policy policies[3];
+    size_t n_policies;
+    const char *out;  // folder; NULL: a new one below $TMPDIR or /tmp
+    const char *page; // HOST:PORT of the live page; NULL: none
+    bool color, terminal;
 };
 
 // Runs to its end, SIGINT or SIGTERM; every program it started has ended when it returns. 0, or the

@@ -4,114 +4,163 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/mem.h"
 
-static int path_join(char dst[FILES_PATH_MAX], const char *folder, const char *name,
-                     struct err *e) {
+int files_join(char dst[FILES_PATH_MAX], const char *folder, const char *name, struct err *e) {
     int n = snprintf(dst, FILES_PATH_MAX, "%s/%s", folder, name);
     if (n < 0 || n >= FILES_PATH_MAX)
-        return err_set(e, ERR_LIMIT, "the path %s/%s is too long: set TMPDIR to a shorter one",
-                       folder, name);
+        return err_set(e, ERR_LIMIT, "the path %s/%s is too long", folder, name);
     return 0;
 }
 
-int files_make(struct files *ret, struct err *e) {
+int files_make(char ret_folder[FILES_PATH_MAX], const char *out, struct err *e) {
     const char *tmp = getenv("TMPDIR");
-    struct files f = {0};
-    int r = path_join(f.folder, tmp && tmp[0] ? tmp : "/tmp", "gpuscale-demo.XXXXXX", e);
-    if (r == 0 && !mkdtemp(f.folder))
-        r = err_errno(e, errno, "cannot make a folder like %s", f.folder);
-    if (r == 0)
-        r = path_join(f.agent_config, f.folder, "agent.yaml", e);
-    if (r == 0)
-        r = path_join(f.agent_log, f.folder, "agent.log", e);
-    if (r == 0)
-        r = path_join(f.scaler_config, f.folder, "scaler.yaml", e);
-    if (r == 0)
-        r = path_join(f.scaler_log, f.folder, "scaler.log", e);
-    if (r == 0)
-        r = path_join(f.workloads, f.folder, "workloads.yaml", e);
-    if (r == 0)
-        r = path_join(f.load_socket, f.folder, "gpu.sock", e);
+    if (out) {
+        if (str_copy(ret_folder, FILES_PATH_MAX, str_from(out)) < 0)
+            return err_set(e, ERR_LIMIT, "the path %s is too long", out);
+        if (mkdir(out, 0755) < 0 && errno != EEXIST)
+            return err_errno(e, errno, "cannot make the folder %s", out);
+        return 0;
+    }
+    int r = files_join(ret_folder, tmp && tmp[0] ? tmp : "/tmp", "gpuscale-demo.XXXXXX", e);
+    if (r == 0 && !mkdtemp(ret_folder))
+        r = err_errno(e, errno, "cannot make a folder like %s", ret_folder);
+    return r;
+}
+
+int files_make_act(struct act_files *ret, const char *folder, const char *act, struct err *e) {
+    struct act_files f;
+    int r = files_join(f.folder, folder, act, e);
+    if (r == 0 && mkdir(f.folder, 0755) < 0 && errno != EEXIST)
+        r = err_errno(e, errno, "cannot make the folder %s", f.folder);
+    const struct {
+        char *path;
+        const char *name;
+    } all[] = {{f.agent_config, "agent.yaml"},   {f.agent_log, "agent.log"},
+               {f.scaler_config, "scaler.yaml"}, {f.scaler_log, "scaler.log"},
+               {f.workloads, "workloads.yaml"},  {f.load_log, "load.log"},
+               {f.load_json, "load.json"},       {f.load_socket, "gpu.sock"}};
+    for (size_t i = 0; r == 0 && i < COUNT_OF(all); i++)
+        r = files_join(all[i].path, f.folder, all[i].name, e);
+    if (r == 0 && strlen(f.load_socket) >= sizeof(((struct sockaddr_un *)0)->sun_path))
+        r = err_set(e, ERR_LIMIT, "%s is too long for a unix socket: choose a shorter folder",
+                    f.load_socket);
     if (r == 0)
         *ret = f;
     return r;
 }
 
-static int write_whole(const char *path, struct str text, struct err *e) {
+int files_write(const char *path, struct str text, struct err *e) {
     char fresh[FILES_PATH_MAX + 8];
     snprintf(fresh, sizeof(fresh), "%s.new", path);
     int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0)
         return err_errno(e, errno, "cannot write %s", fresh);
-    ssize_t n = write(fd, text.p, text.n);
+    size_t done = 0;
+    ssize_t n = 0;
+    while (done < text.n && (n = write(fd, text.p + done, text.n - done)) > 0)
+        done += (size_t)n;
     int saved = errno;
     close(fd);
-    if (n != (ssize_t)text.n)
+    if (done < text.n)
         return err_errno(e, n < 0 ? saved : ENOSPC, "cannot write %s", fresh);
     if (rename(fresh, path) < 0)
         return err_errno(e, errno, "cannot replace %s", path);
     return 0;
 }
 
-int files_write_agent(const struct files *f, struct err *e) {
-    CLEANUP_BUF struct buf b;
-    buf_init(&b, 64 << 10);
-    int bad = buf_addc(&b, "pods:\n");
-    for (int i = 0; i < SERVICE_PODS_MAX; i++)
-        bad |= buf_addf(
-            &b, "- {gpu: \"%d\", namespace: default, pod: demo-llm-%d, container: vllm}\n", i, i);
-    return bad ? err_set(e, ERR_LIMIT, "%s is too large", f->agent_config)
-               : write_whole(f->agent_config, buf_str(&b), e);
+static int write_buf(const char *path, const struct buf *b, struct err *e) {
+    return b->err < 0 ? err_set(e, b->err, "%s is too large", path)
+                      : files_write(path, buf_str(b), e);
 }
 
-int files_write_scaler(const struct files *f, const char *agent_addr, const struct pages *pages,
+int files_write_agent(const struct act_files *f, const struct pool *pool, struct err *e) {
+    CLEANUP_BUF struct buf b;
+    buf_init(&b, 64 << 10);
+    const struct roster *r = pool_roster(pool);
+    size_t holders = 0;
+    for (size_t i = 0; i < r->n; i++)
+        holders += r->pods[i].gpu >= 0;
+    (void)buf_addc(&b, holders ? "pods:\n" : "pods: []\n");
+    for (size_t i = 0; i < r->n; i++) {
+        if (r->pods[i].gpu >= 0)
+            (void)buf_addf(&b, "- {gpu: %d, namespace: default, pod: %s, container: engine}\n",
+                           r->pods[i].gpu, r->pods[i].name);
+    }
+    return write_buf(f->agent_config, &b, e);
+}
+
+static int64_t hastened_ms(double s, double hasten, int64_t least_ms) {
+    int64_t ms = (int64_t)(s * 1000 / hasten);
+    return ms < least_ms ? least_ms : ms;
+}
+
+int files_write_scaler(const struct act_files *f, const struct files_ports *ports, double hasten,
                        struct err *e) {
     CLEANUP_BUF struct buf b;
     buf_init(&b, 64 << 10);
-    int bad = buf_addf(&b,
-                       "grpc: {listen: \"127.0.0.1:0\"}\n"
-                       "http: {listen: \"127.0.0.1:0\"}\n"
-                       "health: {listen: \"127.0.0.1:0\"}\n"
-                       "agents: {targets: [\"%s\"]}\n"
-                       "workloads: \"%s\"\n"
-                       "demand:\n"
-                       "  gateway:\n"
-                       "    url: \"http://%s/metrics\"\n"
-                       "    requestsTotal: 'gateway_requests_total{service=\"demo-llm\"}'\n"
-                       "    waiting: 'gateway_requests_held{service=\"demo-llm\"}'\n",
-                       agent_addr, f->workloads, pages_gateway_addr(pages));
-    return bad ? err_set(e, ERR_LIMIT, "%s is too large", f->scaler_config)
-               : write_whole(f->scaler_config, buf_str(&b), e);
+    (void)buf_addf(&b,
+                   "grpc: {listen: \"%s\"}\n"
+                   "http: {listen: \"%s\"}\n"
+                   "health: {listen: \"127.0.0.1:0\"}\n"
+                   "agents: {targets: [\"%s\"]}\n"
+                   "engines: {interval: %lldms}\n"
+                   "tick: %lldms\n"
+                   "workloads: \"%s\"\n"
+                   "demand:\n"
+                   "  gateway:\n"
+                   "    url: \"http://%s/metrics\"\n"
+                   "    requestsTotal: 'gateway_requests_total{service=\"llm\"}'\n"
+                   "    waiting: 'gateway_requests_held{service=\"llm\"}'\n"
+                   "    inflight: 'gateway_requests_active{service=\"llm\"}'\n",
+                   ports->grpc, ports->http, ports->agent, (long long)hastened_ms(5, hasten, 500),
+                   (long long)hastened_ms(1, hasten, 100), f->workloads, ports->gateway);
+    return write_buf(f->scaler_config, &b, e);
 }
 
-int files_write_workloads(const struct files *f, const struct service *service,
-                          const struct pages *pages, struct err *e) {
+static const char *state_name(enum roster_state s) {
+    switch (s) {
+    case ROSTER_READY:
+        return "ready";
+    case ROSTER_TERMINATING:
+        return "terminating";
+    case ROSTER_PENDING:
+    case ROSTER_STARTING:
+        break;
+    }
+    return "starting";
+}
+
+int files_write_workloads(const struct act_files *f, const struct pool *pool, struct err *e) {
     CLEANUP_BUF struct buf b;
     buf_init(&b, 64 << 10);
-    int bad = buf_addf(&b,
-                       "workloads:\n"
-                       "- namespace: default\n"
-                       "  target: deployment/demo-llm\n"
-                       "  scaledObjects: [demo-llm]\n"
-                       "  replicas: %d\n"
-                       "  pods:%s\n",
-                       service_replicas(service), service_replicas(service) ? "" : " []");
-    int64_t real_ns = clock_real_ns();
-    for (int i = 0; i < SERVICE_PODS_MAX; i++) {
-        const struct service_pod *p = &service->pods[i];
-        if (p->state == SERVICE_POD_NONE)
-            continue;
+    const struct roster *r = pool_roster(pool);
+    (void)buf_addf(&b,
+                   "workloads:\n"
+                   "- namespace: default\n"
+                   "  target: deployment/llm\n"
+                   "  scaledObjects: [llm]\n"
+                   "  replicas: %d\n"
+                   "  pods:%s\n",
+                   r->spec, r->n ? "" : " []");
+    int64_t real_ns = clock_real_ns(), now_ns = clock_mono_ns();
+    for (size_t i = 0; i < r->n; i++) {
+        struct pool_pod p = pool_at(pool, i);
         char since[40];
-        clock_format_utc(real_ns - (service->now_ns - p->since_ns), since, sizeof(since));
-        bad |= buf_addf(
-            &b, "  - {name: demo-llm-%d, state: %s, address: \"%s\", startedAt: \"%s\"}\n", i,
-            p->state == SERVICE_POD_READY ? "ready" : "starting", pages_pod_addr(pages, i), since);
+        clock_format_utc(real_ns - (now_ns - p.pod->created_ns), since, sizeof(since));
+        (void)buf_addf(&b, "  - {name: %s, state: %s, startedAt: \"%s\"", p.pod->name,
+                       state_name(p.pod->state), since);
+        if (p.addr[0])
+            (void)buf_addf(&b, ", address: \"%s\"", p.addr);
+        (void)buf_addc(&b, "}\n");
     }
-    return bad ? err_set(e, ERR_LIMIT, "%s is too large", f->workloads)
-               : write_whole(f->workloads, buf_str(&b), e);
+    return write_buf(f->workloads, &b, e);
 }

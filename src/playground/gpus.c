@@ -2,11 +2,8 @@
 /* The demo's view of the GPUs; see gpus.h. */
 #include "playground/gpus.h"
 
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
-
 #include "base/clock.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "net/grpc_client.h"
 #include "node.pb-c.h"
@@ -14,17 +11,15 @@
 struct gpus {
     uv_loop_t *loop;
     struct net_addr agent;
-    struct sockaddr_un load;
-    int load_fd;
     struct grpc_channel *channel;
     struct grpc_client_call *watch;
     struct net_timer *reconnect;
-    struct gpu_reading readings[SERVICE_PODS_MAX];
+    struct gpu_reading readings[LIMIT_PLAYGROUND_GPUS];
 };
 
 static void reading_take(struct gpus *g, const Gpuscale__V1__Gpu *gpu) {
     // The simulated GPUs are numbered from 0, and the stream's ids follow them.
-    if (!gpu->has_id || gpu->id >= SERVICE_PODS_MAX || !gpu->has_valid)
+    if (!gpu->has_id || gpu->id >= LIMIT_PLAYGROUND_GPUS || !gpu->has_valid)
         return;
     struct gpu_reading r = {0};
     size_t next = 0;
@@ -81,23 +76,18 @@ static void connect_due(void *ctx) {
                                             .message = watch_message,
                                             .finished = watch_finished,
                                             .ctx = g};
-    if (grpc_client_call_start(&g->watch, g->channel, &call, &e) < 0)
+    if (grpc_client_call_start(&g->watch, g->channel, &call, &e) < 0) {
         g->channel = grpc_channel_free(g->channel);
+        net_timer_again(g->reconnect, NS_PER_S);
+    }
 }
 
-int gpus_new(struct gpus **ret, uv_loop_t *loop, const char *agent_addr, const char *load_socket,
-             struct err *e) {
+int gpus_new(struct gpus **ret, uv_loop_t *loop, const char *agent_addr, struct err *e) {
     struct gpus *g = mem_zalloc(sizeof(*g));
     if (!g)
         return err_set(e, ERR_NOMEM, "no memory for the GPUs' view");
     g->loop = loop;
-    g->load.sun_family = AF_UNIX;
-    g->load_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    int r = g->load_fd < 0 ? err_errno(e, errno, "cannot make a socket") : 0;
-    if (r == 0)
-        r = net_addr_parse(str_from(agent_addr), &g->agent, e);
-    if (r == 0 && str_copy(g->load.sun_path, sizeof(g->load.sun_path), str_from(load_socket)) < 0)
-        r = err_set(e, ERR_LIMIT, "the path %s is too long for a unix socket", load_socket);
+    int r = net_addr_parse(str_from(agent_addr), &g->agent, e);
     if (r == 0)
         r = net_timer_start(&g->reconnect, loop, 0, 0, connect_due, g, e);
     if (r < 0) {
@@ -114,26 +104,8 @@ struct gpus *gpus_free(struct gpus *g) {
     net_timer_stop(&g->reconnect);
     if (g->channel)
         grpc_channel_free(g->channel);
-    if (g->load_fd >= 0)
-        close(g->load_fd);
     mem_free(g);
     return NULL;
-}
-
-void gpus_play(struct gpus *g, const struct service *service) {
-    char text[256 * SERVICE_PODS_MAX];
-    size_t n = 0;
-    for (int i = 0; i < SERVICE_PODS_MAX; i++) {
-        const struct service_pod *p = &service->pods[i];
-        struct service_load load = service_pod_load(p);
-        // vLLM takes its share of the memory when it starts, whatever it then serves.
-        double memory = p->state == SERVICE_POD_NONE ? 0.01 : 0.9;
-        n += (size_t)snprintf(text + n, sizeof(text) - n,
-                              "gpu=%d busy=%.3f sm=%.3f memory_used_bytes=%.0f ttl_ms=3000\n", i,
-                              load.gpu_busy_ratio, load.sm_active_ratio, memory * 80e9);
-    }
-    // Lost when the agent is away: the next one comes in a moment.
-    (void)!sendto(g->load_fd, text, n, 0, (struct sockaddr *)&g->load, sizeof(g->load));
 }
 
 struct gpu_reading gpus_reading(const struct gpus *g, int i) {

@@ -17,7 +17,9 @@
 #include "core/policy/peak.h"
 #include "core/policy/size.h"
 
-static const int64_t WINDOW_SAMPLE_NS = 15 * NS_PER_S; // the down-window takes a want so often
+// The down-window takes a want so often, and 20 in a shorter one than the default of 300 s.
+static const int64_t WINDOW_SAMPLE_NS = 15 * NS_PER_S;
+enum { WINDOW_SAMPLES = 20 };
 static const int64_t BURST_SAMPLE_NS = 30 * NS_PER_S;
 static const int64_t TOLD_AFTER_NS = 120 * NS_PER_S; // a lasting condition becomes a notice
 static const double HPA_TOLERANCE = 0.1;             // its default
@@ -58,6 +60,11 @@ struct tick {
     bool saturated;     // a saturating signal above its target, outside `when`
 };
 
+static int64_t window_sample_ns(const struct trigger *t) {
+    int64_t part_ns = t->down_window_ns / WINDOW_SAMPLES;
+    return part_ns < WINDOW_SAMPLE_NS ? part_ns : WINDOW_SAMPLE_NS;
+}
+
 int decider_new(struct decider **ret, const struct trigger *t) {
     struct decider *d = mem_zalloc(sizeof(*d));
     if (!d)
@@ -65,7 +72,8 @@ int decider_new(struct decider **ret, const struct trigger *t) {
     d->trigger = t;
     d->gated_since_ns = d->saturating_since_ns = INT64_MIN;
     // A want each 15 s, and at once those that are larger than all kept (which leave one entry).
-    int r = peak_init(&d->window, (uint32_t)(t->down_window_ns / WINDOW_SAMPLE_NS) + 4);
+    int r = peak_init(&d->window,
+                      (uint32_t)(t->down_window_ns / WINDOW_SAMPLE_NS) + WINDOW_SAMPLES + 4);
     if (r == 0 && t->burst_memory_ns > 0)
         r = peak_init(&d->burst, (uint32_t)(t->burst_memory_ns / BURST_SAMPLE_NS) + 4);
     for (uint32_t i = 0; r == 0 && i < t->rule_n; i++)
@@ -282,7 +290,7 @@ static void damp(struct tick *k) {
     d->known_ns = now_ns;
     peak_expire(&d->window, now_ns - k->t->down_window_ns);
     bool larger = !peak_max(&d->window, &top) || r->want > top.want;
-    if (larger || now_ns - d->sampled_ns >= WINDOW_SAMPLE_NS) {
+    if (larger || now_ns - d->sampled_ns >= window_sample_ns(k->t)) {
         peak_add(&d->window, now_ns, r->want);
         d->sampled_ns = now_ns;
     }
