@@ -38,6 +38,7 @@ struct kube_reflector {
     int64_t began_ns;
     int watch_error; // the code of an ERROR event
     bool senseless;  // the answer of the request that runs
+    bool progressed; // the watch that runs has moved its place
     unsigned refused;
     bool synced;
     struct kube_reflector_stats stats;
@@ -281,12 +282,14 @@ static int take_event(struct kube_reflector *r, const char *type, const json_t *
         return err_set(e, ERR_PROTO, "an event without metadata.resourceVersion");
     if (strcmp(type, "BOOKMARK") == 0) {
         r->stats.bookmarks++;
+        r->progressed = true;
         return set_text(&r->version, version, e);
     }
     bool gone = strcmp(type, "DELETED") == 0;
     if (!gone && strcmp(type, "ADDED") != 0 && strcmp(type, "MODIFIED") != 0)
         return err_set(e, ERR_PROTO, "an event of an unknown type");
     r->stats.events++;
+    r->progressed = true;
     int rc = 0;
     if (gone)
         take_deleted(r, json_object_get(json, "metadata"));
@@ -324,14 +327,33 @@ static int watch_query(struct kube_reflector *r, struct buf *query) {
     return rc ? rc : add_parameter(query, "resourceVersion", r->version);
 }
 
+// Only a watch that lives resets the back-off (watch_ended()): a list may be good again and again
+// while no watch is.
+static void went_well(struct kube_reflector *r) {
+    r->stats.failing = 0;
+    r->stats.last_error = (struct err){0};
+}
+
+static void went_wrong(struct kube_reflector *r, int64_t now_ns, const struct err *e,
+                       int64_t retry_after_ms) {
+    r->stats.failures++;
+    r->stats.failing++;
+    r->stats.last_error = *e;
+    r->due_ns = now_ns + kube_backoff_next_ns(&r->backoff, retry_after_ms);
+}
+
 int kube_reflector_begin(struct kube_reflector *r, int64_t now_ns, struct buf *query,
                          struct err *e) {
     bool list = r->phase == KUBE_LIST_DUE;
     int rc = list ? list_query(r, query) : watch_query(r, query);
     rc = rc ? rc : add_parameter(query, "labelSelector", r->o.label_selector);
     rc = rc ? rc : add_parameter(query, "fieldSelector", r->o.field_selector);
-    if (rc)
-        return err_set(e, rc, "the query does not fit");
+    if (rc) {
+        struct err why = {0};
+        (void)err_set(&why, rc, "the query does not fit");
+        went_wrong(r, now_ns, &why, -1);
+        return err_set(e, rc, "%s", why.msg);
+    }
     if (list && !r->page_token) {
         r->generation++;
         r->stats.lists++;
@@ -347,7 +369,7 @@ int kube_reflector_begin(struct kube_reflector *r, int64_t now_ns, struct buf *q
     r->phase = list ? KUBE_LISTING : KUBE_WATCHING;
     r->began_ns = now_ns;
     r->watch_error = 0;
-    r->senseless = false;
+    r->senseless = r->progressed = false;
     r->due_ns = now_ns + (list ? r->o.list_silence_ns : r->o.watch_silence_ns);
     return 0;
 }
@@ -360,6 +382,8 @@ int kube_reflector_feed(struct kube_reflector *r, int64_t now_ns, const char *p,
     r->due_ns = now_ns + (list ? r->o.list_silence_ns : r->o.watch_silence_ns);
     int rc = kube_split_feed(&r->split, p, n, e);
     r->senseless |= rc < 0;
+    if (!list && r->progressed && rc == 0 && r->stats.failing > 0)
+        went_well(r);
     return rc;
 }
 
@@ -413,21 +437,6 @@ static void list_is_whole(struct kube_reflector *r) {
         r->o.synced(r->o.ctx);
 }
 
-// Only a watch that lives resets the back-off (watch_ended()): a list may be good again and again
-// while no watch is.
-static void went_well(struct kube_reflector *r) {
-    r->stats.failing = 0;
-    r->stats.last_error = (struct err){0};
-}
-
-static void went_wrong(struct kube_reflector *r, int64_t now_ns, const struct err *e,
-                       int64_t retry_after_ms) {
-    r->stats.failures++;
-    r->stats.failing++;
-    r->stats.last_error = *e;
-    r->due_ns = now_ns + kube_backoff_next_ns(&r->backoff, retry_after_ms);
-}
-
 // The place has gone. The first time at once, then with patience.
 static void has_expired(struct kube_reflector *r, unsigned times, int64_t now_ns,
                         const struct kube_end *end) {
@@ -476,17 +485,18 @@ static void watch_ended(struct kube_reflector *r, int64_t now_ns, const struct k
     bool answered = end->status >= 200 && end->status < 300;
     bool lived = answered && now_ns - r->began_ns >= SHORT_WATCH_NS;
     r->phase = KUBE_WATCH_DUE;
+    if (lived || r->progressed)
+        went_well(r);
     if (lived) {
         kube_backoff_reset(&r->backoff);
-        went_well(r);
         r->refused = r->expired_watches = 0;
     }
     if (status == 410) {
         has_expired(r, ++r->expired_watches, now_ns, end);
         return;
     }
-    if (!r->senseless && lived) { // its time was up, or it was cut: resume
-        r->due_ns = now_ns;
+    if (!r->senseless && (lived || r->progressed)) { // its time was up, or it was cut: resume
+        r->due_ns = now_ns + (lived ? 0 : kube_backoff_next_ns(&r->backoff, -1));
         return;
     }
     r->refused += end->status != 0 && !answered;

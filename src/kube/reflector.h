@@ -54,7 +54,7 @@ enum kube_phase kube_reflector_phase(const struct kube_reflector *r);
 // _DUE: when to begin the request. LISTING, WATCHING: when to cut it for silence.
 int64_t kube_reflector_due_ns(const struct kube_reflector *r);
 // In a _DUE phase: begins, and appends the request's query ("limit=250"). ERR_NOMEM, ERR_LIMIT (the
-// query does not fit): nothing has begun.
+// query does not fit): nothing has begun, it is due after a back-off.
 int kube_reflector_begin(struct kube_reflector *r, int64_t now_ns, struct buf *query,
                          struct err *e);
 // Bytes of a success's body. Negative: the request is to be ended, and kube_reflector_end() called.

@@ -193,6 +193,7 @@ int fetch_start(struct fetch **ret, struct fetch_pool *pool, const struct fetch_
     f->o.content = (struct str){0};
     f->o.headers = NULL;
     f->o.auth = NULL;
+    f->o.tls = NULL;
     f->started_ns = clock_mono_ns();
     if (curl_multi_add_handle(pool->multi, f->easy) != CURLM_OK)
         goto no_memory;

@@ -62,7 +62,7 @@ struct fetch_pool_stats fetch_pool_stats(const struct fetch_pool *pool);
 // that is no PEM) with the file's name.
 int fetch_tls_new(struct fetch_tls **ret, const struct net_tls_files *files,
                   const char *server_name, struct err *e);
-struct fetch_tls *fetch_tls_free(struct fetch_tls *tls); // after the requests that use it
+struct fetch_tls *fetch_tls_free(struct fetch_tls *tls);
 // Looks at the files and reads them again when one changed: 1 reloaded, 0 unchanged, negative: not
 // readable now, the old ones stay in use. Requests started later use the new files, on connections
 // of their own: one that was made under the old trust is not used again.
@@ -82,7 +82,7 @@ struct fetch_result {
 
 struct fetch_options {
     const char *url;       // http:// or https://, no user:password@
-    struct fetch_tls *tls; // NULL: the system's trust, no certificate; borrowed until done
+    struct fetch_tls *tls; // NULL: the system's trust, no certificate; may go when it returns
     // https: the name that must match, as fetch_tls_new()'s, which wins; NULL: the URL's host.
     const char *server_name;
     const char *accept;         // Accept header, NULL: */*
@@ -111,7 +111,8 @@ struct fetch_options {
 // returns.
 int fetch_start(struct fetch **ret, struct fetch_pool *pool, const struct fetch_options *options,
                 struct err *e);
-void fetch_cancel(struct fetch *f); // no `done`; allowed inside another's `done`
+int fetch_status(const struct fetch *f); // of the answer so far: for `body`; 0: none
+void fetch_cancel(struct fetch *f);      // no `done`; allowed inside another's `done`
 
 // The check of fetch_start() alone, for configurations.
 int fetch_url_check(const char *url, struct err *e);

@@ -20,4 +20,4 @@ int fetch_auth_new(struct fetch_auth **ret, const struct fetch_auth_files *files
 // A token as it is; `place` names where it came from. ERR_AUTH: as above, for the token.
 int fetch_auth_new_token(struct fetch_auth **ret, struct str token, const char *place,
                          struct err *e);
-struct fetch_auth *fetch_auth_free(struct fetch_auth *auth); // after the requests that use it
+struct fetch_auth *fetch_auth_free(struct fetch_auth *auth); // while its requests run, too

@@ -85,6 +85,10 @@ static bool is_html(CURL *easy) {
     return str_eq_nocase(s, STR("text/html")) || str_eq_nocase(s, STR("application/xhtml+xml"));
 }
 
+int fetch_status(const struct fetch *f) {
+    return outcome_status(f);
+}
+
 int outcome_status(const struct fetch *f) {
     long status = 0;
     curl_easy_getinfo(f->easy, CURLINFO_RESPONSE_CODE, &status);
