@@ -167,6 +167,14 @@ static const char *read_error(struct manifest_reader *r, const struct conf_node 
     return manifest_text(r, n, "error");
 }
 
+// A list, or a list as kubectl prints it ({kind: PodList, items: [...]}).
+static const struct conf_node *list_or_items(struct manifest_reader *r, const struct conf_node *n,
+                                             const char *what) {
+    const struct conf_node *items = n && n->kind == CONF_NODE_MAP ? manifest_list(r, n, "items")
+                                                                  : n;
+    return manifest_is_list(r, items ? items : n, what) ? items : NULL;
+}
+
 static void read_pods(struct manifest_reader *r, const struct conf_node *list, struct hpa_case *c) {
     size_t n = count_of(r, list, LIMIT_PODS_PER_WORKLOAD, "LIMIT_PODS_PER_WORKLOAD");
     c->pods = manifest_array(r, n, sizeof(*c->pods));
@@ -179,7 +187,7 @@ static void read_pod_metrics(struct manifest_reader *r, const struct conf_node *
     if (!n)
         return;
     c->has_pod_metrics = true;
-    if ((c->pod_metrics_error = read_error(r, n)) || !manifest_is_list(r, n, "'podMetrics'"))
+    if ((c->pod_metrics_error = read_error(r, n)) || !(n = list_or_items(r, n, "'podMetrics'")))
         return;
     size_t count = count_of(r, n, LIMIT_CASE_ITEMS, "LIMIT_CASE_ITEMS");
     c->pod_metrics = manifest_array(r, count, sizeof(*c->pod_metrics));
@@ -330,7 +338,9 @@ static struct hpa_case *read_case(struct manifest_reader *r, const struct hpa_ca
     read_controller(r, manifest_map(r, root, "controller"), c);
     manifest_hpa_read(r, manifest_map(r, root, "hpa"), &c->hpa);
     bool has_scale = read_scale(r, manifest_map(r, root, "scale"), c);
-    const struct conf_node *pods = manifest_list(r, root, "pods");
+    const struct conf_node *pods = manifest_get(r, root, "pods");
+    if (pods)
+        pods = list_or_items(r, pods, "'pods'");
     read_pods(r, pods, c);
     read_pod_metrics(r, manifest_get(r, root, "podMetrics"), c);
     read_named(r, manifest_map(r, root, "podMetricValues"), true, false, &c->pod_values);

@@ -24,10 +24,14 @@ static void drop_line(struct teller *t) {
 }
 
 static void end_line(struct teller *t) {
+    unsigned char before = 0;
     for (size_t i = 0; i < t->line.len; i++) {
         unsigned char c = (unsigned char)t->line.p[i];
         if (c < 0x20 || c == 0x7f)
             t->line.p[i] = c == '\n' || c == '\r' || c == '\t' ? ' ' : '?';
+        if (before == 0xc2 && c >= 0x80 && c < 0xa0) // U+0080 to U+009F, controls too
+            t->line.p[i - 1] = t->line.p[i] = '?';
+        before = c;
     }
     (void)buf_add_byte(&t->line, '\n');
     (void)buf_add_str(t->out, buf_str(&t->line));

@@ -139,7 +139,9 @@ def test_zero_is_the_controllers_own_only_when_it_scaled_there():
     a = one(case(hpa(external(), low=0), spec=1, external={"queue": 0},
                  history={"recommendations": [{"replicas": 0, "secondsAgo": 1}]}))
     assert (a["desiredReplicas"], condition(a, "ScaledToZero")["status"]) == (0, "True")
-    # Before 1.37 minReplicas: 0 was enough.
+    # Until 1.35 minReplicas: 0 was enough; 1.36 never left zero by itself.
+    a = one(case(hpa(external(), low=0), spec=0, external={"queue": 30}, controller={"version": "1.36"}))
+    assert a["desiredReplicas"] == 0
     a = one(case(hpa(external(), low=0), spec=0, external={"queue": 30}, controller={"version": "1.35"}))
     assert a["desiredReplicas"] == 3
 
@@ -237,6 +239,128 @@ def test_several_hpas_of_a_list_are_answered_each_and_a_broken_one_costs_no_othe
     answers, errors = ask(kubectl_list(listed(), broken, last, owned("a")), rc=2)
     assert [a.get("hpa", "invalid") for a in answers] == ["prod/chat", "invalid", "prod/second"]
     assert "spec.maxReplicas: is 0" in errors
+
+
+# As `kubectl get hpa,pods -o yaml` prints them, shortened by nothing that could matter.
+KUBECTL_YAML = """\
+apiVersion: v1
+items:
+- apiVersion: autoscaling/v2
+  kind: HorizontalPodAutoscaler
+  metadata:
+    annotations:
+      kubectl.kubernetes.io/last-applied-configuration: |
+        {"apiVersion":"autoscaling/v2","kind":"HorizontalPodAutoscaler","metadata":{"annotations":{},"name":"web"}}
+    creationTimestamp: "2026-11-20T08:00:00Z"
+    managedFields:
+    - apiVersion: autoscaling/v2
+      fieldsType: FieldsV1
+      fieldsV1:
+        f:metadata:
+          f:annotations:
+            .: {}
+        f:status:
+          f:conditions:
+            k:{"type":"AbleToScale"}:
+              .: {}
+              f:status: {}
+      manager: kube-controller-manager
+      operation: Update
+      subresource: status
+    name: web
+    namespace: shop
+    resourceVersion: "81234"
+    uid: 1b0f6e2e-7f7c-4c3e-9f61-0f9d3f3b8e5a
+  spec:
+    maxReplicas: 8
+    metrics:
+    - resource:
+        name: cpu
+        target:
+          averageUtilization: 60
+          type: Utilization
+      type: Resource
+    minReplicas: 2
+    scaleTargetRef:
+      apiVersion: apps/v1
+      kind: Deployment
+      name: web
+  status:
+    conditions:
+    - lastTransitionTime: "2026-11-20T08:00:15Z"
+      message: recommended size matches current size
+      reason: ReadyForNewScale
+      status: "True"
+      type: AbleToScale
+    currentMetrics:
+    - resource:
+        current:
+          averageUtilization: 90
+          averageValue: 225m
+        name: cpu
+      type: Resource
+    currentReplicas: 2
+    desiredReplicas: 2
+- apiVersion: v1
+  kind: Pod
+  metadata:
+    creationTimestamp: "2026-11-20T08:00:01Z"
+    generateName: web-6c7d9f-
+    labels:
+      app: web
+      pod-template-hash: 6c7d9f
+    name: web-6c7d9f-abcde
+    namespace: shop
+    ownerReferences:
+    - apiVersion: apps/v1
+      blockOwnerDeletion: true
+      controller: true
+      kind: ReplicaSet
+      name: web-6c7d9f
+      uid: 5e1f
+  spec:
+    containers:
+    - image: nginx
+      name: nginx
+      resources:
+        requests:
+          cpu: 250m
+  status:
+    conditions:
+    - lastProbeTime: null
+      lastTransitionTime: "2026-11-20T08:00:05Z"
+      status: "True"
+      type: Ready
+    phase: Running
+    startTime: "2026-11-20T08:00:01Z"
+kind: List
+metadata:
+  resourceVersion: ""
+"""
+
+
+def test_kubectl_s_yaml_is_understood_too():
+    assert tell(KUBECTL_YAML) == """\
+shop/web scales Deployment/web between 2 and 8: stays at 2 replicas
+  metrics
+    Resource cpu  90 % of 60 %, ratio 1.5: ceil(1.5 x 1 ready pods) = 2
+  pods
+    1 ready; the scale's status says 2
+  conditions
+    AbleToScale     True     ReadyForNewScale    recommended size matches current size
+    ScalingActive   True     ValidMetricFound    the HPA was able to successfully calculate a replica count from cpu resource utilization (percentage of request)
+    ScalingLimited  False    DesiredWithinRange  the desired count is within the acceptable range
+  assumed
+    the scale is not given: spec and status are 2 replicas, as the HPA's status.currentReplicas says
+    cpu: no value is given; the HPA's status.currentMetrics is taken, as of its last sync
+"""
+
+
+def test_lists_as_the_api_answers_them_may_stand_in_a_case():
+    a = one(case(hpa(cpu(50)), spec=1, pods={"kind": "PodList", "items": [pod("a")]},
+                 podMetrics={"kind": "PodMetricsList", "items": [usage("a", "1500m")]}))
+    assert a["metrics"][0]["proposal"] == 3
+    assert "'pods': found a map, expected a list" in ask(case(hpa(cpu()), pods={"kind": "PodList"}), rc=2)[1]
 
 
 # ---- Forms and streams --------------------------------------------------------------------------
@@ -390,6 +514,12 @@ prod/chat scales Deployment/chat between 1 and 20: 4 -> 8 replicas
     ScalingLimited  True     ScaleUpLimit      the desired replica count is increasing faster than the maximum scale rate
     ScaledToZero    False    NotScaledToZero   the HPA controller did not scale the workload to zero
 """
+
+
+def test_no_control_byte_of_a_case_reaches_the_terminal():
+    text = tell(case(hpa(external("\x1b[31mq")), external={"\x1b[31mq": {"error": "no\r\nsuch\tthing \x07\x9b"}}))
+    assert "no  such thing ?" in text and "?[31mq" in text
+    assert not any((ord(c) < 0x20 or 0x7f <= ord(c) < 0xa0) and c != "\n" for c in text)
 
 
 def test_several_readable_answers_are_apart():
