@@ -18,7 +18,10 @@ import (
 	"time"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	featuregatetesting "k8s.io/component-base/featuregate/testing"
 	"k8s.io/klog/v2"
+	"k8s.io/kubernetes/pkg/features"
 )
 
 func TestMain(m *testing.M) {
@@ -283,10 +286,8 @@ var mustMeet = []string{
 	"ScaledToZero=True ScaledToZero", "ScaledToZero=False NotScaledToZero", "rescale", "no rescale",
 }
 
-func TestTheVerbSaysWhatKubernetesDoes(t *testing.T) {
-	seed := seed(t)
-	n := count(t, "GPUSCALE_HPA_CASES", 20000)
-	g := &Generator{Rand: rand.New(rand.NewPCG(seed, 1))}
+// Asks both about n random cases; what was met.
+func judge(t *testing.T, g *Generator, n int) met {
 	verb := start(t)
 	defer verb.stop(t)
 	var worlds []*World
@@ -327,10 +328,35 @@ func TestTheVerbSaysWhatKubernetesDoes(t *testing.T) {
 	if late > n/10 {
 		t.Errorf("%d of %d cases were too late to compare", late, n)
 	}
+	return seen
+}
+
+func TestTheVerbSaysWhatKubernetesDoes(t *testing.T) {
+	n := count(t, "GPUSCALE_HPA_CASES", 20000)
+	g := &Generator{Rand: rand.New(rand.NewPCG(seed(t), 1)), version: "v1.37.2"}
+	seen := judge(t, g, n)
 	for _, what := range mustMeet {
 		t.Logf("%6d  %s", seen[what], what)
 		if n >= 5000 && seen[what] < 5 {
 			t.Errorf("met %q only %d times", what, seen[what])
+		}
+	}
+}
+
+// Without 1.37's scaling to zero its code does what 1.36 did, but for one message.
+func TestWithoutScalingToZeroItIs136(t *testing.T) {
+	featuregatetesting.SetFeatureGateDuringTest(t, utilfeature.DefaultFeatureGate, features.HPAScaleToZero, false)
+	n := count(t, "GPUSCALE_HPA_CASES", 20000) / 4
+	g := &Generator{Rand: rand.New(rand.NewPCG(seed(t), 4)), version: "1.36", older: true}
+	seen := judge(t, g, n)
+	for _, what := range []string{"ScalingActive=False ScalingDisabled", "AbleToScale=True SucceededRescale"} {
+		if n >= 1000 && seen[what] < 5 {
+			t.Errorf("met %q only %d times", what, seen[what])
+		}
+	}
+	for what := range seen {
+		if strings.HasPrefix(what, "ScaledToZero") {
+			t.Errorf("met %q", what)
 		}
 	}
 }
