@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "manifest/selector.h"
 #include "tools/hpa_case.h"
 
 static struct str text_of(const struct conf_node *map, const char *key) {
@@ -45,22 +46,53 @@ static bool named(const struct conf_node *object, const char *namespace_, const 
            (!name || str_eqc(text_of(meta, "name"), name));
 }
 
-// The scale of the target, where the list has the target itself.
-static bool find_scale(struct manifest_reader *r, const struct conf_node *items,
+// The target itself, where the list has it.
+static const struct conf_node *find_target(const struct conf_node *items,
+                                           const struct manifest_hpa *h) {
+    for (const struct conf_node *n = items ? items->first : NULL; n; n = n->next)
+        if (h->target_kind && h->target_name && n->kind == CONF_NODE_MAP &&
+            str_eqc(text_of(n, "kind"), h->target_kind) && named(n, h->namespace_, h->target_name))
+            return n;
+    return NULL;
+}
+
+static void take_scale(struct manifest_reader *r, const struct conf_node *target,
+                       struct hpa_case *c) {
+    c->spec_replicas = 1; // what an unset spec.replicas means
+    c->status_replicas = 0;
+    (void)manifest_int32(r, manifest_map(r, target, "spec"), "replicas", &c->spec_replicas);
+    (void)manifest_int32(r, manifest_map(r, target, "status"), "replicas", &c->status_replicas);
+}
+
+// Two HPAs of one target: Kubernetes sees that they select the same pods, and does nothing.
+// `target` (may be NULL) tells by which selector.
+static void find_rival(struct manifest_reader *r, const struct conf_node *items,
+                       const struct conf_node *hpa, const struct conf_node *target,
                        struct hpa_case *c) {
     const struct manifest_hpa *h = &c->hpa;
-    for (const struct conf_node *n = items ? items->first : NULL; n; n = n->next) {
-        if (!h->target_kind || !h->target_name || n->kind != CONF_NODE_MAP ||
-            !str_eqc(text_of(n, "kind"), h->target_kind) ||
-            !named(n, h->namespace_, h->target_name))
-            continue;
-        c->spec_replicas = 1; // what an unset spec.replicas means
-        c->status_replicas = 0;
-        (void)manifest_int32(r, manifest_map(r, n, "spec"), "replicas", &c->spec_replicas);
-        (void)manifest_int32(r, manifest_map(r, n, "status"), "replicas", &c->status_replicas);
-        return true;
+    const struct conf_node *rival = items && c->n_pods > 0 && h->target_name ? items->first : NULL;
+    for (; rival; rival = rival->next) {
+        const struct conf_node *ref = child_of(child_of(rival, "spec"), "scaleTargetRef");
+        if (rival != hpa && is_hpa(rival) && named(rival, h->namespace_, NULL) &&
+            str_eqc(text_of(ref, "name"), h->target_name) &&
+            str_eqc(text_of(ref, "kind"), h->target_kind ? h->target_kind : ""))
+            break;
     }
-    return false;
+    if (!rival || r->r < 0)
+        return;
+    const char *go, *kubectl = NULL;
+    const struct conf_node *selector = manifest_map(r, manifest_map(r, target, "spec"), "selector");
+    if (selector)
+        manifest_selector_read(r, selector, &go, &kubectl);
+    struct str name = text_of(child_of(rival, "metadata"), "name");
+    c->selector = HPA_SELECTOR_AMBIGUOUS;
+    c->selector_text = kubectl ? kubectl
+                               : arena_printf(r->a, "of %s/%s",
+                                              h->target_kind ? h->target_kind : "", h->target_name);
+    c->selector_detail = arena_printf(r->a, "[{%s %s} {" STR_FMT " %s}]", h->name, h->namespace_,
+                                      STR_ARG(name), h->namespace_);
+    if (!c->selector_text || !c->selector_detail)
+        (void)manifest_no_memory(r);
 }
 
 // Is the pod the target's? Its owner is the target, or a ReplicaSet that the target made.
@@ -163,10 +195,13 @@ static void read_one(const struct hpa_case_source *s, const struct conf_node *hp
     if (c) {
         manifest_hpa_read(&r, hpa, &c->hpa);
         if (r.r == 0) {
-            bool has_scale = find_scale(&r, items, c);
+            const struct conf_node *target = find_target(items, &c->hpa);
+            if (target)
+                take_scale(&r, target, c);
             bool has_pods = take_pods(&r, items, c);
             take_pod_metrics(&r, items, c, has_pods);
-            hpa_case_finish(&r, c, has_scale, has_pods);
+            hpa_case_finish(&r, c, target != NULL, has_pods);
+            find_rival(&r, items, hpa, target, c);
         }
     }
     s->on_case(s->ctx, r.r < 0 ? NULL : c, r.r < 0 ? &e : NULL);

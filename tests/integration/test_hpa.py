@@ -241,6 +241,25 @@ def test_several_hpas_of_a_list_are_answered_each_and_a_broken_one_costs_no_othe
     assert "spec.maxReplicas: is 0" in errors
 
 
+def test_two_hpas_of_one_target_get_in_each_other_s_way():
+    second = listed()
+    second["metadata"]["name"] = "keda-hpa-chat"
+    answers, _ = ask(kubectl_list(listed(), second, owned("a")))
+    assert [a["rescale"] for a in answers] == [False, False]
+    for a, names in zip(answers, ("[{chat prod} {keda-hpa-chat prod}]", "[{keda-hpa-chat prod} {chat prod}]")):
+        assert condition(a, "ScalingActive") == {
+            "type": "ScalingActive", "status": "False", "reason": "AmbiguousSelector",
+            "message": f"pods by selector of Deployment/chat are controlled by more than one HPA (e.g. {names})"}
+    target = {"kind": "Deployment", "metadata": {"name": "chat", "namespace": "prod"},
+              "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "chat"}}}, "status": {"replicas": 3}}
+    answers, _ = ask(kubectl_list(listed(), target, second, owned("a")))
+    assert "pods by selector app=chat are controlled" in answers[0]["error"]
+    assert "NO DECISION" in tell(kubectl_list(listed(), second, owned("a")))
+    second["metadata"]["namespace"] = "elsewhere"
+    answers, _ = ask(kubectl_list(listed(), second, owned("a")))
+    assert condition(answers[0], "ScalingActive")["status"] == "True"
+
+
 # As `kubectl get hpa,pods -o yaml` prints them, shortened by nothing that could matter.
 KUBECTL_YAML = """\
 apiVersion: v1
