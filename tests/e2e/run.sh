@@ -38,7 +38,7 @@ built textparse "Prometheus' text parser"
 (cd "$here/textparse" && GPUSCALE_BUILD=$build "$test" -test.v -test.timeout 5m -test.count 1) || status=1
 built keda "KEDA's client and its own logic (some 2,200 packages; minutes when nothing is cached)"
 (cd "$here/keda" && GPUSCALE_BUILD=$build "$test" -test.v -test.timeout 20m -test.count 1) || status=1
-built hpa "Kubernetes' HPA controller (a minute or two when nothing is cached)"
+built hpa "Kubernetes' HPA controller (minutes when nothing is cached)"
 (cd "$here/hpa" && GPUSCALE_BUILD=$build "$test" -test.v -test.timeout 20m -test.count 1) || status=1
 echo "installing and running Ray Serve, KServe and TorchServe (minutes the first time)"
 (cd "$here/engines" && GPUSCALE_BUILD=$build /usr/bin/python3 -m pytest -q -p no:cacheprovider .) || status=1
