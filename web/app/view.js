@@ -155,8 +155,8 @@ class View {
     $("table").replaceChildren(
       h("thead", {}, h("tr", {}, h("th", { scope: "col" }, h("span", { class: "sr" }, "Figure")),
         rows.map((row) => h("th", { scope: "col", class: row.policy === "gpuscale" ? "ours" : null }, label(row))))),
-      h("tbody", {}, TABLE.filter((line) => line.key !== "withinSloPct" || run.end.slo !== "").map((line) => tableRow(line, rows))));
-    $("slo").textContent = run.end.slo === "" ? "" : `Within the SLO: ${run.end.slo}. Failed requests are not.`;
+      h("tbody", {}, TABLE.filter((line) => line.key !== "withinSloPct" || run.end.slo).map((line) => tableRow(line, rows))));
+    $("slo").textContent = !run.end.slo ? "" : `Within the SLO: ${run.end.slo}. Failed requests are not.`;
     const files = Object.entries(run.end.files);
     $("files").replaceChildren(...files.flatMap(([name, path]) => [h("span", {}, `${name}: `, h("code", {}, path)), " "]));
   }
