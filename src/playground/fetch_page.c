@@ -106,8 +106,9 @@ static void on_deadline(void *ctx) {
 }
 
 static int ask(struct fetch_page *f, const struct fetch_page_options *o, struct err *e) {
-    static const struct http1_header headers[] = {{STR("Connection"), STR("close")},
-                                                  {STR("Accept"), STR("text/plain")}};
+    const struct http1_header headers[] = {
+        {STR("Connection"), STR("close")},
+        {STR("Accept"), str_from(o->accept != NULL ? o->accept : "text/plain")}};
     struct http1_ask request = {.method = STR("GET"),
                                 .target = str_from(o->path),
                                 .host = str_from(o->addr),

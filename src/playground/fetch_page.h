@@ -22,8 +22,9 @@ struct fetch_page_answer {
 };
 
 struct fetch_page_options {
-    const char *addr; // HOST:PORT, no DNS
-    const char *path; // "/metrics"
+    const char *addr;   // HOST:PORT, no DNS
+    const char *path;   // "/metrics"
+    const char *accept; // NULL: text/plain
     uint32_t timeout_ms;
     size_t max_bytes; // of the body
     // Once, from the loop; the fetch is gone when it returns.

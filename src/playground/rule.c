@@ -155,6 +155,7 @@ static void ask(void *ctx) {
         return;
     const struct fetch_page_options o = {.addr = r->addr,
                                          .path = "/api/v1/decisions?limit=1",
+                                         .accept = "application/json",
                                          .timeout_ms = TIMEOUT_MS,
                                          .max_bytes = ANSWER_MAX,
                                          .done = on_answer,

@@ -11,6 +11,7 @@ import subprocess
 import harness
 import page_kit
 from page_kit import Page, drive
+from test_demo import Demo
 
 POLICIES = ["CPU 70 %", "Classic triggers", "gpuscale"]
 
@@ -74,6 +75,24 @@ def test_a_run_is_seen_from_its_first_second_to_its_table():
     assert best["Cost"] == best["GPU-seconds"] == best["of them idle"] == [3] and best["Failed"] == [2, 3], best
     assert best["Within the SLO"] == [3] and best["Scale events"] == []
     assert all(url.startswith((server.url, "data:")) for url in got["asked"]), got["asked"]
+
+
+def test_the_demos_own_page_lives_and_its_report_opens(tmp_path):
+    with Demo(tmp_path, "--policies", "cpu,gpuscale", "--duration", "9s", "--gpus", "3", "--rate", "20", "--cold-start", "1s",
+              "--speed", "40") as demo:
+        live = drive("demo", url=demo.said(r"^Live page: (\S+)$")[1], acts=2)
+        assert demo.end() == 0, demo.text()
+    report = drive("report", url=page_kit.file_url(tmp_path / "report.html"), name="demo-report")
+    assert live["trouble"] == [] and live["overflow"] == [] and live["faint"] == [] and live["status"] == "Run over"
+    cpu, ours = live["acts"]
+    assert cpu["verdict"].startswith("CPU 70 %: ") and ours["verdict"].startswith("gpuscale: ")
+    assert cpu["gpus"].startswith("3 GPUs: ") and cpu["meters"] != ours["meters"]
+    assert "size" in ours["rule"] and any("requestRate" in text for text in ours["signals"]), ours
+    assert "gpuscale" in live["decisions"] and "replica" in live["decisions"]
+    assert all(points >= 7 for points in live["points"]) and live["verdict"].startswith("gpuscale served ")
+    for view in report["views"]:
+        assert view["trouble"] == [] and view["overflow"] == [] and view["points"] == live["points"]
+        assert view["verdict"] == live["verdict"] and view["table"] == live["table"]
 
 
 def test_the_report_opens_from_disk_and_asks_nobody(tmp_path):

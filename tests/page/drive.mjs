@@ -232,6 +232,23 @@ const scenarios = {
     return { ...owned, before, refusals: page.trouble.length };
   },
 
+  // The real demo, from its first seconds to its table.
+  async demo() {
+    const page = await open(options.url, { width: 375, height: 812 });
+    const acts = [];
+    for (let i = 0; i < options.acts; i += 1) {
+      await page.waitForFunction((k) => view.run.policies[k].columns.t.length >= 4, i, { timeout: 4 * LONG_MS });
+      acts.push({ verdict: await text(page, "#verdict"), meters: await meters(page), rule: await text(page, "#rule"),
+        signals: await page.locator("#signals li").allInnerTexts(), gpus: await text(page, "#gpus-sub") });
+      await shot(page, `demo-${i}`);
+    }
+    await page.waitForFunction(() => view.run.end !== null, null, { timeout: 4 * LONG_MS });
+    await page.waitForFunction(() => document.querySelectorAll("#table tbody tr").length > 0);
+    await shot(page, "demo-end");
+    return { acts, verdict: await text(page, "#verdict"), status: await text(page, "#status-text"), trouble: page.trouble, overflow: await overflow(page),
+      faint: await faint(page), table: await page.locator("#table tr").allInnerTexts(), decisions: await text(page, "#decisions"), points: await points(page) };
+  },
+
   // Any page of the scaler: what it shows after the condition of the outer test.
   async scaler() {
     const pages = [];

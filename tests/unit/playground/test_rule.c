@@ -119,6 +119,10 @@ static void get_decisions(struct http_request *r, void *ctx) {
     struct world *w = ctx;
     CLEANUP_BUF struct buf b;
     buf_init(&b, 1 << 20);
+    if (!str_eqc(http_request_header(r, "Accept"), "application/json")) { // sentences, then
+        http_request_answer_text(r, 200, "default/llm");
+        return;
+    }
     if (w->asked++ == 0) { // nothing is decided at first
         http_request_answer(r, &(struct http_answer){.status = 200, .body = STR("{\"items\":[]}")});
         return;
