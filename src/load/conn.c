@@ -11,6 +11,8 @@
 #include "base/clock.h"
 #include "net/socket.h"
 
+enum { CONN_EVENTS = EPOLLIN | EPOLLOUT | EPOLLRDHUP | (int)EPOLLET };
+
 void conn_close(struct conn *c) {
     if (c->state == CONN_CLOSED)
         return;
@@ -111,10 +113,20 @@ static enum conn_outcome take_end(struct conn *c, struct conn_shared *s, int64_t
     return fail(c, s, LOAD_ERROR_RESET, c->answer.why);
 }
 
+// Others want their turn: epoll is asked to tell again at once.
+static enum conn_outcome read_later(struct conn *c, struct conn_shared *s) {
+    struct epoll_event event = {.events = CONN_EVENTS, .data.ptr = c};
+    if (epoll_ctl(s->epoll, EPOLL_CTL_MOD, c->io.fd, &event) < 0)
+        return fail(c, s, LOAD_ERROR_OTHER, strerror(errno));
+    return CONN_GOES_ON;
+}
+
 static enum conn_outcome read_on(struct conn *c, struct conn_shared *s, uint32_t events) {
-    bool to_the_end = events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR), more;
-    do {
+    bool to_the_end = events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR), more = true;
+    for (int turn = 0; more; turn++) {
         struct err e = {0};
+        if (turn == LIMIT_STREAM_READS_PER_TURN)
+            return read_later(c, s);
         ssize_t n = net_io_read(&c->io, s->read_buf, s->read_cap, &e);
         if (n == ERR_AGAIN)
             return CONN_GOES_ON;
@@ -128,7 +140,7 @@ static enum conn_outcome read_on(struct conn *c, struct conn_shared *s, uint32_t
         if (outcome != CONN_GOES_ON)
             return outcome;
         more = (size_t)n == s->read_cap || c->io.read_end || to_the_end;
-    } while (more);
+    }
     return CONN_GOES_ON;
 }
 

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -30,9 +31,17 @@ static void put(int fd, const struct buf *b) {
     }
 }
 
+// A reader that does not read must not stop the schedule: lines that would wait are left out.
+static bool would_wait(int fd) {
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+    return poll(&p, 1, 0) == 0;
+}
+
 static void on_tick(void *ctx, const struct load_state *s, bool final) {
     struct output *o = ctx;
     buf_clear(&o->text);
+    if (!final && would_wait(o->how == LOAD_PROGRESS_JSON ? STDOUT_FILENO : STDERR_FILENO))
+        return;
     if (o->how == LOAD_PROGRESS_JSON) {
         load_write_progress(&o->text, s, final);
         put(STDOUT_FILENO, &o->text);

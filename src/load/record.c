@@ -68,13 +68,13 @@ static void figures_add(struct load_figures *to, struct load_figures *from) {
     counts_add(&to->counts, &from->counts);
 }
 
-int load_record_init(struct load_record *r, int64_t longest_ns, int64_t interval_ns, int64_t end_ns,
+int load_record_init(struct load_record *r, int64_t longest_ns, int64_t interval_ns, int64_t run_ns,
                      struct err *e) {
     *r = (struct load_record){.interval_ns = interval_ns, .row_ns = interval_ns};
-    int64_t most = LIMIT_LOAD_ROWS / 2 * interval_ns; // the answers' wait may double the run
-    if (end_ns > most)
-        r->row_ns = (end_ns + most - 1) / most * interval_ns;
-    r->max_rows = LIMIT_LOAD_ROWS;
+    int64_t most = LIMIT_LOAD_ROWS * interval_ns;
+    if (run_ns > most)
+        r->row_ns = (run_ns + most - 1) / most * interval_ns;
+    r->max_rows = LIMIT_LOAD_ROWS + 2; // the last is a short one
     r->rows = mem_array(r->max_rows, sizeof(*r->rows));
     if (!r->rows || figures_init(&r->now, (uint64_t)longest_ns) < 0 ||
         figures_init(&r->stretch, (uint64_t)longest_ns) < 0 ||

@@ -66,8 +66,8 @@ struct load_record {
     char first_errors[LOAD_ERROR_COUNT][160]; // what the first of each kind said
 };
 
-// `longest_ns`: the highest latency that can be told; `interval_ns`, `end_ns`: of the run, from
-// which the length of rows follows. ERR_NOMEM.
+// `longest_ns`: the highest latency that can be told; `run_ns`: how long the run lasts at most,
+// from which the length of rows follows. ERR_NOMEM.
 int load_record_init(struct load_record *r, int64_t longest_ns, int64_t interval_ns, int64_t end_ns,
                      struct err *e);
 void load_record_done(struct load_record *r);

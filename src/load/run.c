@@ -319,7 +319,7 @@ static int prepare(struct run *r, struct err *e) {
     (void)prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL); // else a sleep is 50 us too long
     start_schedule(r);
     return load_record_init(&r->state->record, f->timeout_ns + 60 * NS_PER_S, f->interval_ns,
-                            r->state->end_ns, e);
+                            r->state->end_ns + f->timeout_ns, e);
 }
 
 static void clean_up(struct run *r) {

@@ -501,6 +501,41 @@ def test_a_signal_ends_it_with_what_there_is(tmp_path, sig):
     assert r["stopped"] is True and r["sent"] == last["sent"] and r["elapsed_s"] < 3600
 
 
+def test_a_reader_of_progress_that_does_not_read_stops_nothing(tmp_path):
+    """The pipe holds some 250 lines; the run makes twice as many, and its requests leave all the same."""
+    with Server(lambda h: h.reply()) as server:
+        process = subprocess.Popen([PROGRAM, "load", "--target", server.url, "--rate", "30", "--duration", "5s",
+                                    "--progress", "json", "--interval", "10ms", "--arrivals", "uniform"],
+                                   stdout=subprocess.PIPE, text=True)
+        harness.wait_until(lambda: len(server.seen) == 150, "all requests came")
+        out, _ = process.communicate(timeout=harness.DEADLINE_S)
+    lines = progress_of(out)
+    assert process.returncode == 0 and lines[-1]["final"] is True and lines[-1]["done"] == 150
+    assert len(lines) < 490
+
+
+def test_an_endless_body_keeps_nobody_from_their_turn(result):
+    """One answer never ends and comes as fast as it can be read; the others are read meanwhile, and its time passes."""
+    first = threading.Event()
+
+    def serve(s):
+        endless = not first.is_set()
+        first.set()
+        while True:
+            read_head(s)
+            if endless:
+                s.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                while True:
+                    s.sendall(b"x" * (1 << 20))
+            s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    with Raw(serve) as server:
+        r = result("--target", server.url, "--rate", 20, "--duration", "1s", "--arrivals", "uniform", "--timeout", "2s",
+                   "--interval", "100ms")
+    assert r["done"] + sum(r["errors"].values()) == 20 and r["errors"]["timeout"] >= 1 and r["done"] >= 15
+    assert r["firstErrors"]["timeout"] == "the time passed while the answer came"
+    assert r["bytesRead"] > 10 << 20 and r["elapsed_s"] >= 2
+
+
 def test_it_ends_with_its_shape_even_when_all_is_answered(result):
     with Server(lambda h: h.reply()) as server:
         r = result("--target", server.url, "--rate", "20@200ms,0@600ms", "--arrivals", "uniform")

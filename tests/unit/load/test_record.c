@@ -40,31 +40,36 @@ static void an_interval_s_figures_move_to_its_row_and_to_the_whole(void **state)
     load_record_done(&r);
 }
 
-// Whatever the run's length: rows of whole intervals, and room for a run that lasts twice as long.
+// Whatever the run's length: rows of whole intervals, and none is lost.
 static void long_runs_have_longer_rows_and_never_too_many(void **state) {
     static const struct {
-        int64_t interval_ms, end_s;
-        int64_t row_ms;
+        int64_t interval_ms, run_s, row_ms;
     } rows[] = {
-        {1000, 10, 1000}, {1000, 1200, 1000}, {1000, 1201, 2000},     {1000, 12000, 10000},
-        {10, 12, 10},     {10, 13, 20},       {3600000, 10, 3600000},
+        {1000, 10, 1000}, {1000, 2400, 1000}, {1000, 2401, 2000},     {1000, 24000, 10000},
+        {10, 24, 10},     {10, 25, 20},       {3600000, 10, 3600000},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         struct load_record r;
         struct err e = {0};
-        int64_t every = rows[i].interval_ms * NS_PER_MS, end = rows[i].end_s * NS_PER_S, at = 0;
+        int64_t every = rows[i].interval_ms * NS_PER_MS, end = rows[i].run_s * NS_PER_S, at = 0;
         assert_int_equal(load_record_init(&r, NS_PER_S, every, end, &e), 0);
         assert_int_equal(r.row_ns, rows[i].row_ms * NS_PER_MS);
-        while (at + every < 2 * end) {
+        while (at + every < end) {
             at += every;
+            r.now.counts.done++;
             load_record_turn(&r, at + (at / every % 3) * 1000, 0, false); // a little late
         }
-        load_record_turn(&r, 2 * end, 0, true);
-        assert_true(r.n_rows <= LIMIT_LOAD_ROWS);
-        assert_int_equal(r.rows[r.n_rows - 1].end_s, 2 * rows[i].end_s); // none was lost
-        for (size_t k = 0; k + 1 < r.n_rows; k++)
-            assert_true(r.rows[k].seconds > (double)r.row_ns / NS_PER_S * 0.9 &&
-                        r.rows[k].seconds < (double)r.row_ns / NS_PER_S * 1.1);
+        load_record_turn(&r, end, 0, true);
+        assert_true(r.n_rows <= LIMIT_LOAD_ROWS + 1);
+        assert_int_equal(r.rows[r.n_rows - 1].end_s, rows[i].run_s);
+        uint64_t done = 0;
+        for (size_t k = 0; k < r.n_rows; k++) {
+            done += r.rows[k].done;
+            assert_true(k + 1 == r.n_rows ||
+                        (r.rows[k].seconds > (double)r.row_ns / NS_PER_S * 0.9 &&
+                         r.rows[k].seconds < (double)r.row_ns / NS_PER_S * 1.1));
+        }
+        assert_int_equal(done, r.whole.counts.done);
         load_record_done(&r);
     }
 }
