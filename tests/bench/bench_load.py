@@ -5,7 +5,7 @@ client flat out and at a fixed rate, in turns; percentiles beside h2load's and h
 requests leave beside a bare epoll_pwait2 sleeper with the same schedule at the same time. Budgets: 0.9 x wrk; p99 at most twice
 the sleeper's.
 
-    bench_load.py [--rounds 5] [--seconds 3]
+    bench_load.py [--rounds 5] [--seconds 2]
 """
 
 import argparse
@@ -163,7 +163,7 @@ def lateness(folder, url, rounds, seconds):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=2)
     args = parser.parse_args()
     missing = [p for p in ("wrk", "h2load", "hey") if not shutil.which(p)]
     if missing:
