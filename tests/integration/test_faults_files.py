@@ -100,12 +100,19 @@ def test_logs_that_cannot_be_written_are_counted_and_stop_nothing(tmp_path, full
 # --- the workloads file
 
 
+def put(path, content):
+    """At once, as a careful writer does: no half file is seen, which would be a fault of its own."""
+    fresh = path.with_suffix(".bad")
+    fresh.write_bytes(content if isinstance(content, bytes) else content.encode())
+    os.replace(fresh, path)
+
+
 def put_garbage(path):
-    path.write_bytes(os.urandom(4096))
+    put(path, os.urandom(4096))
 
 
 def put_cut(path):
-    path.write_text(json.dumps({"workloads": [workload(replicas=9)] * 3})[:-40])
+    put(path, json.dumps({"workloads": [workload(replicas=9)] * 3})[:-40])
 
 
 def put_nothing(path):
@@ -113,33 +120,33 @@ def put_nothing(path):
 
 
 def put_not_utf8(path):
-    path.write_bytes(b"workloads:\n- {namespace: default, target: deployment/l\xffm}\n")
+    put(path, b"workloads:\n- {namespace: default, target: deployment/l\xffm}\n")
 
 
 def put_nul(path):
-    path.write_bytes(b"workloads:\n- {namespace: default, target: \"deployment/l\0m\"}\n")
+    put(path, b"workloads:\n- {namespace: default, target: \"deployment/l\0m\"}\n")
 
 
 def put_large(path):
-    path.write_text("workloads:\n" + "# a comment\n" * (5 << 20 >> 3))
+    put(path, "workloads:\n" + "# a comment\n" * (5 << 20 >> 3))
 
 
 def put_bomb(path):
     levels = ["a: &a [x, x, x, x, x, x, x, x, x]"] + [
         f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join(['*' + chr(97 + i)] * 9)}]" for i in range(9)]
-    path.write_text("\n".join(levels) + "\nworkloads: *j\n")
+    put(path, "\n".join(levels) + "\nworkloads: *j\n")
 
 
 def put_deep(path):
-    path.write_text("workloads: " + "[" * 20000)
+    put(path, "workloads: " + "[" * 20000)
 
 
 def put_twice(path):
-    path.write_text(json.dumps({"workloads": [workload(replicas=9), workload(replicas=8)]}))
+    put(path, json.dumps({"workloads": [workload(replicas=9), workload(replicas=8)]}))
 
 
 def put_empty(path):
-    path.write_text("")
+    put(path, "")
 
 
 def put_folder(path):
@@ -148,13 +155,13 @@ def put_folder(path):
 
 
 def put_fifo(path):
-    path.unlink()
-    os.mkfifo(path)
+    os.mkfifo(path.with_suffix(".bad"))
+    os.replace(path.with_suffix(".bad"), path)
 
 
 def put_loop(path):
-    path.unlink()
-    path.symlink_to(path.name)
+    path.with_suffix(".bad").symlink_to(path.name)
+    os.replace(path.with_suffix(".bad"), path)
 
 
 BAD = [put_garbage, put_cut, put_nothing, put_not_utf8, put_nul, put_large, put_bomb, put_deep,
@@ -170,14 +177,18 @@ def test_every_bad_workloads_file_leaves_the_one_before(tmp_path):
         def failures():
             found = metric_values(s.page(), "gpuscale_reload_failures_total")
             return found[frozenset({("file", "workloads")})]
-        for number, put in enumerate(BAD, 1):
-            put(path)
-            eventually(f"{put.__name__} is counted", lambda: failures() == number)
+        for number, bad in enumerate(BAD, 1):
+            before = failures()
+            bad(path)
+            eventually(f"{bad.__name__} is counted", lambda: failures() > before)
             ticks = values(url, "gpuscale_tick_duration_seconds_count")[0]
             eventually("ticks go on", lambda: values(
                 url, "gpuscale_tick_duration_seconds_count")[0] > ticks + 3)
-            assert failures() == number, f"{put.__name__} is read again and again"
-            assert k.replicas() == 3, put.__name__
+            # A folder takes a file's place in two steps, and the scaler may see both.
+            counted = failures()
+            assert counted <= before + (2 if bad is put_folder else 1), \
+                f"{bad.__name__} is read again and again"
+            assert k.replicas() == 3, bad.__name__
             told = s.program.events(STAYS)
             assert number > 10 or str(path) in told[-1]["error"], told[-1:]
             if path.is_dir() and not path.is_symlink():
@@ -187,8 +198,8 @@ def test_every_bad_workloads_file_leaves_the_one_before(tmp_path):
             fresh = f"good-{number}"
             s.set_workloads([workload(replicas=3), workload(fresh, number)])
             eventually("a good one heals", lambda: k.replicas(name=fresh) == number)
-            assert failures() == number
-        assert len(s.program.events(STAYS)) <= len(BAD)
+            assert failures() == counted
+        assert len(s.program.events(STAYS)) <= len(BAD) + 1
         k.close()
 
 
