@@ -57,8 +57,16 @@ static bool is_watch(const struct kube_call *c) {
     return strcmp(c->q.verb, "watch") == 0;
 }
 
+// What was sent may be a token under review.
+static void wipe_content(struct kube_call *c) {
+    if (c->q.content.p)
+        explicit_bzero((char *)(uintptr_t)c->q.content.p, c->q.content.n);
+    c->q.content = (struct str){0};
+}
+
 static void call_free(struct kube_call *c) {
     struct kube_client *client = c->client;
+    wipe_content(c);
     if (c->prev)
         c->prev->next = c->next;
     else
@@ -287,6 +295,10 @@ const struct kube_config *kube_client_config(const struct kube_client *client) {
     return client->o.config;
 }
 
+const struct err *kube_client_trouble(const struct kube_client *client) {
+    return kube_identity_trouble(client->identity);
+}
+
 uv_loop_t *kube_client_loop(const struct kube_client *client) {
     return client->o.loop;
 }
@@ -323,10 +335,12 @@ static int copy_request(struct kube_call *c, const struct kube_request *q, struc
                                      .namespace_ = copy(c, q->at.namespace_, &ok),
                                      .name = copy(c, q->at.name, &ok),
                                      .subresource = copy(c, q->at.subresource, &ok)};
+    c->q.content = (struct str){0};
     c->q.content_type = copy(c, q->content_type ? q->content_type : "application/json", &ok);
     if (q->content.p) {
-        c->q.content.p = arena_strdup(&c->strings, q->content);
-        ok &= c->q.content.p != NULL;
+        char *kept = arena_strdup(&c->strings, q->content);
+        c->q.content = (struct str){kept, kept ? q->content.n : 0};
+        ok &= kept != NULL;
     }
     if (!ok)
         return err_set(e, ERR_NOMEM, "out of memory");

@@ -18,7 +18,6 @@
 #include "kube/config.h"
 
 #define KUBE_MERGE_PATCH "application/merge-patch+json"
-#define KUBE_APPLY_PATCH "application/apply-patch+yaml"
 
 struct kube_client;
 struct kube_call; // a running request
@@ -38,6 +37,9 @@ int kube_client_new(struct kube_client **ret, const struct kube_client_options *
 struct kube_client *kube_client_free(struct kube_client *client);
 const struct kube_config *kube_client_config(const struct kube_client *client);
 uv_loop_t *kube_client_loop(const struct kube_client *client);
+// Files of the configuration that changed and cannot be read: why (the old ones are in use). Code
+// 0: nothing. To be told with what fails, and before anything does.
+const struct err *kube_client_trouble(const struct kube_client *client);
 
 struct kube_answer {
     enum kube_fault fault;

@@ -176,12 +176,16 @@ static void on_plugin(void *ctx, struct str output, const struct err *failed) {
     struct kube_credential c;
     struct err e = *failed;
     id->plugin = NULL;
-    if (output.p && kube_credential_parse(&c, output, x->api_version, &e) == 0) {
-        (void)take_credential(id, &c, &e);
-        kube_credential_done(&c);
+    if (output.p) {
+        if (kube_credential_parse(&c, output, x->api_version, &e) == 0) {
+            (void)take_credential(id, &c, &e);
+            kube_credential_done(&c);
+        }
+        if (e.code)
+            err_wrap(&e, "%.200s", x->command);
     }
     if (e.code)
-        err_wrap(&e, "credential plugin %.100s", x->command);
+        err_wrap(&e, "credential plugin");
     id->changed(id->ctx, &e);
 }
 

@@ -140,7 +140,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if self.server.cuts.acquire(blocking=False):
                 self.wfile.write(b'40\r\n{"type":"ADDED","object":{"met')
                 self.wfile.flush()
-                return self.cut()
+                break
+        self.cut()
 
     def handle_any(self):
         try:
@@ -267,6 +268,12 @@ class Kube(Program):
             elif line["event"] in ("added", "updated"):
                 cache[line["key"]] = line["version"]
         return cache
+
+    def peak_mib(self):
+        for line in open(f"/proc/{self.pid}/status"):
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+        raise AssertionError("no VmHWM")
 
     def told_of(self, event):
         return [line for line in list(self.told) if line["event"] == event]

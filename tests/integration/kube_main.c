@@ -8,18 +8,22 @@
  *     kube_main [...] ask VERB GROUP/VERSION/RESOURCE [NAMESPACE [NAME [SUBRESOURCE]]]
  *               [--content JSON] [--type CONTENT-TYPE] [--query QUERY] [--attempts N]
  *
- * The core group is written "core". SIGUSR1: the cache's statistics. $KUBE_SERVICE_ACCOUNT: its
- * folder.
+ * Pods, deployments, endpoint slices and ScaledObjects are read as what they are, all else by its
+ * metadata. The core group is written "core". SIGUSR1: the cache's statistics.
+ * $KUBE_SERVICE_ACCOUNT: its folder.
  */
 #include <getopt.h>
 #include <signal.h>
-#include <sys/resource.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
 #include "kube/informer.h"
+#include "kube/kinds.h"
 #include "net/loop.h"
 #include "net/signals.h"
+
+static const struct kube_kind *const kinds[] = {&kube_pods, &kube_deployments,
+                                                &kube_endpoint_slices, &kube_scaled_objects};
 
 struct world {
     uv_loop_t loop;
@@ -53,6 +57,28 @@ static struct buf line(const char *event) {
     return b;
 }
 
+static void add_fields(struct buf *b, const struct kube_object *o) {
+    if (o->kind == &kube_pods) {
+        const struct kube_pod *p = (const struct kube_pod *)o;
+        add_text(b, "phase", p->phase);
+        add_text(b, "ip", p->ip);
+        add_text(b, "owner", o->owner_name);
+        buf_addf(b, ",\"ready\":%s,\"gpus\":%lld", p->ready ? "true" : "false", (long long)p->gpus);
+    } else if (o->kind == &kube_deployments) {
+        const struct kube_workload *w = (const struct kube_workload *)o;
+        add_text(b, "selector", w->selector);
+        buf_addf(b, ",\"replicas\":%d", w->replicas);
+    } else if (o->kind == &kube_endpoint_slices) {
+        const struct kube_endpoint_slice *s = (const struct kube_endpoint_slice *)o;
+        add_text(b, "service", s->service);
+        buf_addf(b, ",\"endpoints\":%zu", s->n_endpoints);
+    } else if (o->kind == &kube_scaled_objects) {
+        const struct kube_scaled_object *s = (const struct kube_scaled_object *)o;
+        add_text(b, "target", s->target_name);
+        buf_addf(b, ",\"triggers\":%zu", s->n_triggers);
+    }
+}
+
 static void on_changed(void *ctx, enum kube_change change, const struct kube_object *now,
                        const struct kube_object *was) {
     static const char *const names[] = {"added", "updated", "deleted"};
@@ -60,6 +86,7 @@ static void on_changed(void *ctx, enum kube_change change, const struct kube_obj
     struct buf b = line(names[change]);
     add_text(&b, "key", o->key);
     add_text(&b, "version", o->version);
+    add_fields(&b, o);
     print_line(&b);
 }
 
@@ -105,19 +132,18 @@ static void on_signal(void *ctx, int number) {
         stop(w);
         return;
     }
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
     const struct kube_reflector_stats *s = kube_reflector_stats(
         kube_informer_reflector(w->informer));
     struct buf b = line("stats");
     buf_addf(&b,
              ",\"objects\":%zu,\"keptBytes\":%zu,\"lists\":%llu,\"pages\":%llu,\"watches\":%llu,"
-             "\"expired\":%llu,\"failures\":%llu,\"bookmarks\":%llu,\"maxRssKiB\":%ld,\"cpuMs\":"
+             "\"expired\":%llu,\"failures\":%llu,\"bookmarks\":%llu,\"cpuMs\":"
              "%lld",
              s->objects, s->kept_bytes, (unsigned long long)s->lists, (unsigned long long)s->pages,
              (unsigned long long)s->watches, (unsigned long long)s->expired,
-             (unsigned long long)s->failures, (unsigned long long)s->bookmarks, usage.ru_maxrss,
+             (unsigned long long)s->failures, (unsigned long long)s->bookmarks,
              (long long)(clock_process_cpu_ns() / NS_PER_MS));
+    add_text(&b, "trouble", kube_client_trouble(w->client)->msg);
     print_line(&b);
 }
 
@@ -186,6 +212,10 @@ static int begin(struct world *w, struct arguments *a, struct err *e) {
         return kube_client_ask(&call, w->client, &q, e);
     }
     const struct kube_resource at = read_resource(a, 1);
+    const struct kube_kind *kind = &w->kind;
+    for (size_t i = 0; i < COUNT_OF(kinds); i++)
+        if (strcmp(kinds[i]->resource, at.resource) == 0)
+            kind = kinds[i];
     w->kind = (struct kube_kind){.group = at.group,
                                  .version = at.version,
                                  .resource = at.resource,
@@ -193,7 +223,7 @@ static int begin(struct world *w, struct arguments *a, struct err *e) {
     const struct kube_informer_options o = {
         .client = w->client,
         .state = on_state,
-        .reflector = {.kind = &w->kind,
+        .reflector = {.kind = kind,
                       .namespace_ = at.namespace_,
                       .seed = 7,
                       .backoff_min_ns = a->backoff_ms * NS_PER_MS,
