@@ -100,7 +100,7 @@ static int take_cold_start(const struct engine_config *c, struct engine_plan *p,
     struct random random;
     random_init(&random, (uint64_t)c->seed);
     p->load_ns = cold_start_draw(cold, &random, p->cold_start_s);
-    p->cold_started = true;
+    p->cold = cold;
     return 0;
 }
 

@@ -32,7 +32,7 @@ struct engine_plan {
     uint32_t gpus[LIMIT_ENGINE_GPUS], n_gpus;
     int64_t load_ns; // until the model is loaded
     double cold_start_s[COLD_START_PARTS];
-    bool cold_started; // load_ns was drawn
+    const struct cold_start *cold; // NULL: load_ns was given, not drawn
 };
 
 // ERR_INVALID, ERR_NOTFOUND: flag, value and what is allowed.

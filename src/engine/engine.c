@@ -105,8 +105,10 @@ static void say_plan(const struct engine_plan *p) {
              LOG_F64("prompt_token_us", p->cpu->prompt_token_us),
              LOG_F64("output_token_us", p->cpu->output_token_us),
              LOG_F64("streamed_token_us", p->cpu->streamed_token_us));
-    if (p->cold_started)
-        log_info("cold start", LOG_F64("node_s", p->cold_start_s[COLD_START_NODE]),
+    if (p->cold)
+        log_info("cold start", LOG_STR("name", p->cold->name), LOG_STR("what", p->cold->title),
+                 LOG_STR("source", p->cold->source),
+                 LOG_F64("node_s", p->cold_start_s[COLD_START_NODE]),
                  LOG_F64("image_s", p->cold_start_s[COLD_START_IMAGE]),
                  LOG_F64("container_s", p->cold_start_s[COLD_START_CONTAINER]),
                  LOG_F64("model_s", p->cold_start_s[COLD_START_MODEL]));

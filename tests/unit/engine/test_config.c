@@ -37,7 +37,7 @@ static void test_without_flags_it_is_a_language_model_on_one_gpu(void **state) {
     assert_int_equal(p.n_gpus, 1);
     assert_int_equal(p.gpus[0], 0);
     assert_int_equal(p.load_ns, 0);
-    assert_false(p.cold_started);
+    assert_null(p.cold);
 }
 
 static void test_flags_change_the_station(void **state) {
@@ -61,7 +61,8 @@ static void test_a_cold_start_is_drawn_from_the_seed(void **state) {
     assert_int_equal(plan("--cold-start warm-node --seed 5", &a, NULL), 0);
     assert_int_equal(plan("--cold-start warm-node --seed 5", &b, NULL), 0);
     assert_int_equal(plan("--cold-start warm-node --seed 6", &c, NULL), 0);
-    assert_true(a.cold_started && a.load_ns > 0);
+    assert_true(a.load_ns > 0);
+    assert_string_equal(a.cold->name, "warm-node");
     assert_int_equal(a.load_ns, b.load_ns);
     assert_int_not_equal(a.load_ns, c.load_ns);
 }
