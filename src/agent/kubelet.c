@@ -24,10 +24,12 @@ struct agent_kubelet {
     struct agent_kubelet_options options;
     struct podres_client *client;
     struct net_timer *timer;
-    int64_t asked_ns, next_ns; // the last question, the next
-    unsigned failed;           // in a row
-    bool known;                // an answer is believed
-    int told;                  // code of the failure that the log told; 0: none
+    int64_t next_ns;         // the next question
+    int64_t gap_ns;          // between two questions, when readings move
+    bool moved, asked_moved; // readings did since the last question; before it
+    unsigned failed;         // in a row
+    bool known;              // an answer is believed
+    int told;                // code of the failure that the log told; 0: none
     struct agent_kubelet_stats stats;
     uint32_t n_marks;
     struct mark marks[LIMIT_GPU_ENTITIES_PER_NODE];
@@ -49,7 +51,7 @@ static void forget(struct agent_kubelet *k, int64_t now_ns) {
     k->known = false;
     log_warn("who holds the GPUs is unknown now: the kubelet has not said it for too long",
              LOG_DUR("silent", now_ns - k->stats.answered_ns));
-    k->options.changed(k->options.ctx, &nobody_knows);
+    k->options.believed(k->options.ctx, &nobody_knows);
 }
 
 static void on_timer(void *ctx) {
@@ -58,7 +60,9 @@ static void on_timer(void *ctx) {
     if (k->known && now_ns - k->stats.answered_ns >= k->options.max_age_ns)
         forget(k, now_ns);
     if (now_ns >= k->next_ns) {
-        k->asked_ns = now_ns;
+        k->stats.asked_ns = now_ns;
+        k->asked_moved = k->moved;
+        k->moved = false;
         k->next_ns = now_ns + k->options.interval_ns;
         podres_client_ask(k->client);
     }
@@ -97,19 +101,23 @@ static void believe(struct agent_kubelet *k, const struct podres_answer *answer,
     if (k->stats.answers == 0 || k->told)
         log_info("the kubelet says who holds the GPUs", LOG_I64("pods", answer->pods),
                  LOG_I64("gpus_held", answer->holders.n), LOG_I64("claimed", answer->claimed.n),
-                 LOG_DUR("took", now_ns - k->asked_ns));
+                 LOG_DUR("took", now_ns - k->stats.asked_ns));
     k->told = 0;
     k->failed = 0;
     k->known = true;
     k->stats.present = k->stats.up = true;
     k->stats.answers++;
     k->stats.answered_ns = now_ns;
-    k->stats.took_ns = now_ns - k->asked_ns;
+    k->stats.took_ns = now_ns - k->stats.asked_ns;
     k->stats.pods = answer->pods;
     k->stats.holders = answer->holders.n;
     k->stats.claimed = answer->claimed.n;
     schedule(k, now_ns);
-    k->options.changed(k->options.ctx, owners);
+    bool news = k->options.believed(k->options.ctx, owners);
+    if (news || !k->asked_moved)
+        k->gap_ns = soon_ns;
+    else if (k->gap_ns < k->options.interval_ns)
+        k->gap_ns *= 2;
 }
 
 static void on_answered(void *ctx, const struct podres_answer *answer) {
@@ -152,9 +160,10 @@ void agent_kubelet_look(struct agent_kubelet *k, const struct agent_state *s, in
         k->marks[i] = now;
     }
     k->n_marks = s->n_gpus;
-    if (!any || !k->stats.up || k->next_ns <= k->asked_ns + soon_ns)
+    k->moved |= any;
+    if (!any || !k->stats.up || k->next_ns <= k->stats.asked_ns + k->gap_ns)
         return; // where the kubelet fails, its own times hold
-    k->next_ns = k->asked_ns + soon_ns;
+    k->next_ns = k->stats.asked_ns + k->gap_ns;
     schedule(k, now_ns);
 }
 
@@ -167,6 +176,7 @@ int agent_kubelet_start(struct agent_kubelet **ret, uv_loop_t *loop,
     k->options.socket = NULL; // the caller's
     k->stats.present = !options->may_be_absent;
     k->stats.answered_ns = INT64_MIN;
+    k->gap_ns = soon_ns;
     struct podres_client_options o = {
         .socket = options->socket,
         .timeout_ms = QUESTION_MS,

@@ -30,12 +30,14 @@ static void take_owners(struct agent *a, struct agent_owners *owners) {
         log_error("owners not assigned", LOG_STR("reason", "no memory"));
 }
 
-static void on_kubelet(void *ctx, struct agent_owners *owners) {
+static bool on_kubelet(void *ctx, struct agent_owners *owners) {
     struct agent *a = ctx;
     uint64_t version = a->state.version;
     take_owners(a, owners);
-    if (a->state.version != version)
+    bool news = a->state.version != version;
+    if (news)
         agent_watch_tell(a->watch);
+    return news;
 }
 
 int agent_kubelet_restart(struct agent *a, struct err *e) {
@@ -48,7 +50,7 @@ int agent_kubelet_restart(struct agent *a, struct err *e) {
         .may_be_absent = c->pod_resources.mode == AGENT_KUBELET_AUTO,
         .interval_ns = c->pod_resources.interval_ns,
         .max_age_ns = agent_config_owners_max_age_ns(c),
-        .changed = on_kubelet,
+        .believed = on_kubelet,
         .ctx = a,
     };
     return agent_kubelet_start(&a->kubelet, &a->loop, &o, e);

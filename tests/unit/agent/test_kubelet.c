@@ -12,11 +12,14 @@ static struct agent_kubelet *kubelet;
 static struct agent_owners owners; // as told last
 static unsigned told;
 
-static void on_changed(void *ctx, struct agent_owners *o) {
+static bool news;
+
+static bool on_believed(void *ctx, struct agent_owners *o) {
     assert_ptr_equal(ctx, &k);
     agent_owners_done(&owners);
     owners = *o;
     told++;
+    return news;
 }
 
 static void start(bool may_be_absent, int64_t interval_ns, int64_t max_age_ns) {
@@ -25,7 +28,7 @@ static void start(bool may_be_absent, int64_t interval_ns, int64_t max_age_ns) {
                                       .may_be_absent = may_be_absent,
                                       .interval_ns = interval_ns,
                                       .max_age_ns = max_age_ns,
-                                      .changed = on_changed,
+                                      .believed = on_believed,
                                       .ctx = &k};
     assert_int_equal(agent_kubelet_start(&kubelet, &k.loop, &o, &e), 0);
     assert_int_equal(told, 0);
@@ -37,6 +40,7 @@ static struct agent_kubelet_stats stats(void) {
 
 static int setup(void **state) {
     told = 0;
+    news = true;
     agent_owners_init(&owners);
     kubelet_open(&k);
     list_devices(&k.list, list_container(&k.list, "vllm-0"), "nvidia.com/gpu", GPU);
@@ -138,9 +142,37 @@ static void test_readings_that_move_bring_the_next_question_near(void **state) {
     agent_state_done(&s);
 }
 
+// A GPU whose memory swings all the time says nothing of pods: it is not asked each second for
+// ever.
+static void test_questions_that_bring_nothing_new_come_later(void **state) {
+    enum { QUESTIONS = 3 };
+    struct agent_state s;
+    struct err e = {0};
+    int64_t at_ns[QUESTIONS] = {0}, hour = 3600 * NS_PER_S;
+    news = false;
+    assert_int_equal(agent_state_init(&s, NS_PER_S, 0, &e), 0);
+    start(false, hour, 2 * hour);
+    KUBELET_UNTIL(&k, told == 1);
+    int64_t asked_ns = stats().asked_ns;
+    for (unsigned i = 0, n = 0; n < QUESTIONS; i++) {
+        struct agent_round *r = fixture_round(1, (int64_t)i * NS_PER_S);
+        gpu_reading_set(&r->samples[0].reading, GPU_MEMORY_USED_BYTES, i % 2 ? 1e9 : 9e9);
+        fixture_apply(&s, r, NULL);
+        agent_kubelet_look(kubelet, &s, clock_mono_ns());
+        int64_t end_ns = clock_mono_ns() + 50 * NS_PER_MS;
+        KUBELET_UNTIL(&k, clock_mono_ns() > end_ns);
+        if (stats().asked_ns != asked_ns)
+            at_ns[n++] = asked_ns = stats().asked_ns;
+    }
+    // After one second, two more, four more, however late the machine is.
+    assert_true(at_ns[1] - at_ns[0] >= 2 * NS_PER_S);
+    assert_true(at_ns[2] - at_ns[1] >= 4 * NS_PER_S);
+    agent_state_done(&s);
+}
+
 static void test_no_memory_is_told(void **state) {
     struct err e = {0};
-    struct agent_kubelet_options o = {.socket = k.path, .changed = on_changed};
+    struct agent_kubelet_options o = {.socket = k.path, .believed = on_believed};
     for (long n = 1; n <= 3; n++) {
         mem_fail_from(n);
         assert_int_equal(agent_kubelet_start(&kubelet, &k.loop, &o, &e), ERR_NOMEM);
@@ -158,6 +190,7 @@ int main(void) {
         CASE(test_a_list_without_any_pod_is_no_answer),
         CASE(test_no_kubelet_is_no_fault_where_none_was_seen),
         CASE(test_readings_that_move_bring_the_next_question_near),
+        CASE(test_questions_that_bring_nothing_new_come_later),
         CASE(test_no_memory_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
