@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# run.sh BUILD: KEDA's own client and logic, Kubernetes' own HPA controller, Prometheus' own text parser and real inference
+# run.sh BUILD: KEDA's own client and logic, Kubernetes' own HPA controller, the kubelet's own pod-resources server, Prometheus' own text parser and real inference
 # servers against what was built. The Go test binaries are built once into a cache outside the tree (GPUSCALE_CACHE, default ~/.cache/gpuscale), keyed by
 # the sources and go.sum; the servers are installed from PyPI into BUILD/engines (1 GB), once.
 set -eu
@@ -40,6 +40,8 @@ built keda "KEDA's client and its own logic (some 2,200 packages; minutes when n
 (cd "$here/keda" && GPUSCALE_BUILD=$build "$test" -test.v -test.timeout 20m -test.count 1) || status=1
 built hpa "Kubernetes' HPA controller (minutes when nothing is cached)"
 (cd "$here/hpa" && GPUSCALE_BUILD=$build "$test" -test.v -test.timeout 20m -test.count 1) || status=1
+built kubelet "the kubelet's pod-resources server (a minute or two when nothing is cached)"
+(cd "$here/kubelet" && GPUSCALE_BUILD=$build "$test" -test.v -test.timeout 5m -test.count 1) || status=1
 echo "installing and running Ray Serve, KServe and TorchServe (minutes the first time)"
 (cd "$here/engines" && GPUSCALE_BUILD=$build /usr/bin/python3 -m pytest -q -p no:cacheprovider .) || status=1
 exit $status
