@@ -41,7 +41,9 @@ enum {
     LIMIT_CASE_BYTES = 32 << 20,       // one case, or one list as kubectl prints it
     LIMIT_CASE_KEY_BYTES = 1024,       // annotations' names have 317 at most
     LIMIT_CASE_TREE_BYTES = 512 << 20, // its values in memory
-    LIMIT_CASE_ITEMS = 65536,          // objects of a list, series of a metric
+    LIMIT_CASE_SERIES = 65536,         // of an external metric
+    LIMIT_CASE_POD_VALUES = 8192,      // PodMetrics; pods that one metric has values of
+    LIMIT_CASE_METRICS = 1024,         // names that have values
     LIMIT_ANSWER_BYTES = 64 << 20,     // about one case
     LIMIT_QUANTITY_DIGITS = 64,
     LIMIT_QUANTITY_EXPONENT = 400,

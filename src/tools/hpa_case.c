@@ -189,7 +189,7 @@ static void read_pod_metrics(struct manifest_reader *r, const struct conf_node *
     c->has_pod_metrics = true;
     if ((c->pod_metrics_error = read_error(r, n)) || !(n = list_or_items(r, n, "'podMetrics'")))
         return;
-    size_t count = count_of(r, n, LIMIT_CASE_ITEMS, "LIMIT_CASE_ITEMS");
+    size_t count = count_of(r, n, LIMIT_CASE_POD_VALUES, "LIMIT_CASE_POD_VALUES");
     c->pod_metrics = manifest_array(r, count, sizeof(*c->pod_metrics));
     for (const struct conf_node *m = count > 0 ? n->first : NULL; m && r->r == 0; m = m->next)
         manifest_pod_metrics_read(r, m, &c->pod_metrics[c->n_pod_metrics++]);
@@ -204,9 +204,9 @@ static void add_value(struct manifest_reader *r, const struct conf_node *n, stru
 // NAME: value | [values] | {error: TEXT}, or of pods NAME: {POD: value}.
 static void read_values(struct manifest_reader *r, const struct conf_node *n, bool of_pods,
                         bool many, struct hpa_named *to) {
-    size_t count = n->kind == CONF_NODE_SCALAR
-                       ? 1
-                       : count_of(r, n, LIMIT_CASE_ITEMS, "LIMIT_CASE_ITEMS");
+    size_t count = n->kind == CONF_NODE_SCALAR ? 1
+                   : of_pods ? count_of(r, n, LIMIT_CASE_POD_VALUES, "LIMIT_CASE_POD_VALUES")
+                             : count_of(r, n, LIMIT_CASE_SERIES, "LIMIT_CASE_SERIES");
     to->name = n->key.p;
     to->values = manifest_array(r, count, sizeof(*to->values));
     struct quantity q;
@@ -231,7 +231,7 @@ static void read_values(struct manifest_reader *r, const struct conf_node *n, bo
 
 static void read_named(struct manifest_reader *r, const struct conf_node *map, bool of_pods,
                        bool many, struct hpa_named_list *ret) {
-    size_t n = count_of(r, map, LIMIT_CASE_ITEMS, "LIMIT_CASE_ITEMS");
+    size_t n = count_of(r, map, LIMIT_CASE_METRICS, "LIMIT_CASE_METRICS");
     ret->items = manifest_array(r, n, sizeof(*ret->items));
     for (const struct conf_node *e = n > 0 ? map->first : NULL; e && r->r == 0; e = e->next) {
         for (size_t i = 0; i < ret->n; i++)

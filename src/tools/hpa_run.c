@@ -7,12 +7,15 @@
  */
 #include "tools/hpa_run.h"
 
+#include <stdlib.h>
+
 #include "base/mem.h"
 #include "core/hpa/hpa_text.h"
 
 struct run {
     struct hpa_case *c;
-    struct manifest_reader r; // for the arena's errors
+    struct manifest_reader r;            // for the arena's errors
+    const struct manifest_pod **by_name; // the case's pods, sorted
 };
 
 static const char *text(struct run *u, const char *prefix, const char *reason) {
@@ -72,11 +75,24 @@ static const struct hpa_named *entry_of(struct run *u, const struct hpa_named_li
 
 // ---- Values of pods -----------------------------------------------------------------------------
 
-static int pod_index(const struct hpa_case *c, const char *name) {
-    for (size_t i = 0; i < c->n_pods; i++)
-        if (strcmp(c->pods[i].name, name) == 0)
-            return (int)i;
-    return -1;
+static int compare_pods(const void *a, const void *b) {
+    return strcmp((*(const struct manifest_pod *const *)a)->name,
+                  (*(const struct manifest_pod *const *)b)->name);
+}
+
+static void sort_pods(struct run *u) {
+    u->by_name = manifest_array(&u->r, u->c->n_pods, sizeof(*u->by_name));
+    for (size_t i = 0; i < u->c->n_pods && u->by_name; i++)
+        u->by_name[i] = &u->c->pods[i];
+    if (u->by_name && u->c->n_pods > 1)
+        qsort(u->by_name, u->c->n_pods, sizeof(*u->by_name), compare_pods);
+}
+
+static int pod_index(const struct run *u, const char *name) {
+    const struct manifest_pod wanted = {.name = name}, *key = &wanted;
+    const struct manifest_pod **found = bsearch(&key, u->by_name, u->c->n_pods, sizeof(*u->by_name),
+                                                compare_pods);
+    return found ? (int)(*found - u->c->pods) : -1;
 }
 
 // Room for the values of all pods and of `more` that are none of them.
@@ -90,7 +106,7 @@ static struct hpa_pod_value *values_new(struct run *u, size_t more, struct hpa_r
 // A later value of the same pod replaces the earlier one, as in a map.
 static void put(struct run *u, struct hpa_pod_value *values, struct hpa_reading *reading,
                 const char **extra, const char *pod, const struct hpa_pod_value *v) {
-    int at = pod_index(u->c, pod);
+    int at = pod_index(u, pod);
     size_t n = u->c->n_pods;
     for (size_t i = n; at < 0 && i < reading->n_values; i++)
         if (strcmp(extra[i - n], pod) == 0)
@@ -267,7 +283,8 @@ int hpa_run(struct hpa_case *c, struct arena *a, struct hpa_answer *ret, struct 
     struct hpa_pod *pods = manifest_array(&u.r, c->n_pods, sizeof(*pods));
     for (size_t i = 0; i < c->n_pods && pods; i++)
         pods[i] = c->pods[i].state;
-    for (size_t i = 0; i < spec->n_metrics && readings; i++)
+    sort_pods(&u);
+    for (size_t i = 0; i < spec->n_metrics && readings && u.by_name; i++)
         read_metric(&u, i, &readings[i]);
     if (u.r.r < 0)
         return u.r.r;
