@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/limits.h"
@@ -37,6 +38,14 @@ static bool would_wait(int fd) {
     return poll(&p, 1, 0) == 0;
 }
 
+// As much of the line as one row of the terminal holds: a longer one could not be redrawn.
+static void cut_to_terminal(struct buf *line) {
+    struct winsize size;
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 &&
+        line->len > size.ws_col - 1u)
+        buf_truncate(line, size.ws_col - 1u);
+}
+
 static void on_tick(void *ctx, const struct load_state *s, bool final) {
     struct output *o = ctx;
     buf_clear(&o->text);
@@ -51,6 +60,8 @@ static void on_tick(void *ctx, const struct load_state *s, bool final) {
         put(STDERR_FILENO, &o->text);
     } else if (o->how == LOAD_PROGRESS_LINE) {
         load_write_line(&o->text, s);
+        if (o->redraw)
+            cut_to_terminal(&o->text);
         struct buf line;
         buf_init(&line, LIMIT_LOAD_RESULT_BYTES);
         (void)buf_addf(&line, o->redraw ? "\r" STR_FMT "\x1b[K" : STR_FMT "\n",

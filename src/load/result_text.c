@@ -43,20 +43,22 @@ void load_write_line(struct buf *b, const struct load_state *s) {
     struct load_counts c = load_counts_so_far(s);
     const struct load_figures *now = &s->record.now;
     double every = (double)s->options->flags->interval_ns / NS_PER_S;
-    (void)buf_addf(b, "%5.1f of %.1f s  sent ", (double)s->elapsed_ns / NS_PER_S,
+    uint64_t errors = load_counts_errors(&c);
+    (void)buf_addf(b, "%.1f/%.1f s  sent ", (double)s->elapsed_ns / NS_PER_S,
                    (double)s->end_ns / NS_PER_S);
     add_rate(b, (double)now->counts.sent / every);
-    (void)buf_addc(b, "  answered ");
+    (void)buf_addc(b, " done ");
     add_rate(b, (double)now->counts.done / every);
     (void)buf_addf(b, "  in flight %u", s->in_flight);
     if (now->latency.count > 0) {
         (void)buf_addc(b, "  p50 ");
         add_ms(b, 0, hdr_quantile(&now->latency, 500000));
-        (void)buf_addc(b, "  p99 ");
+        (void)buf_addc(b, " p99 ");
         add_ms(b, 0, hdr_quantile(&now->latency, 990000));
         (void)buf_addc(b, " ms");
     }
-    (void)buf_addf(b, "  errors %llu", (unsigned long long)load_counts_errors(&c));
+    if (errors > 0)
+        (void)buf_addf(b, "  errors %llu", (unsigned long long)errors);
     if (s->behind_ns > 0) {
         (void)buf_addc(b, "  waits ");
         add_ms(b, 0, (uint64_t)s->behind_ns);
