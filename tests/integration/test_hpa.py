@@ -362,7 +362,7 @@ def test_kubectl_s_yaml_is_understood_too():
     assert tell(KUBECTL_YAML) == """\
 shop/web scales Deployment/web between 2 and 8: stays at 2 replicas
   metrics
-    Resource cpu  90 % of 60 %, ratio 1.5: ceil(1.5 x 1 ready pods) = 2
+    Resource cpu  90 % of 60 %, ratio 1.5: ceil(1.5 x 1 ready pod) = 2
   pods
     1 ready; the scale's status says 2
   conditions

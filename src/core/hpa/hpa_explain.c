@@ -80,7 +80,8 @@ void hpa_text_path(struct buf *b, const struct hpa_controller *c, const struct h
         buf_addf(b, ": within the tolerance, stays %d", m->proposal);
         return;
     case HPA_PATH_READY:
-        buf_addf(b, ": ceil(%.4g x %u ready pods) = %d", m->ratio, m->ready, m->proposal);
+        buf_addf(b, ": ceil(%.4g x %u ready pod%s) = %d", m->ratio, m->ready,
+                 m->ready == 1 ? "" : "s", m->proposal);
         return;
     case HPA_PATH_FILLED:
         buf_addf(b, ": ceil(%.4g x %u pods) = %d", m->filled_ratio, m->counted, m->proposal);
