@@ -186,7 +186,7 @@ static void read_exec(struct kubeconfig *k, const struct conf_node *exec) {
 
 static void read_user(struct kubeconfig *k, const struct conf_node *user) {
     struct kube_config *c = k->c;
-    c->place = arena_printf(&c->arena, "%s:%u:%u: the user", k->r.file, user->line, user->column);
+    c->place = arena_printf(&c->arena, "the user at %s:%u:%u", k->r.file, user->line, user->column);
     refuse(k, user, "auth-provider", "use an exec plugin (kubelogin, aws, gke-gcloud-auth-plugin)");
     refuse(k, user, "username", "Kubernetes dropped passwords: use a token or a certificate");
     refuse(k, user, "as", "a kubeconfig of that user itself");

@@ -312,6 +312,39 @@ static void a_watch_that_ends_at_once_each_time_is_not_asked_in_a_loop(void **st
     lab_close(&l);
 }
 
+static void a_watch_that_was_short_but_brought_something_is_no_failure(void **state) {
+    struct lab l;
+    char text[400];
+    struct err e = {0};
+    lab_open(&l, 0, 0, unit_seed());
+    list_all(&l);
+    begin(&l);
+    end_cut(&l, 200);
+    assert_int_equal(kube_reflector_stats(l.r)->failing, 1);
+    begin(&l);
+    model_bookmark(l.m, 9, text, sizeof(text));
+    assert_int_equal(feed(&l, text, &e), 0);
+    assert_int_equal(kube_reflector_stats(l.r)->failing, 0); // as soon as it brings something
+    end_cut(&l, 200);
+    assert_int_equal(kube_reflector_stats(l.r)->failing, 0);
+    assert_int_equal(kube_reflector_stats(l.r)->failures, 1);
+    assert_true(kube_reflector_due_ns(l.r) > l.now);
+    lab_close(&l);
+}
+
+// Retry a little later, not at once without end.
+static void a_query_that_does_not_fit_is_due_again_after_a_while(void **state) {
+    struct lab l;
+    struct err e = {0};
+    CLEANUP_BUF struct buf tiny;
+    lab_open(&l, 0, 0, unit_seed());
+    buf_init(&tiny, 3);
+    assert_int_equal(kube_reflector_begin(l.r, l.now, &tiny, &e), ERR_LIMIT);
+    assert_int_equal(kube_reflector_phase(l.r), KUBE_LIST_DUE);
+    assert_true(kube_reflector_due_ns(l.r) >= l.now + 400000000LL);
+    lab_close(&l);
+}
+
 static void silence_has_an_end_and_every_byte_moves_it(void **state) {
     struct lab l;
     struct err e = {0};
@@ -683,6 +716,8 @@ int main(void) {
         cmocka_unit_test(retry_after_is_kept_to),
         cmocka_unit_test(a_server_away_for_an_hour_is_asked_less_than_every_15_seconds),
         cmocka_unit_test(a_watch_that_ends_at_once_each_time_is_not_asked_in_a_loop),
+        cmocka_unit_test(a_watch_that_was_short_but_brought_something_is_no_failure),
+        cmocka_unit_test(a_query_that_does_not_fit_is_due_again_after_a_while),
         cmocka_unit_test(silence_has_an_end_and_every_byte_moves_it),
         cmocka_unit_test(events_without_sense_end_the_watch_and_are_listed_around),
         cmocka_unit_test(lists_without_sense_are_no_lists),
