@@ -118,6 +118,30 @@ static void lists_in_pages_then_watches_from_the_first_pages_version(void **stat
     lab_close(&l);
 }
 
+// A server whose pages are not of one moment: what changed between them is told again.
+static void a_later_pages_version_skips_nothing(void **state) {
+    struct lab l;
+    struct err e = {0};
+    lab_open(&l, 0, 0, unit_seed());
+    begin(&l);
+    assert_int_equal(feed(&l,
+                          "{\"kind\":\"ThingList\",\"metadata\":{\"resourceVersion\":\"5\","
+                          "\"continue\":\"a/b c\"},\"items\":[]}",
+                          &e),
+                     0);
+    end_whole(&l);
+    begin(&l);
+    assert_string_equal(l.query, "limit=250&continue=a%2Fb%20c");
+    assert_int_equal(
+        feed(&l, "{\"kind\":\"ThingList\",\"metadata\":{\"resourceVersion\":\"9\"},\"items\":[]}",
+             &e),
+        0);
+    end_whole(&l);
+    begin(&l);
+    assert_true(str_ends(str_from(l.query), "&resourceVersion=5"));
+    lab_close(&l);
+}
+
 static void a_watch_that_was_cut_goes_on_behind_its_last_whole_event(void **state) {
     struct lab l;
     static char text[MODEL_TEXT];
@@ -464,6 +488,8 @@ static void a_name_that_comes_again_is_another_object(void **state) {
     int at = 2;
     feed_events(&l, &at);
     expect_same(l.s.things, l.m->things);
+    assert_int_equal(l.s.added, 2);
+    assert_int_equal(l.s.deleted, 1);
     expect_cache(l.r, &l.s);
     lab_close(&l);
 }
@@ -707,6 +733,7 @@ static void memory_that_ends_costs_a_request_not_an_object(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lists_in_pages_then_watches_from_the_first_pages_version),
+        cmocka_unit_test(a_later_pages_version_skips_nothing),
         cmocka_unit_test(a_watch_that_was_cut_goes_on_behind_its_last_whole_event),
         cmocka_unit_test(a_bookmark_moves_the_place_and_changes_nothing),
         cmocka_unit_test(a_place_that_is_gone_is_listed_anew_at_once_the_next_time_with_patience),
