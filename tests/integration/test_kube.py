@@ -204,6 +204,16 @@ def test_a_plugin_that_is_not_there_is_said_with_its_hint(tmp_path, server, cert
     assert "no-such-login" in said["error"] and "brew install it" in said["error"], said
 
 
+def test_a_plugin_that_hangs_ends_with_the_program(tmp_path, server, certs):
+    plugin = script(tmp_path / "login", 'echo $$ > "$0.pid"; exec sleep 1000')
+    config = kubeconfig(tmp_path / "config", server.url, certs.ca, {"exec": {
+        "apiVersion": "client.authentication.k8s.io/v1", "command": str(plugin)}})
+    with watch(config) as k:
+        pid = int(wait_until(lambda: (tmp_path / "login.pid").read_text(), "the plugin runs"))
+        k.stop()
+        wait_until(lambda: not os.path.exists(f"/proc/{pid}"), "the plugin is gone")
+
+
 def test_without_a_cluster_the_remedy_is_said():
     said = ask("ask", "list", "core/v1/pods", env={"KUBERNETES_SERVICE_HOST": "", "KUBECONFIG": ""}, expect=1)
     assert "--kubeconfig" in said and "KUBERNETES_SERVICE_HOST" in said
