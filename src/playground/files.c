@@ -118,11 +118,13 @@ int files_write_scaler(const struct act_files *f, const struct files_ports *port
                    "demand:\n"
                    "  gateway:\n"
                    "    url: \"http://%s/metrics\"\n"
+                   "    interval: %lldms\n"
                    "    requestsTotal: 'gateway_requests_total{service=\"llm\"}'\n"
                    "    waiting: 'gateway_requests_held{service=\"llm\"}'\n"
                    "    inflight: 'gateway_requests_active{service=\"llm\"}'\n",
                    ports->grpc, ports->http, ports->agent, (long long)hastened_ms(5, hasten, 500),
-                   (long long)hastened_ms(1, hasten, 100), f->workloads, ports->gateway);
+                   (long long)hastened_ms(1, hasten, 100), f->workloads, ports->gateway,
+                   (long long)hastened_ms(1, hasten, 100));
     return write_buf(f->scaler_config, &b, e);
 }
 

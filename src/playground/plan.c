@@ -11,8 +11,8 @@
 // The load's course: (part of the act, part of the plateau's rate), linear between.
 static const struct {
     double at, rate;
-} shape[] = {{0.00, 0.1},  {0.05, 0.1},  {0.40, 1.0},  {0.525, 1.0},
-             {0.525, 1.3}, {0.575, 1.3}, {0.575, 0.1}, {1.00, 0.1}};
+} shape[] = {{0.000, 0.1}, {0.025, 0.1}, {0.250, 1.0}, {0.600, 1.0},
+             {0.600, 1.3}, {0.650, 1.3}, {0.650, 0.1}, {1.000, 0.1}};
 
 double plan_rate_at(const struct plan *p, double t_s) {
     double x = t_s / ((double)p->act_ns / (double)NS_PER_S);
@@ -92,22 +92,22 @@ int plan_make(struct plan *ret, const struct plan_options *o, struct err *e) {
     struct err found = {0};
     struct plan p = {.classic = o->classic,
                      .profile = o->classic ? "classic" : "llama3-8b-h100",
-                     .tokens = "1000:128",
+                     .tokens = "1000:128:fixed",
                      .max_queue = 128,
                      .seed = o->seed ? o->seed : 1,
                      .min_replicas = 1};
     if (!o->classic)
         p.settings[0] = "max-sequences=32";
-    p.speed = in_range("speed", o->speed, 20, 1, 50, &found);
+    p.speed = in_range("speed", o->speed, 30, 1, 50, &found);
     p.capacity = in_range("capacity", o->capacity, o->classic ? 4 : 16, 0.1, 1000, &found);
-    p.rate = in_range("rate", o->rate, o->classic ? 10 : 40, 0.1, 1000, &found);
+    p.rate = in_range("rate", o->rate, o->classic ? 14 : 60, 0.1, 1000, &found);
     p.cpu_request_cores = in_range("cpu-request", o->cpu_request_cores, 2, 0.01, 64, &found);
     p.usd_per_gpu_hour = in_range("price", o->usd_per_gpu_hour, 3, 0.01, 1000, &found);
     p.gpus = (int)in_range("gpus", o->gpus, 8, 1, LIMIT_PLAYGROUND_GPUS, &found);
     p.max_replicas = (int)in_range("max-replicas", o->max_replicas, p.gpus, 1,
                                    LIMIT_PLAYGROUND_REPLICAS, &found);
     p.act_ns = o->act_ns ? o->act_ns : 40 * NS_PER_S;
-    p.cold_start_ns = o->cold_start_ns < 0 ? 4 * NS_PER_S : o->cold_start_ns;
+    p.cold_start_ns = o->cold_start_ns < 0 ? 2 * NS_PER_S : o->cold_start_ns;
     p.drain_ns = 10 * NS_PER_S;
     p.timeout_ns = 20 * NS_PER_S;
     if (p.act_ns < 5 * NS_PER_S || p.act_ns > 3600 * NS_PER_S)

@@ -118,6 +118,8 @@ static const struct conf_field engines_fields[] = {
 static const struct conf_field demand_fields[] = {
     {"url", CONF_STRING(struct config_demand, url), .required = true, .check = check_url,
      .help = "Page of the source, http:// or https://."},
+    {"interval", CONF_DURATION(struct config_demand, interval_ns), .def = "1s", .min = "100ms",
+     .max = "5m", .help = "Between two readings of it."},
     {"preset", CONF_STRING(struct config_demand, rule.preset),
      .help = "What the page is: envoy, istio, ingress-nginx, knative, epp or http-add-on; the keys "
              "that it needs say which service (docs/engines.md)."},

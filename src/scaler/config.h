@@ -37,6 +37,7 @@ struct config_tls {
 struct config_demand {
     const char *name; // first: the map's key
     const char *url;
+    int64_t interval_ns;
     struct demand_rule_spec rule;
 };
 

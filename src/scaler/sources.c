@@ -138,7 +138,8 @@ static int start_demand(struct io *io, struct err *e) {
     }
     for (size_t i = 0; i < c->demand.n; i++) {
         const struct config_demand *d = &c->demand.items[i];
-        sources[i] = (struct demand_source){.name = d->name, .url = d->url, .rule = d->rule};
+        sources[i] = (struct demand_source){
+            .name = d->name, .url = d->url, .interval_ns = d->interval_ns, .rule = d->rule};
     }
     struct demand_options o = {
         .loop = &io->loop,

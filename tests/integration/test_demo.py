@@ -148,7 +148,7 @@ def test_three_acts_serve_the_same_load_and_end_in_a_table(tmp_path):
 
 
 def test_gpuscale_grows_shrinks_and_says_why(tmp_path):
-    with Demo(tmp_path, "--policies", "gpuscale", "--duration", "16s", "--gpus", "4", "--rate", "36",
+    with Demo(tmp_path, "--policies", "gpuscale", "--duration", "24s", "--gpus", "4", "--rate", "36",
               "--cold-start", "1s", "--speed", "50") as demo:
         assert demo.end() == 0, demo.text()
     steps = [(int(a), int(b)) for a, b in re.findall(r"HPA: (\d+) -> (\d+):", demo.text())]
@@ -190,9 +190,9 @@ def test_an_agent_and_a_scaler_that_are_killed_come_back_and_replicas_hold(tmp_p
 
 
 def test_a_replica_that_is_killed_under_its_requests_is_replaced_and_none_is_lost(tmp_path):
-    with Demo(tmp_path, "--policies", "classic", "--duration", "12s", "--gpus", "2", "--rate", "16",
+    with Demo(tmp_path, "--policies", "classic", "--duration", "15s", "--gpus", "2", "--rate", "16",
               "--cold-start", "1s", "--speed", "40") as demo:
-        demo.said(r"^ *[3-9] s .* 2\+0/2 ")
+        demo.said(r"^ *\d+ s .* 2\+0/2 ")
         os.kill(demo.child("engine"), signal.SIGKILL)
         demo.said(r"demo: llm-\d was killed by signal 9 \(Killed\) and is replaced")
         assert demo.end() == 0, demo.text()

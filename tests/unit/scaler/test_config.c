@@ -45,7 +45,7 @@ static void everything_is_bound(void **state) {
         "engines: {interval: 2s}\n"
         "demand:\n"
         "  gateway: {url: 'http://g/metrics', requestsTotal: 'r{s=\"llm\"}', waiting: w}\n"
-        "  other: {url: 'https://o:8/m', inflight: i}\n"
+        "  other: {url: 'https://o:8/m', inflight: i, interval: 100ms}\n"
         "  mesh: {url: 'http://m/', preset: istio, service: llm.ns.svc, port: 8000}\n"
         "prometheus:\n"
         "  main: {url: 'https://p/x', namespaces: [a, b], bearerTokenFile: t, orgID: o,\n"
@@ -79,6 +79,8 @@ static void everything_is_bound(void **state) {
     assert_string_equal(c.demand.items[0].rule.selector[DEMAND_WAITING], "w");
     assert_null(c.demand.items[0].rule.selector[DEMAND_INFLIGHT]);
     assert_string_equal(c.demand.items[1].url, "https://o:8/m");
+    assert_int_equal(c.demand.items[0].interval_ns, 1000000000);
+    assert_int_equal(c.demand.items[1].interval_ns, 100000000);
     assert_string_equal(c.demand.items[2].rule.preset, "istio");
     assert_string_equal(c.demand.items[2].rule.key[DEMAND_KEY_PORT], "8000");
     assert_int_equal(c.prometheus.n, 2);
@@ -120,6 +122,7 @@ static void mistakes_are_told_with_the_place(void **state) {
         {"workloads: w\ntick: soon\n", {"tick", "soon", "duration"}},
         {"workloads: w\nengines: {interval: 10ms}\n", {"interval"}},
         {"workloads: w\ndemand: {g: {requestsTotal: r}}\n", {"url"}},
+        {"workloads: w\ndemand: {g: {url: 'http://g/', interval: 10ms}}\n", {"interval", "100ms"}},
         {"workloads: w\ndemand: {g: {url: 'http://x'}}\n", {"demand.g", "requestsTotal"}},
         {"workloads: w\ndemand: {g: {url: 'ftp://x', waiting: w}}\n", {"url", "ftp://x"}},
         {"workloads: w\ndemand: {g: {url: 'http://x', waiting: 'w{a=~\"b\"}'}}\n",
