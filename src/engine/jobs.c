@@ -179,6 +179,11 @@ static void on_finished(struct engine_job *j, const struct station_event *ev) {
     j->service_s = (double)(ev->at_ns - ev->admitted_ns) * 1e-9;
     j->ticket = 0;
     j->finished = true;
+    if (j->gone) { // its client left in the moment of the end
+        if (!j->working)
+            job_drop(j);
+        return;
+    }
     if (j->request.stream)
         emit(j);
     else
@@ -238,7 +243,7 @@ static void on_gone(struct http_request *r, void *ctx) {
             job_drop(j);
         return;
     }
-    engine_pump(m); // which may have finished it, and freed it where there is nothing to burn
+    engine_pump(m); // which may have finished it, and freed it
     if (!station_abort(m->station, clock_mono_ns(), ticket))
         return;
     m->stats.aborted++;

@@ -266,6 +266,32 @@ def test_a_client_that_leaves_frees_its_place_and_its_memory(engine, stream):
     assert engine.metric("vllm:request_success_total", finished_reason="length") == 0
 
 
+@pytest.mark.parametrize("cpu", [[], ["--cpu", "none"]], ids=["with CPU", "without"])
+def test_clients_that_leave_at_any_moment_leave_nothing_behind(cpu):
+    # Five tokens are given in about 13 ms: the clients leave before, while and after the last one comes.
+    print("seed", SEED)
+    with Engine("--set", "base=2", *cpu) as engine:
+        def leave(seed):
+            rng = random.Random(seed)
+            for i in range(60):
+                with engine.begin(completion(5, stream=i % 4 > 0)):
+                    time.sleep(rng.uniform(0.004, 0.020))
+        threads = [threading.Thread(target=leave, args=(SEED + i,)) for i in range(6)]
+        [t.start() for t in threads]
+        [t.join() for t in threads]
+        for state in ("running", "waiting"):
+            harness.wait_until(lambda: engine.metric(f"vllm:num_requests_{state}") == 0, f"none is {state}")
+        # Served in order: what the others still cost has been paid when this one is answered.
+        assert engine.post("/v1/completions", completion(1))[0] == 200
+        for how in ("abort", "length"):
+            assert engine.metric("vllm:request_success_total", finished_reason=how) > 1
+        engine.signal(signal.SIGTERM)
+        engine.wait_log(r"msg=stopping")
+        assert engine.events("stopping")[0]["requests"] == "0"
+        assert engine.wait() == 0
+        assert not engine.events("requests were left unanswered")
+
+
 def test_a_slow_reader_gets_every_token_in_larger_pieces():
     with Engine("--set", "base=0.02", "--set", "context=0", "--set", "sequence=0") as engine:
         s = socket.socket()
