@@ -2,6 +2,7 @@
 /* The only file that reads a clock. */
 #include "base/clock.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -25,6 +26,17 @@ int64_t clock_thread_cpu_ns(void) {
 
 int64_t clock_process_cpu_ns(void) {
     return read_ns(CLOCK_PROCESS_CPUTIME_ID);
+}
+
+int clock_process_cpu_of_ns(int pid, int64_t *ret_ns) {
+    clockid_t id;
+    struct timespec t;
+    int failed = clock_getcpuclockid(pid, &id);
+    if (failed == 0 && clock_gettime(id, &t) < 0)
+        failed = errno;
+    if (failed == 0)
+        *ret_ns = (int64_t)t.tv_sec * NS_PER_S + t.tv_nsec;
+    return failed;
 }
 
 void clock_format_utc(int64_t real_ns, char *dst, unsigned cap) {

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -36,11 +35,8 @@ int driver_proc_parse(struct str stat, long ticks_per_s, int64_t *ret_children_n
 
 int driver_proc_read(int pid, int64_t *ret_cpu_ns, struct err *e) {
     char path[64], text[STAT_BYTES];
-    clockid_t clock;
-    struct timespec own;
-    int failed = clock_getcpuclockid(pid, &clock);
-    if (failed == 0 && clock_gettime(clock, &own) < 0)
-        failed = errno;
+    int64_t own_ns;
+    int failed = clock_process_cpu_of_ns(pid, &own_ns);
     if (failed != 0)
         return err_errno(e, failed, "cannot read the CPU time of process %d", pid);
     snprintf(path, sizeof(path), "/proc/%d/stat", pid);
@@ -55,6 +51,6 @@ int driver_proc_read(int pid, int64_t *ret_cpu_ns, struct err *e) {
     int64_t children_ns;
     int r = driver_proc_parse((struct str){text, (size_t)n}, sysconf(_SC_CLK_TCK), &children_ns, e);
     if (r == 0)
-        *ret_cpu_ns = (int64_t)own.tv_sec * NS_PER_S + own.tv_nsec + children_ns;
+        *ret_cpu_ns = own_ns + children_ns;
     return r;
 }

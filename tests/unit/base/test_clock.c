@@ -3,6 +3,10 @@
 #include "base/clock.h"
 #include "unit.h"
 
+#include <errno.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 static void monotonic_never_steps_back(void **state) {
     int64_t last = clock_mono_ns();
     for (int i = 0; i < 10000; i++) {
@@ -41,8 +45,21 @@ static void utc_text(void **state) {
     assert_true(clock_real_ns() > 1700000000 * NS_PER_S);
 }
 
+static void the_cpu_time_of_a_process_is_read_by_its_pid(void **state) {
+    (void)state;
+    int64_t before_ns = clock_process_cpu_ns(), of_ns = -1;
+    assert_int_equal(clock_process_cpu_of_ns(getpid(), &of_ns), 0);
+    assert_true(of_ns >= before_ns && of_ns <= clock_process_cpu_ns());
+    pid_t child = fork();
+    if (child == 0)
+        _exit(0);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_int_equal(clock_process_cpu_of_ns(child, &of_ns), ESRCH);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_cpu_time_of_a_process_is_read_by_its_pid),
         cmocka_unit_test(monotonic_never_steps_back),
         cmocka_unit_test(cpu_time_is_spent_by_work),
         cmocka_unit_test(utc_text),
