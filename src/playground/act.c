@@ -12,7 +12,6 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "playground/act_internal.h"
-#include "playground/explain.h"
 
 #define STEP_NS (50 * NS_PER_MS)
 #define START_LIMIT_NS (30 * NS_PER_S)
@@ -116,23 +115,30 @@ static struct str sentence_of(struct str text) {
 
 static void explained(void *ctx, struct str text) {
     struct act *a = ctx;
-    a->explains--;
     struct str sentence = sentence_of(text);
     if (sentence.n && a->phase == ACT_RUNS)
         act_tell(a, "gpuscale", -1, STR_FMT, STR_ARG(sentence));
+}
+
+// A place for one that is empty, or that one runs in; NULL: none.
+static struct explain **find_explain(struct act *a, bool running) {
+    for (size_t i = 0; i < COUNT_OF(a->explains); i++) {
+        if ((a->explains[i] != NULL) == running)
+            return &a->explains[i];
+    }
+    return NULL;
 }
 
 // The scaler's own words, for the decision that was just taken.
 static void explain(struct act *a) {
     char url[CHILD_ADDR_LEN + 8];
     struct err e = {0};
+    struct explain **slot = find_explain(a, false);
     (void)snprintf(url, sizeof(url), "http://%s", a->scaler.http);
-    if (a->options.policy != DRIVER_GPUSCALE || !a->scaler.up)
+    if (a->options.policy != DRIVER_GPUSCALE || !a->scaler.up || !slot)
         return;
-    if (explain_run(a->loop, a->options.program, url, "default/llm", explained, a, &e) < 0)
+    if (explain_run(slot, a->loop, a->options.program, url, "default/llm", explained, a, &e) < 0)
         act_tell(a, "demo", -1, "%s", e.msg);
-    else
-        a->explains++;
 }
 
 static void driver_decided(void *ctx, int replicas, const char *who, const char *reason) {
@@ -319,6 +325,10 @@ static void kill_what_stays(struct act *a) {
         if (all[i] && (a->end == END_SERVERS || all[i] == a->load))
             child_kill(all[i]);
     }
+    for (size_t i = 0; i < COUNT_OF(a->explains) && a->end == END_SERVERS; i++) {
+        if (a->explains[i])
+            explain_kill(a->explains[i]);
+    }
     if (a->pool && a->kill)
         pool_kill(a->pool);
 }
@@ -331,7 +341,7 @@ static void step_ending(struct act *a, int64_t now_ns) {
     else if (a->end == END_POOL && !a->pool)
         end_servers(a, now_ns);
     else if (a->end == END_SERVERS && !a->gateway && !a->agent.child && !a->scaler.child &&
-             a->explains == 0)
+             !find_explain(a, true))
         act_over(a);
 }
 

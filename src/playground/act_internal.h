@@ -5,6 +5,7 @@
 #include "net/loop.h"
 #include "playground/act.h"
 #include "playground/child.h"
+#include "playground/explain.h"
 #include "playground/files.h"
 #include "playground/gpus.h"
 #include "playground/queues.h"
@@ -16,6 +17,8 @@ enum act_phase {
     ACT_RUNS,   // until the load's program has ended
     ACT_ENDS,   // everything is being ended, in the order of enum act_end
 };
+
+enum { ACT_EXPLAINS_MAX = 8 }; // at a time
 
 enum act_end { END_LOAD, END_POOL, END_SERVERS, END_OVER };
 
@@ -52,11 +55,11 @@ struct act {
     struct child *load;
     struct progress progress;
     bool has_progress, load_done;
-    int explains;               // that run
-    bool files_due;             // pods have changed
-    bool measured;              // the load's time is over
-    bool kill;                  // do not wait
-    int64_t held0_ns, busy0_ns; // at t0
+    struct explain *explains[ACT_EXPLAINS_MAX]; // that run; NULL: none
+    bool files_due;                             // pods have changed
+    bool measured;                              // the load's time is over
+    bool kill;                                  // do not wait
+    int64_t held0_ns, busy0_ns;                 // at t0
     struct act_result result;
     struct err failure;
 };

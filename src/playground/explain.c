@@ -2,6 +2,8 @@
 /* A short-lived child whose output is collected; see explain.h. */
 #include "playground/explain.h"
 
+#include <signal.h>
+
 #include "base/buf.h"
 #include "base/mem.h"
 
@@ -9,9 +11,11 @@ struct explain {
     uv_process_t process;
     uv_pipe_t out;
     struct buf text;
+    struct explain **slot; // NULL: it could not be started, nobody is told
     void (*done)(void *ctx, struct str text);
     void *ctx;
     int handles;
+    bool gone; // its pid may be somebody else's
     char chunk[2048];
 };
 
@@ -19,14 +23,19 @@ static void handle_closed(uv_handle_t *h) {
     struct explain *x = h->data;
     if (--x->handles > 0)
         return;
-    x->done(x->ctx, buf_str(&x->text));
+    if (x->slot) {
+        *x->slot = NULL;
+        x->done(x->ctx, buf_str(&x->text));
+    }
     buf_done(&x->text);
     mem_free(x);
 }
 
 static void process_exited(uv_process_t *p, int64_t status, int signal) {
+    struct explain *x = p->data;
     (void)status;
     (void)signal;
+    x->gone = true;
     uv_close((uv_handle_t *)p, handle_closed);
 }
 
@@ -43,8 +52,9 @@ static void out_read(uv_stream_t *s, ssize_t n, const uv_buf_t *b) {
         uv_close((uv_handle_t *)s, handle_closed);
 }
 
-int explain_run(uv_loop_t *loop, const char *gpuscale, const char *server, const char *object,
-                void (*done)(void *ctx, struct str text), void *ctx, struct err *e) {
+int explain_run(struct explain **slot, uv_loop_t *loop, const char *gpuscale, const char *server,
+                const char *object, void (*done)(void *ctx, struct str text), void *ctx,
+                struct err *e) {
     struct explain *x = mem_zalloc(sizeof(*x));
     if (!x)
         return err_set(e, ERR_NOMEM, "no memory to explain");
@@ -72,5 +82,12 @@ int explain_run(uv_loop_t *loop, const char *gpuscale, const char *server, const
         return err_set(e, ERR_IO, "cannot run %s explain: %s", gpuscale, uv_strerror(r));
     }
     uv_read_start((uv_stream_t *)&x->out, out_alloc, out_read);
+    x->slot = slot;
+    *slot = x;
     return 0;
+}
+
+void explain_kill(struct explain *x) {
+    if (!x->gone)
+        uv_process_kill(&x->process, SIGKILL);
 }

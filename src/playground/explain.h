@@ -7,6 +7,11 @@
 #include "base/err.h"
 #include "base/str.h"
 
-// `done` is called once, with the output ("" when it failed).
-int explain_run(uv_loop_t *loop, const char *gpuscale, const char *server, const char *object,
-                void (*done)(void *ctx, struct str text), void *ctx, struct err *e);
+struct explain;
+
+// While it runs it is in `*slot`, which is to outlive it; NULL again when `done` is called: once,
+// with the output ("" when it failed), and not at all after an error here (ERR_NOMEM, ERR_IO).
+int explain_run(struct explain **slot, uv_loop_t *loop, const char *gpuscale, const char *server,
+                const char *object, void (*done)(void *ctx, struct str text), void *ctx,
+                struct err *e);
+void explain_kill(struct explain *x); // SIGKILL; `done` follows

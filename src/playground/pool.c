@@ -170,6 +170,16 @@ static void end_replica(struct pool *p, struct replica *x) {
     child_terminate(x->child);
 }
 
+// No engine is started any more: pods that have none go, as nothing would ever end them.
+static void give_up(struct pool *p, const struct err *why) {
+    struct roster_pod *pod;
+    p->failed = true;
+    p->roster.spec = 0;
+    while ((pod = roster_find(&p->roster, NULL)))
+        roster_gone(&p->roster, pod, clock_mono_ns());
+    p->options.failed(p->options.ctx, why);
+}
+
 // Makes the processes what the roster says.
 static void reconcile(struct pool *p) {
     struct err e = {0};
@@ -177,9 +187,7 @@ static void reconcile(struct pool *p) {
         struct roster_pod *pod = &p->roster.pods[i];
         struct replica *x = pod->user;
         if (pod->state == ROSTER_STARTING && !x && spawn(p, pod, &e) < 0) {
-            p->failed = true;
-            roster_gone(&p->roster, pod, clock_mono_ns());
-            p->options.failed(p->options.ctx, &e);
+            give_up(p, &e);
             return;
         }
         if (pod->state == ROSTER_TERMINATING && !x->ended_ns)

@@ -32,7 +32,8 @@ struct pool_options {
     void (*changed)(void *ctx);
     // A sentence for people: "llm-3 was killed by signal 9 and is replaced".
     void (*told)(void *ctx, const char *text);
-    // Engines end before they are ready, again and again; the pool starts no more.
+    // An engine cannot be started, or they end before they are ready, again and again; the pool
+    // starts no more.
     void (*failed)(void *ctx, const struct err *why);
     void *ctx;
 };

@@ -47,7 +47,8 @@ void roster_ready(struct roster *r, struct roster_pod *p, int64_t now_ns);
 // Its process has ended: its GPU is free, and where it was not to end another takes its place.
 // Pods after it move.
 void roster_gone(struct roster *r, struct roster_pod *p, int64_t now_ns);
-struct roster_pod *roster_find(struct roster *r, const void *user); // NULL: none
+// The first with this `user` (NULL: one that has none yet); NULL: there is none.
+struct roster_pod *roster_find(struct roster *r, const void *user);
 // How many are in a state.
 int roster_count(const struct roster *r, enum roster_state state);
 // The pod that holds a GPU; NULL: it is free.

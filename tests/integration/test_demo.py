@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -44,10 +45,11 @@ def alive(pid):
 class Demo:
     """A running demo: its lines, its children."""
 
-    def __init__(self, out, *args):
+    def __init__(self, out, *args, program=None):
         self.lines = []
         self.proc = subprocess.Popen(
-            [str(find_program("gpuscale")), "demo", "--color", "never", "--out", str(out), *args],
+            [str(program or find_program("gpuscale")), "demo", "--color", "never", "--out",
+             str(out), *args],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -258,6 +260,36 @@ def test_a_second_signal_does_not_wait(tmp_path):
             time.sleep(0.05)
         assert demo.end() == 0
     wait_until(lambda: not any(alive(p) for p in below), "the children have ended")
+
+
+GROWS = ["--policies", "gpuscale", "--duration", "10s", "--gpus", "4", "--rate", "24",
+         "--cold-start", "1s", "--speed", "40"]
+
+
+def fails(demo, word, *out):
+    """The demo ends with an error that says `word`, and nothing of it is left."""
+    assert demo.end() == 1, demo.text()
+    assert word in demo.lines[-1], demo.text()
+    assert not any(mentioning(str(text)) for text in out)
+
+
+def test_an_engine_whose_log_cannot_be_written_ends_the_demo(tmp_path):
+    with Demo(tmp_path, *GROWS) as demo:
+        demo.said(r"^ *1 s .*\d\+\d/\d")
+        (tmp_path / "gpuscale").rename(tmp_path / "moved")
+        fails(demo, "/gpuscale/llm-", tmp_path)
+
+
+def test_a_program_that_disappears_ends_the_demo(tmp_path):
+    bin_, out = tmp_path / "bin", tmp_path / "out"
+    bin_.mkdir()
+    for name in ["gpuscale", "gpuscale-agent"]:
+        shutil.copy(find_program(name), bin_ / name)
+    with Demo(out, *GROWS, program=bin_ / "gpuscale") as demo:
+        demo.said(r"^ *1 s .*\d\+\d/\d")
+        (bin_ / "gpuscale").unlink()
+        demo.said(r"demo: cannot run \S+/bin/gpuscale\s+explain: no such file")
+        fails(demo, "/gpuscale/llm-", out, bin_)
 
 
 def test_wrong_options_are_told():
