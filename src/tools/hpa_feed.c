@@ -2,6 +2,8 @@
 /* Cutting a stream into values; see the header. */
 #include "tools/hpa_feed.h"
 
+#include <assert.h>
+
 #include "base/limits.h"
 
 void hpa_feed_init(struct hpa_feed *f) {
@@ -62,15 +64,30 @@ static int tell(struct hpa_feed *f, size_t n, bool json, struct err *e) {
 
 // ---- JSON ---------------------------------------------------------------------------------------
 
-// The value of n bytes at the front is complete, or (`cut`) never will be: told, and dropped; if it
-// is broken, no more than up to the line where the next may begin.
-static void end_json(struct hpa_feed *f, size_t n, bool cut) {
+static const char NO_END[] = "the case that begins here has no end: a }, ] or \" is missing";
+static const char TOO_DEEP[] =
+    "the case that begins here has no end (a }, ] or \" is missing), or is"
+    " nested deeper than 32 levels (LIMIT_CONFIG_DEPTH)";
+static_assert(LIMIT_CONFIG_DEPTH == 32, "TOO_DEEP says the number");
+
+// The commonest error has no remedy of its own: {hpa: ...} is YAML.
+static void tell_broken_json(struct hpa_feed *f, const struct err *e) {
+    struct err more = {0};
+    if (strstr(e->msg, "Invalid JSON plain scalar"))
+        (void)err_set(&more, e->code, "%s: JSON has text and keys in double quotes%s", e->msg,
+                      f->sniffed ? "; if this is YAML, put a line --- before it" : "");
+    f->on_value(f->ctx, NULL, &f->arena, more.code < 0 ? &more : e);
+}
+
+// The value of n bytes at the front is complete, or (`cut` says why) never will be: told, and
+// dropped; if it is broken, no more than up to the line where the next may begin.
+static void end_json(struct hpa_feed *f, size_t n, const char *cut) {
     size_t resync = f->resync;
     struct err e = {0};
     if (cut)
-        fail(f, ERR_PARSE, "the case that begins here has no end: a }, ] or \" is missing");
+        fail(f, ERR_PARSE, cut);
     else if (tell(f, n, true, &e) < 0)
-        f->on_value(f->ctx, NULL, &f->arena, &e);
+        tell_broken_json(f, &e);
     drop(f, (cut || e.code < 0) && resync > 0 && resync < n ? resync : n);
     f->at = 0;
     f->depth = 0;
@@ -78,70 +95,82 @@ static void end_json(struct hpa_feed *f, size_t n, bool cut) {
     f->in_string = f->escaped = false;
 }
 
-// Something that is no value, at the front: told, and dropped up to the end of its line or, in a
-// list, of its entry. False: where that is, is not known yet.
-static bool skip_junk(struct hpa_feed *f) {
-    size_t n = 0;
-    while (n < f->in.len && f->in.p[n] != '\n' &&
-           (!f->in_list || n == 0 || (f->in.p[n] != ',' && f->in.p[n] != ']')))
-        n++;
-    if (n == f->in.len && !f->stopped)
-        return false;
-    fail(f, ERR_PARSE, "expected a case: {\"hpa\": ..., \"scale\": ...}");
-    drop(f, n);
-    return true;
+// Is c, the next byte, part of a string, its quotes included? JSON's strings have no newlines.
+static bool follow_string(struct hpa_feed *f, char c) {
+    if (f->in_string) {
+        if (c == '\n' || (c == '"' && !f->escaped))
+            f->in_string = false;
+        f->escaped = c == '\\' && !f->escaped;
+        return true;
+    }
+    f->in_string = c == '"';
+    f->escaped = false;
+    return f->in_string;
 }
 
-// Between values. False: nothing more to look at.
-static bool between(struct hpa_feed *f) {
+// Something that is no value: skipped up to the end of its line or, in a list, of its entry.
+static void skip_junk(struct hpa_feed *f) {
+    while (f->at < f->in.len) {
+        char c = f->in.p[f->at];
+        if (c == '\n' || (!follow_string(f, c) && f->in_list && (c == ',' || c == ']'))) {
+            f->in_junk = f->in_string = f->escaped = false;
+            return;
+        }
+        f->at++;
+    }
+}
+
+// Between values.
+static void between(struct hpa_feed *f) {
     char c = f->in.p[f->at];
     if (c == '{') {
         drop(f, f->at);
         f->depth = 1;
-        f->at = 1;
-        return true;
-    }
-    if (c == '[' && !f->in_list) {
+    } else if (c == '[' && !f->in_list) {
         f->in_list = true;
     } else if (c == ']' && f->in_list) {
         f->in_list = false;
     } else if (c != ' ' && c != '\t' && c != '\r' && c != '\n' && c != ',' && c != '\x1e') {
         drop(f, f->at);
-        return skip_junk(f);
+        fail(f, ERR_PARSE, "expected a case: {\"hpa\": ..., \"scale\": ...}");
+        f->in_junk = true;
+        return;
     }
     f->at++;
-    return true;
 }
 
-// Inside a value: brackets outside strings. JSON's strings have no newlines.
+// Inside a value: brackets outside strings.
 static void inside(struct hpa_feed *f) {
     char c = f->in.p[f->at++];
     if (c == '\n' && f->in.len > f->at && f->in.p[f->at] == '{' && f->resync == 0)
         f->resync = f->at;
-    if (f->in_string) {
-        if (c == '\n' || (c == '"' && !f->escaped))
-            f->in_string = false;
-        f->escaped = c == '\\' && !f->escaped;
+    if (follow_string(f, c))
         return;
-    }
-    if (c == '"') {
-        f->in_string = true;
-        f->escaped = false;
-    } else if (c == '{' || c == '[') {
+    if (c == '{' || c == '[')
         f->depth++;
-    } else if ((c == '}' || c == ']') && --f->depth == 0) {
-        end_json(f, f->at, false);
-    }
+    else if ((c == '}' || c == ']') && --f->depth == 0)
+        end_json(f, f->at, NULL);
+}
+
+// A value of which the next may already have begun is given up where it is deeper than any case:
+// so a byte is looked at no more than LIMIT_CONFIG_DEPTH times, for as many open brackets that may
+// have begun a value, however many cases have no end.
+static bool is_hopeless(const struct hpa_feed *f) {
+    return f->depth > LIMIT_CONFIG_DEPTH && f->resync > 0;
 }
 
 static void go_on_json(struct hpa_feed *f) {
     while (f->at < f->in.len) {
-        if (f->depth > 0) {
+        if (f->in_junk) {
+            skip_junk(f);
+        } else if (f->depth == 0) {
+            between(f);
+        } else {
             if (f->in.p[f->at] == '\n' && f->at + 1 == f->in.len && !f->stopped)
                 return; // what follows the newline decides
             inside(f);
-        } else if (!between(f)) {
-            return;
+            if (is_hopeless(f))
+                end_json(f, f->resync, TOO_DEEP);
         }
     }
     if (f->depth == 0) {
@@ -151,6 +180,8 @@ static void go_on_json(struct hpa_feed *f) {
 }
 
 // ---- YAML ---------------------------------------------------------------------------------------
+
+enum { MARKER_BYTES = 4 }; // "---" and what is behind it
 
 // Does a document end with the line at `p`: "---", "...", alone or before white space?
 static bool is_marker(const char *p, size_t n) {
@@ -167,12 +198,15 @@ static void tell_yaml(struct hpa_feed *f, size_t n) {
 static void go_on_yaml(struct hpa_feed *f) {
     for (;;) {
         char *end = memchr(f->in.p + f->at, '\n', f->in.len - f->at);
-        if (!end)
+        if (!end) {
+            f->at = f->in.len;
             return;
-        size_t next = (size_t)(end - f->in.p) + 1;
-        // A marker's line must be whole to be known.
-        if (!memchr(f->in.p + next, '\n', f->in.len - next) && !f->stopped)
+        }
+        size_t next = (size_t)(end - f->in.p) + 1, n = f->in.len - next;
+        if (n < MARKER_BYTES && !memchr(f->in.p + next, '\n', n) && !f->stopped) {
+            f->at = next - 1; // what follows the newline decides
             return;
+        }
         f->at = next;
         if (!is_marker(f->in.p + next, f->in.len - next))
             continue;
@@ -193,9 +227,14 @@ static void sniff(struct hpa_feed *f) {
         drop(f, 3);
         f->column = 1;
     }
-    struct str s = str_trim(buf_str(&f->in));
-    if (s.n > 0)
-        f->format = s.p[0] == '{' || s.p[0] == '[' ? HPA_FEED_JSON : HPA_FEED_YAML;
+    while (f->at < f->in.len && strchr(" \t\r\n", f->in.p[f->at]) && f->in.p[f->at] != '\0')
+        f->at++;
+    if (f->at == f->in.len)
+        return;
+    char c = f->in.p[f->at];
+    f->format = c == '{' || c == '[' ? HPA_FEED_JSON : HPA_FEED_YAML;
+    f->sniffed = true;
+    f->at = 0;
 }
 
 static void go_on(struct hpa_feed *f) {
@@ -213,7 +252,7 @@ void hpa_feed_bytes(struct hpa_feed *f, struct str bytes) {
         size_t n = bytes.n < room ? bytes.n : room;
         if (n == 0) {
             if (f->format == HPA_FEED_JSON && f->resync > 0) { // brackets do not match
-                end_json(f, f->resync, true);
+                end_json(f, f->resync, NO_END);
                 go_on(f);
                 continue;
             }
@@ -239,7 +278,7 @@ void hpa_feed_end(struct hpa_feed *f) {
     f->stopped = true;
     go_on(f);
     while (f->format == HPA_FEED_JSON && f->depth > 0) { // brackets do not match
-        end_json(f, f->resync > 0 ? f->resync : f->in.len, true);
+        end_json(f, f->resync > 0 ? f->resync : f->in.len, NO_END);
         go_on(f);
     }
     if (f->format == HPA_FEED_YAML && f->in.len > 0)

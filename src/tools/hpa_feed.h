@@ -3,7 +3,8 @@
  * A stream of cases, cut into single values as its bytes come: JSON values one after the other
  * (with or without newlines, commas or a list around them), or YAML documents. A broken one is
  * reported at its place and costs nothing else: JSON goes on behind its last bracket or, where
- * brackets do not match, at the next line that begins with {; YAML at the next "---".
+ * brackets do not match, at the next line that begins with {; YAML at the next "---". Any input
+ * takes time in proportion to its length.
  */
 #pragma once
 
@@ -26,7 +27,7 @@ struct hpa_feed {
     size_t at;             // looked at so far
     unsigned depth;        // brackets open in the value; 0: between values
     size_t resync;         // of the first line in the value that begins with {; 0: none
-    bool in_string, escaped, in_list, stopped;
+    bool in_string, escaped, in_junk, in_list, sniffed, stopped;
 };
 
 void hpa_feed_init(struct hpa_feed *f);

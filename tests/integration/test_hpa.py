@@ -464,6 +464,20 @@ def test_a_broken_case_is_told_with_place_and_remedy_and_costs_no_other(bad, pla
     assert any(place in a.get("invalid", "") for a in answers)
 
 
+def test_yaml_in_braces_is_told_how_to_be_read(tmp_path):
+    _, errors = ask("{hpa: 3}", rc=2)
+    assert errors == ("gpuscale hpa: stdin:1:2: Invalid JSON plain scalar: JSON has text and keys in double quotes;"
+                      " if this is YAML, put a line --- before it\n")
+    assert ask("---\n{hpa: 3}", rc=2)[1] == "gpuscale hpa: stdin:2:7: 'hpa': found '3', expected a map\n"
+    (tmp_path / "a.json").write_text("{hpa: 3}")
+    assert ask("", str(tmp_path / "a.json"), rc=2)[1].endswith("a.json:1:2: Invalid JSON plain scalar: JSON has text and keys in double quotes\n")
+
+
+def test_cases_without_end_are_each_told_and_the_last_is_answered():
+    answers, errors = ask("{\n" * 50000 + GOOD, rc=2)
+    assert [len(answers), len(errors.splitlines()), answers[-1].get("desiredReplicas")] == [50001, 50000, 6]
+
+
 def test_a_pretty_printed_case_without_its_end_costs_only_itself():
     broken = json.dumps(SIMPLE, indent=2).rstrip("}\n ")
     answers, errors = ask(json.dumps(SIMPLE, indent=2) + "\n" + broken + "\n" + json.dumps(SIMPLE, indent=2), rc=2)

@@ -30,6 +30,9 @@ static void feed(struct seen *s, struct str text, size_t a, size_t b, enum hpa_f
 }
 
 #define NO_END "the case that begins here has no end: a }, ] or \" is missing;"
+#define TOO_DEEP                                                                                   \
+    "the case that begins here has no end (a }, ] or \" is missing), or is nested deeper than 32 " \
+    "levels (LIMIT_CONFIG_DEPTH);"
 #define NO_CASE "expected a case: {\"hpa\": ..., \"scale\": ...};"
 
 static const struct {
@@ -54,7 +57,11 @@ static const struct {
     {"{\"a\": {}\n{\"b\": 1}\n\n{}", "!f:1:1: " NO_END "2:1 4:1 "},
     {"{\n  \"a\": [\n{}\n{}", "!f:1:1: " NO_END "3:1 4:1 "},
     {"{\"a\" 1}\n{}\n", "!f:1:3: JSON does not allow empty values in a mapping;2:1 "},
-    {"{\"a\": nul}{}", "!f:1:7: Invalid JSON plain scalar;1:11 "},
+    {"{\"a\": nul}{}", "!f:1:7: Invalid JSON plain scalar: JSON has text and keys in double quotes;"
+                       " if this is YAML, put a line --- before it;1:11 "},
+    {"---\n{a: 3}\n", "2:1 "},
+    {"[\"a, {\", {}]", "!f:1:2: " NO_CASE "1:10 "},
+    {"[a \"}\\\", ]\n{}]", "!f:1:2: " NO_CASE "2:1 "},
     {"{\"a\": {}}}\n{}", "1:1 !f:1:10: " NO_CASE "2:1 "},
     {"[1, 2]\n{}", "!f:1:2: " NO_CASE "!f:1:5: " NO_CASE "2:1 "},
     {"{}\n]\n{}", "1:1 !f:2:1: " NO_CASE "3:1 "},
@@ -99,6 +106,73 @@ static void a_name_says_what_the_first_byte_would_not(void **state) {
     feed(&s, STR("a: 1\n{}\n"), 3, 5, HPA_FEED_JSON);
     assert_true(str_eqc(buf_str(&s.text), "!f:1:1: " NO_CASE "2:1 "));
     buf_done(&s.text);
+}
+
+static void what_is_deeper_than_any_case_is_given_up_before_the_input_ends(void **state) {
+    struct seen s;
+    buf_init(&s.text, 1 << 16);
+    struct hpa_feed f = {.file = "f", .ctx = &s, .on_value = on_value};
+    hpa_feed_init(&f);
+    for (int i = 0; i < 32; i++)
+        hpa_feed_bytes(&f, STR("{\n"));
+    hpa_feed_bytes(&f, STR(" "));
+    assert_int_equal(s.text.len, 0);
+    hpa_feed_bytes(&f, STR("[\n"));
+    assert_true(str_eqc(buf_str(&s.text), "!f:1:1: " TOO_DEEP));
+    hpa_feed_bytes(&f, STR("{\n "));
+    assert_true(str_eqc(buf_str(&s.text), "!f:1:1: " TOO_DEEP "!f:2:1: " TOO_DEEP));
+    hpa_feed_done(&f);
+    buf_done(&s.text);
+}
+
+struct tally {
+    unsigned long values, errors;
+};
+
+static void count_value(void *ctx, const struct conf_node *root, struct arena *a,
+                        const struct err *e) {
+    struct tally *t = ctx;
+    t->values += root != NULL;
+    t->errors += root == NULL;
+}
+
+// Most of these took time that grew with the square of their length: minutes here.
+static void each_of_a_flood_of_broken_cases_is_told(void **state) {
+    static const struct {
+        const char *begin, *line;
+        enum hpa_feed_format format;
+        unsigned long values, errors; // a line, but for the first `begin`
+        unsigned long more_errors;
+    } floods[] = {
+        {"", "{\n", HPA_FEED_SNIFF, 0, 1, 0},
+        {"", "{} {\n", HPA_FEED_SNIFF, 1, 1, 0},
+        {"", "{\"a\": [{}\n{}\n", HPA_FEED_SNIFF, 1, 1, 0},
+        {"", "{\"a\": \"}\n{}\n", HPA_FEED_SNIFF, 1, 1, 0},
+        {"[", "\"a, {\"\n{}\n", HPA_FEED_SNIFF, 1, 1, 1},
+        {"{\n", "{}\n", HPA_FEED_SNIFF, 1, 0, 1},
+        {"{}\n", "hello ", HPA_FEED_SNIFF, 0, 0, 1},
+        {"", "a: 1\n---\n", HPA_FEED_YAML, 1, 0, 0},
+        {"x", " ", HPA_FEED_YAML, 0, 0, 0},
+        {"", "\n", HPA_FEED_SNIFF, 0, 0, 0},
+    };
+    enum { BYTES = 1 << 18 };
+    for (size_t i = 0; i < COUNT_OF(floods); i++) {
+        struct tally t = {0};
+        struct hpa_feed f = {
+            .file = "f", .format = floods[i].format, .ctx = &t, .on_value = count_value};
+        hpa_feed_init(&f);
+        struct str line = str_from(floods[i].line);
+        unsigned long n = BYTES / line.n;
+        hpa_feed_bytes(&f, str_from(floods[i].begin));
+        for (unsigned long k = 0; k < n; k++)
+            hpa_feed_bytes(&f, line);
+        hpa_feed_end(&f);
+        hpa_feed_done(&f);
+        unsigned long first = floods[i].begin[0] == 'x' || strcmp(floods[i].begin, "{}\n") == 0;
+        if (t.values != n * floods[i].values + first ||
+            t.errors != n * floods[i].errors + floods[i].more_errors)
+            fail_msg("flood %zu of %lu lines: %lu values, %lu errors", i, n, t.values, t.errors);
+    }
 }
 
 static void a_value_without_end_is_given_up_at_the_limit(void **state) {
@@ -211,6 +285,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(streams_are_cut_alike_at_every_split),
         cmocka_unit_test(a_name_says_what_the_first_byte_would_not),
+        cmocka_unit_test(what_is_deeper_than_any_case_is_given_up_before_the_input_ends),
+        cmocka_unit_test(each_of_a_flood_of_broken_cases_is_told),
         cmocka_unit_test(a_value_without_end_is_given_up_at_the_limit),
         cmocka_unit_test(every_allocation_may_fail),
     };
