@@ -147,7 +147,11 @@ void hpa_json_write(struct buf *out, const struct hpa_answer *a) {
     const struct hpa_case *c = a->c;
     CLEANUP_BUF struct buf scratch;
     buf_init(&scratch, LIMIT_ANSWER_BYTES);
-    (void)buf_addf(out, "{\"desiredReplicas\":%d,\"metrics\":[", hpa_words_desired(a));
+    int32_t desired = 0;
+    if (hpa_words_desired(a, &desired))
+        (void)buf_addf(out, "{\"desiredReplicas\":%d,\"metrics\":[", desired);
+    else
+        (void)buf_addc(out, "{\"desiredReplicas\":null,\"metrics\":[");
     for (size_t i = 0; i < c->hpa.spec.n_metrics; i++)
         add_metric(out, a, i, &scratch);
     const char *limited = hpa_words_limited_by(a);

@@ -70,8 +70,10 @@ const char *hpa_words_limited_by(const struct hpa_answer *a) {
     return hpa_reason_name(up ? HPA_SCALE_UP_STABILIZED : HPA_SCALE_DOWN_STABILIZED);
 }
 
-int32_t hpa_words_desired(const struct hpa_answer *a) {
-    if (!a->result.failed)
-        return a->result.desired;
-    return a->c->hpa.status_desired < 0 ? 0 : a->c->hpa.status_desired;
+bool hpa_words_desired(const struct hpa_answer *a, int32_t *ret_replicas) {
+    int32_t before = a->c->hpa.status_desired > 0 ? a->c->hpa.status_desired : 0;
+    if (a->result.failed && before == 0 && a->c->spec_replicas > 0)
+        return false;
+    *ret_replicas = a->result.failed ? before : a->result.desired;
+    return true;
 }

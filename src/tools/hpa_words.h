@@ -16,5 +16,6 @@ size_t hpa_words_conditions(const struct hpa_answer *a, struct buf *made,
 // What kept the answer from what the metrics proposed, as a reason of the controller:
 // "ScaleUpLimit", "ScaleDownStabilized"; NULL: nothing did.
 const char *hpa_words_limited_by(const struct hpa_answer *a);
-// status.desiredReplicas after the step.
-int32_t hpa_words_desired(const struct hpa_answer *a);
+// status.desiredReplicas after the step; false: that is no number of replicas. Without a decision
+// the controller leaves what it has decided before, and Go's 0 where that was nothing.
+bool hpa_words_desired(const struct hpa_answer *a, int32_t *ret_replicas);

@@ -97,6 +97,25 @@ def test_a_failed_metric_stops_a_lowering():
     assert a["error"].startswith("invalid metrics (1 invalid out of 2), first error is: failed to get cpu resource metric value")
 
 
+# Kubernetes leaves Go's 0 in the status of an HPA that has never decided: nobody should scale to that.
+@pytest.mark.parametrize("spec, before, after", [
+    (4, None, None), (4, 0, None), (4, 3, 3), (0, 0, 0), (0, None, 0),
+])
+def test_no_decision_is_never_told_as_zero_replicas(spec, before, after):
+    h = hpa(external(), low=0)
+    h["status"] = {"conditions": [{"type": "ScaledToZero", "status": "True", "reason": "ScaledToZero", "message": "m"}]}
+    if before is not None:
+        h["status"]["desiredReplicas"] = before
+    a = one(case(h, spec=spec, external={"queue": {"error": "down"}}))
+    assert (a["desiredReplicas"], a["rescale"], a["currentReplicas"]) == (after, False, spec)
+    assert condition(a, "ScalingActive")["status"] == "False" and a["error"].endswith("down")
+
+
+def test_a_decision_for_zero_is_told_as_zero():
+    a = one(case(hpa(external(), low=0), spec=1, external={"queue": 0}, history={"recommendations": [{"replicas": 0, "secondsAgo": 1}]}))
+    assert (a["desiredReplicas"], a["rescale"], a["error"]) == (0, True, None)
+
+
 def test_utilization_of_pods_and_their_requests():
     pods = [pod(f"p{i}") for i in range(4)]
     a = one(case(hpa(cpu(50)), pods=pods, podMetrics=[usage(f"p{i}", "750m") for i in range(4)]))
@@ -417,7 +436,7 @@ def test_a_stream_of_cases_is_answered_case_by_case(between):
 def test_yaml_documents_and_lists():
     answers, _ = ask(YAML)
     assert [a["hpa"] for a in answers] == ["default/a", "default/b", "default/c"]
-    assert [a["desiredReplicas"] for a in answers] == [6, 0, 9]
+    assert [a["desiredReplicas"] for a in answers] == [6, None, 9]  # of b there are no metrics
 
 
 def test_files_are_read_by_their_names_and_one_after_the_other(tmp_path):

@@ -63,7 +63,7 @@ func count(t *testing.T, name string, usual int) int {
 
 // Said is what `gpuscale hpa --json` says of a case.
 type Said struct {
-	DesiredReplicas int32
+	DesiredReplicas *int32
 	Metrics         []struct {
 		Name, Type string
 		Proposal   *int32
@@ -207,6 +207,14 @@ func compareMetrics(k Answer, s Said, add func(what string, k, g any)) {
 	}
 }
 
+// The number in the status; "null" where it is a 0 that the controller did not decide: it set no scale, and the target has replicas.
+func desiredOf(c *Case, k Answer) string {
+	if k.Status.DesiredReplicas == 0 && !k.Rescale && c.Scale.Spec > 0 {
+		return "null"
+	}
+	return fmt.Sprint(k.Status.DesiredReplicas)
+}
+
 func compare(c *Case, k Answer, s Said) (all []difference) {
 	add := func(what string, k, g any) {
 		all = append(all, difference{what, fmt.Sprint(k), fmt.Sprint(g)})
@@ -216,11 +224,15 @@ func compare(c *Case, k Answer, s Said) (all []difference) {
 		return all
 	}
 	errs := requestErrors(c)
-	if k.Status.DesiredReplicas != s.DesiredReplicas {
-		add("desiredReplicas", k.Status.DesiredReplicas, s.DesiredReplicas)
+	want, have := desiredOf(c, k), "null"
+	if s.DesiredReplicas != nil {
+		have = fmt.Sprint(*s.DesiredReplicas)
 	}
-	if k.Rescale != s.Rescale || (k.Rescale && k.Scale != s.DesiredReplicas) {
-		add("rescale", fmt.Sprint(k.Rescale, " ", k.Scale), fmt.Sprint(s.Rescale, " ", s.DesiredReplicas))
+	if want != have {
+		add("desiredReplicas", want, have)
+	}
+	if k.Rescale != s.Rescale || (k.Rescale && fmt.Sprint(k.Scale) != have) {
+		add("rescale", fmt.Sprint(k.Rescale, " ", k.Scale), fmt.Sprint(s.Rescale, " ", have))
 	}
 	if k.Reason != s.Reason {
 		add("reason", k.Reason, s.Reason)
@@ -232,16 +244,15 @@ func compare(c *Case, k Answer, s Said) (all []difference) {
 	if anyPod(k.Failure, errs) != anyPod(failure, errs) {
 		add("error", k.Failure, failure)
 	}
-	said := ""
+	said, conditions := "", ""
 	for _, x := range s.Conditions {
 		said += fmt.Sprintf("%s %s %s %s\n", x.Type, x.Status, x.Reason, anyPod(x.Message, errs))
 	}
-	want := ""
 	for _, x := range k.Status.Conditions {
-		want += fmt.Sprintf("%s %s %s %s\n", x.Type, x.Status, x.Reason, anyPod(x.Message, errs))
+		conditions += fmt.Sprintf("%s %s %s %s\n", x.Type, x.Status, x.Reason, anyPod(x.Message, errs))
 	}
-	if want != said {
-		add("conditions", want, said)
+	if conditions != said {
+		add("conditions", conditions, said)
 	}
 	compareMetrics(k, s, add)
 	if !sameHistory(k.History, s.History) {
