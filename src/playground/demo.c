@@ -82,6 +82,8 @@ static void show_second(struct demo *d) {
                              .act_s = (double)d->plan->act_ns / (double)NS_PER_S,
                              .speed = d->plan->speed,
                              .usd_per_gpu_hour = d->plan->usd_per_gpu_hour,
+                             .arriving = NAN,
+                             .served = NAN,
                              .view = &v,
                              .finished = d->rows,
                              .n_finished = d->n_rows,

@@ -82,7 +82,7 @@ static void line(struct drawing *d, const char *code, const char *fmt, ...) {
 
 static const char *const blocks[] = {" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
 
-// Values scaled to the largest, one column each, at most `width`.
+// Values scaled to the largest, one column each, at most `width`; what is not known is a '?'.
 static void spark(char *dst, size_t cap, const double *values, size_t n, size_t width) {
     double top = 1e-9;
     size_t from = 0, used = 0;
@@ -92,28 +92,35 @@ static void spark(char *dst, size_t cap, const double *values, size_t n, size_t 
     dst[0] = '\0';
     for (size_t i = 0; i < shown; i++) {
         double v = values[i * n / shown];
-        int level = (int)ceil(v / top * 8);
-        used += (size_t)snprintf(dst + used, cap - used, "%s",
-                                 blocks[level < 0   ? 0
-                                        : level > 8 ? 8
-                                                    : level]);
+        int level = isnan(v) ? 0 : (int)ceil(v / top * 8);
+        level = level < 0 ? 0 : level > 8 ? 8 : level;
+        used += (size_t)snprintf(dst + used, cap - used, "%s", isnan(v) ? "?" : blocks[level]);
         if (used + 4 >= cap)
             break;
     }
 }
 
+static void format_rate(char *dst, size_t cap, double per_s) {
+    if (isnan(per_s))
+        (void)snprintf(dst, cap, "-");
+    else
+        (void)snprintf(dst, cap, "%.1f", per_s);
+}
+
 static void draw_head(struct drawing *d, const struct screen_frame *f) {
     const struct act_view *v = f->view;
     double t_s = v->t_s < 0 ? 0 : v->t_s;
-    char latency[3][32];
+    char latency[3][32], arriving[32], served[32];
+    format_rate(arriving, sizeof(arriving), f->arriving);
+    format_rate(served, sizeof(served), f->served);
     table_format_ms(latency[0], 32, v->load ? v->load->p50_ms : NAN);
     table_format_ms(latency[1], 32, v->load ? v->load->p95_ms : NAN);
     table_format_ms(latency[2], 32, v->load ? v->load->p99_ms : NAN);
     line(d, BOLD, "gpuscale demo   act %d of %d: %s   %s%.0f of %.0f s   clocks x%g", f->act,
          f->acts, f->label, v->t_s < 0 ? "starts, " : "", t_s > f->act_s ? f->act_s : t_s, f->act_s,
          f->speed);
-    line(d, "", "requests   %5.1f/s arrive  %5.1f/s served   %u under way  %u held  %lld errors",
-         f->arriving, f->served, v->gateway.in_flight, v->gateway.held,
+    line(d, "", "requests   %5s/s arrive  %5s/s served   %u under way  %u held  %lld errors",
+         arriving, served, v->gateway.in_flight, v->gateway.held,
          (long long)(v->load ? v->load->errors : 0));
     line(d, "", "latency    p50 %s   p95 %s   p99 %s", latency[0], latency[1], latency[2]);
     line(d, "", "replicas   %d wanted: %d ready, %d starting, %d without a GPU, %d ending", v->spec,
@@ -207,13 +214,15 @@ int screen_draw(struct screen *s, struct buf *out, const struct screen_frame *f)
 
 int screen_row(struct screen *s, struct buf *out, const struct screen_frame *f) {
     const struct act_view *v = f->view;
-    char p95[32];
+    char p95[32], arriving[32], served[32];
+    format_rate(arriving, sizeof(arriving), f->arriving);
+    format_rate(served, sizeof(served), f->served);
     if (s->since_heading++ % 20 == 0)
         (void)buf_addc(out, "  time  arrive/s  served/s  under way  held  errors       p95  ready+"
                             "starting/wanted  GPU-s   idle\n");
     table_format_ms(p95, sizeof(p95), v->load ? v->load->p95_ms : NAN);
-    (void)buf_addf(out, "%4.0f s  %8.1f  %8.1f  %9u  %4u  %6lld  %8s  %6d+%d/%d %18.1f  %5.1f\n",
-                   v->t_s, f->arriving, f->served, v->gateway.in_flight, v->gateway.held,
+    (void)buf_addf(out, "%4.0f s  %8s  %8s  %9u  %4u  %6lld  %8s  %6d+%d/%d %18.1f  %5.1f\n",
+                   v->t_s, arriving, served, v->gateway.in_flight, v->gateway.held,
                    (long long)(v->load ? v->load->errors : 0), p95, v->ready, v->starting, v->spec,
                    v->gpu_s, v->idle_gpu_s);
     return out->err;

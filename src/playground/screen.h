@@ -32,7 +32,7 @@ struct screen_frame {
     const char *label; // of the policy
     int act, acts;     // from 1
     double act_s, speed, usd_per_gpu_hour;
-    double arriving, served; // requests a second, of the last one
+    double arriving, served; // requests a second, of the last one; NAN: not known yet
     const struct act_view *view;
     const struct table_row *finished; // acts before this one
     size_t n_finished;
@@ -41,7 +41,7 @@ struct screen_frame {
 
 void screen_begin_act(struct screen *s);
 void screen_add_event(struct screen *s, double t_s, const char *who, const char *text);
-void screen_add_second(struct screen *s, double arriving, double replicas);
+void screen_add_second(struct screen *s, double arriving, double replicas); // NAN: not known
 // Over the last drawing, in place.
 int screen_draw(struct screen *s, struct buf *out, const struct screen_frame *f);
 // One line, with a heading now and then.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "unit.h"
 
+#include <math.h>
+
 #include "base/mem.h"
 #include "playground/screen.h"
 
@@ -122,6 +124,27 @@ static void it_is_drawn_over_the_last_one(void **state) {
     assert_memory_equal(second.p, up, strlen(up));
 }
 
+static void what_is_not_known_yet_is_no_zero(void **state) {
+    (void)state;
+    static struct screen s = {.columns = 80};
+    struct act_view v = view();
+    struct screen_frame f = frame(&v);
+    f.arriving = f.served = NAN;
+    screen_add_second(&s, NAN, 1);
+    screen_add_second(&s, 4, NAN);
+    screen_add_second(&s, 8, 2);
+    CLEANUP_BUF struct buf b;
+    buf_init(&b, 64 << 10);
+    assert_int_equal(screen_draw(&s, &b, &f), 0);
+    assert_int_equal(screen_row(&s, &b, &f), 0);
+    assert_int_equal(buf_add_byte(&b, '\0'), 0);
+    assert_non_null(strstr(b.p, "requests       -/s arrive      -/s served   9 under way"));
+    assert_non_null(strstr(b.p, "load       ?▄█\033"));
+    assert_non_null(strstr(b.p, "replicas   ▄?█\033"));
+    assert_non_null(strstr(b.p, "  12 s         -         -          9     2"));
+    assert_null(strstr(b.p, "nan"));
+}
+
 static void plain_lines_have_a_heading_and_wrap(void **state) {
     (void)state;
     static struct screen s = {.columns = 80};
@@ -148,6 +171,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_screen_fits_its_width_and_says_what_it_knows),
         cmocka_unit_test(it_is_drawn_over_the_last_one),
+        cmocka_unit_test(what_is_not_known_yet_is_no_zero),
         cmocka_unit_test(plain_lines_have_a_heading_and_wrap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
