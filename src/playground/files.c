@@ -13,6 +13,9 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/utf8.h"
+
+#define LONGEST_SOCKET "/gpuscale/gpu.sock" // of the act with the longest name
 
 int files_join(char dst[FILES_PATH_MAX], const char *folder, const char *name, struct err *e) {
     int n = snprintf(dst, FILES_PATH_MAX, "%s/%s", folder, name);
@@ -21,16 +24,44 @@ int files_join(char dst[FILES_PATH_MAX], const char *folder, const char *name, s
     return 0;
 }
 
+// The path stands in the agent's source, whose options end with a comma, and, quoted, in YAML.
+static int check_folder(const char *folder, const char *from, struct err *e) {
+    size_t n = strlen(folder), special = strcspn(folder, ",\"\\");
+    bool plain = utf8_valid(folder, n);
+    for (size_t i = 0; i < n; i++)
+        plain = plain && (unsigned char)folder[i] >= ' ' && folder[i] != 0x7f;
+    if (!plain)
+        return err_set(e, ERR_INVALID,
+                       "%s: the path is not UTF-8 or holds a control character: choose another",
+                       from);
+    if (folder[special])
+        return err_set(e, ERR_INVALID,
+                       "%s: the path %s holds '%c', which the demo's files cannot name: choose "
+                       "another",
+                       from, folder, folder[special]);
+    if (n + sizeof(LONGEST_SOCKET) > sizeof(((struct sockaddr_un *)0)->sun_path))
+        return err_set(e, ERR_LIMIT,
+                       "%s: the path %s is too long: the demo makes unix sockets in it, and their "
+                       "paths have %zu bytes at most: choose a shorter one",
+                       from, folder, sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
+    return 0;
+}
+
 int files_make(char ret_folder[FILES_PATH_MAX], const char *out, struct err *e) {
     const char *tmp = getenv("TMPDIR");
+    int r;
     if (out) {
-        if (str_copy(ret_folder, FILES_PATH_MAX, str_from(out)) < 0)
-            return err_set(e, ERR_LIMIT, "the path %s is too long", out);
+        r = check_folder(out, "flag --out", e);
+        if (r < 0)
+            return r;
+        (void)str_copy(ret_folder, FILES_PATH_MAX, str_from(out)); // a socket's path is shorter
         if (mkdir(out, 0755) < 0 && errno != EEXIST)
             return err_errno(e, errno, "cannot make the folder %s", out);
         return 0;
     }
-    int r = files_join(ret_folder, tmp && tmp[0] ? tmp : "/tmp", "gpuscale-demo.XXXXXX", e);
+    r = files_join(ret_folder, tmp && tmp[0] ? tmp : "/tmp", "gpuscale-demo.XXXXXX", e);
+    if (r == 0)
+        r = check_folder(ret_folder, "TMPDIR", e);
     if (r == 0 && !mkdtemp(ret_folder))
         r = err_errno(e, errno, "cannot make a folder like %s", ret_folder);
     return r;

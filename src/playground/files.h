@@ -18,6 +18,7 @@ struct act_files {
 };
 
 // `out`, made where it is not there, or, where it is NULL, a new one below $TMPDIR or /tmp.
+// ERR_INVALID, ERR_LIMIT: its path cannot stand in what is written for the programs.
 int files_make(char ret_folder[FILES_PATH_MAX], const char *out, struct err *e);
 // A path in a folder. ERR_LIMIT.
 int files_join(char dst[FILES_PATH_MAX], const char *folder, const char *name, struct err *e);
