@@ -131,17 +131,26 @@ static void pipe_init(struct child *c, struct child_pipe *p, uv_loop_t *loop) {
 // that is not the shell's parent any more.
 #define GUARD "[ \"$PPID\" = \"$0\" ] || exit 1; exec \"$@\""
 
+static int check_args(const char *const *argv, struct err *e) {
+    size_t n = 0;
+    while (argv[n])
+        n++;
+    if (n > CHILD_ARGS_MAX)
+        return err_set(e, ERR_LIMIT, "%s: more than %d arguments", argv[0], CHILD_ARGS_MAX);
+    // The shell would say it, but only in the log.
+    if (access(argv[0], X_OK) < 0)
+        return err_errno(e, errno, "cannot start %s", argv[0]);
+    return 0;
+}
+
 static int child_start(struct child *c, uv_loop_t *loop, const char *const *argv, struct err *e) {
     char parent[24];
-    const char *all[CHILD_ARGS_MAX + 8] = {
-        "/usr/bin/setpriv", "--pdeathsig", "TERM", "/bin/sh", "-c", GUARD, parent};
+    const char *all[CHILD_ARGS_MAX + 8] = {"setpriv", "--pdeathsig", "TERM", "/bin/sh",
+                                           "-c",      GUARD,         parent};
     size_t n = 7;
     (void)snprintf(parent, sizeof(parent), "%d", (int)getpid());
-    for (size_t i = 0; argv[i]; i++) {
-        if (i == CHILD_ARGS_MAX)
-            return err_set(e, ERR_LIMIT, "%s: more than %d arguments", argv[0], CHILD_ARGS_MAX);
+    for (size_t i = 0; argv[i]; i++)
         all[n++] = argv[i];
-    }
     const int piped = UV_CREATE_PIPE | UV_WRITABLE_PIPE;
     uv_stdio_container_t stdio[3] = {
         {.flags = UV_IGNORE},
@@ -155,6 +164,10 @@ static int child_start(struct child *c, uv_loop_t *loop, const char *const *argv
                               .stdio_count = 3,
                               .exit_cb = process_exited};
     int r = uv_spawn(loop, &c->process, &o);
+    if (r == UV_ENOENT)
+        return err_set(e, ERR_UNSUPPORTED,
+                       "cannot start %s: %s is not in $PATH: install it (of util-linux)", argv[0],
+                       all[0]);
     if (r < 0)
         return err_set(e, ERR_IO, "cannot start %s: %s", argv[0], uv_strerror(r));
     return 0;
@@ -162,12 +175,15 @@ static int child_start(struct child *c, uv_loop_t *loop, const char *const *argv
 
 int child_spawn(struct child **ret, uv_loop_t *loop, const char *const *argv, const char *log_path,
                 const struct child_callbacks *callbacks, struct err *e) {
+    int r = check_args(argv, e);
+    if (r < 0)
+        return r;
     struct child *c = mem_zalloc(sizeof(*c));
     if (!c)
         return err_set(e, ERR_NOMEM, "no memory for a program");
     c->log_fd = open(log_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (c->log_fd < 0) {
-        int r = err_errno(e, errno, "cannot write %s", log_path);
+        r = err_errno(e, errno, "cannot write %s", log_path);
         mem_free(c);
         return r;
     }
@@ -176,7 +192,7 @@ int child_spawn(struct child **ret, uv_loop_t *loop, const char *const *argv, co
         pipe_init(c, &c->out, loop);
     c->process.data = c;
     c->handles++; // uv_spawn initializes the process handle even when it fails
-    int r = child_start(c, loop, argv, e);
+    r = child_start(c, loop, argv, e);
     if (r < 0) { // no callbacks: the caller learns it here
         uv_close((uv_handle_t *)&c->log.pipe, pipe_closed);
         if (c->out.open)

@@ -25,7 +25,8 @@ struct child_callbacks {
 };
 
 // argv[0] is the program's path, at most CHILD_ARGS_MAX of them; `log_path` is truncated.
-// ERR_LIMIT, ERR_IO, ERR_NOMEM.
+// ERR_LIMIT, ERR_IO (also when there is no such program), ERR_UNSUPPORTED (there is no setpriv),
+// ERR_NOMEM: no callback follows.
 int child_spawn(struct child **ret, uv_loop_t *loop, const char *const *argv, const char *log_path,
                 const struct child_callbacks *callbacks, struct err *e);
 int child_pid(const struct child *c);

@@ -289,7 +289,7 @@ def test_a_program_that_disappears_ends_the_demo(tmp_path):
         demo.said(r"^ *1 s .*\d\+\d/\d")
         (bin_ / "gpuscale").unlink()
         demo.said(r"demo: cannot run \S+/bin/gpuscale\s+explain: no such file")
-        fails(demo, "/gpuscale/llm-", out, bin_)
+        fails(demo, f"cannot start {bin_}/gpuscale: No such file", out, bin_)
 
 
 def test_wrong_options_are_told():
@@ -307,6 +307,9 @@ def test_a_folder_that_cannot_be_made_is_an_error_not_a_hang(tmp_path):
     assert done.returncode == 1 and "missing" in done.stderr
     done = run("gpuscale", "demo", "--out", str(tmp_path / "no" / "where"))
     assert done.returncode == 1 and "no/where" in done.stderr
+    done = run("gpuscale", "demo", "--out", str(tmp_path / "a,b"))
+    assert done.returncode == 1 and "--out" in done.stderr and "','" in done.stderr
+    assert not (tmp_path / "a,b").exists()
 
 
 def test_a_page_whose_port_is_taken_is_told(tmp_path):
