@@ -23,6 +23,11 @@ struct sse_feed {
     struct net_timer *beat; // a comment now and then: who went silently is found
 };
 
+static void tell(const struct sse_feed *f) {
+    if (f->source.readers)
+        f->source.readers(f->source.ctx, f->n);
+}
+
 static void leave(struct reader *reader) {
     struct sse_feed *f = reader->feed;
     struct reader **link = &f->readers;
@@ -31,13 +36,13 @@ static void leave(struct reader *reader) {
     *link = reader->next;
     f->n--;
     mem_free(reader);
-    if (f->source.readers)
-        f->source.readers(f->source.ctx, f->n);
 }
 
 static void drop(struct reader *reader) {
     struct http_request *r = reader->request;
+    const struct sse_feed *f = reader->feed;
     leave(reader);
+    tell(f);
     http_request_drop(r);
 }
 
@@ -143,8 +148,7 @@ void sse_feed_join(struct sse_feed *f, struct http_request *r) {
     f->n++;
     http_request_begin(r, &head);
     http_request_watch(r, &watch, reader);
-    if (f->source.readers)
-        f->source.readers(f->source.ctx, f->n);
+    tell(f);
     pump(reader);
 }
 

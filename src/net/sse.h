@@ -14,7 +14,7 @@ struct sse_source {
     // The event after the cursor (all zero: at the beginning), whole, with its blank line; valid
     // until the log changes. False: none yet.
     bool (*next)(void *ctx, uint64_t cursor[2], struct str *ret);
-    // Of the number of readers, after one came or went; may be NULL.
+    // Of the number of readers, after one came or went by itself; may be NULL.
     void (*readers)(void *ctx, unsigned n);
     void *ctx;
 };
@@ -22,7 +22,7 @@ struct sse_source {
 // NULL without memory. One thread: the loop's.
 struct sse_feed *sse_feed_new(uv_loop_t *loop, const struct sse_source *source,
                               unsigned max_readers);
-// Ends every reader's answer and frees.
+// Ends every reader's answer and frees; calls nothing of the source.
 struct sse_feed *sse_feed_free(struct sse_feed *f);
 // Takes over the request: sends what there is, and goes on. Over max_readers or without memory it
 // is answered 503.

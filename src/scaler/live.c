@@ -19,6 +19,7 @@ struct scaler_live {
     int64_t start_ns, start_real_ns, framed_ns;
     char run[40];
     bool greeted, failed; // failed: said once
+    unsigned readers;     // as told last
     size_t objects;       // seen at the last hello
     size_t n;
     struct live_policy policies[LIMIT_LIVE_POLICIES];
@@ -69,13 +70,25 @@ static void show(struct live_policy *p, const struct object *o) {
                    o->key->ref.name.p);
 }
 
+// What is kept of the object, if it was shown at n or further down: objects go and those behind
+// them move up, none moves down.
+static bool move_up(struct scaler_live *l, size_t n, uint64_t object) {
+    for (size_t i = n; i < l->n; i++)
+        if (l->policies[i].object == object) {
+            if (i > n)
+                l->policies[n] = l->policies[i];
+            return true;
+        }
+    return false;
+}
+
 // The first objects; true: others than before.
 static bool choose(struct scaler_live *l) {
     size_t n = 0, objects = HASH_COUNT(l->io->objects);
     bool changed = !l->greeted || (objects != l->objects && objects > LIMIT_LIVE_POLICIES);
     for (const struct object *o = l->io->objects; o != NULL && n < LIMIT_LIVE_POLICIES;
          o = o->hh.next, n++) {
-        if (n < l->n && l->policies[n].object == o->id)
+        if (move_up(l, n, o->id))
             continue;
         show(&l->policies[n], o);
         changed = true;
@@ -121,7 +134,9 @@ static void on_timer(void *ctx) {
 // Who comes first sees the present, not what was ten seconds ago.
 static void on_readers(void *ctx, unsigned n) {
     struct scaler_live *l = ctx;
-    if (n == 1 && clock_mono_ns() - l->framed_ns > WATCHED_S * NS_PER_S)
+    bool first = l->readers == 0 && n > 0;
+    l->readers = n;
+    if (first && clock_mono_ns() - l->framed_ns > WATCHED_S * NS_PER_S)
         frame(l);
 }
 

@@ -36,6 +36,8 @@ static void fill_load(struct frame *f, const struct object *o, int64_t now_ns) {
     struct signal_total queue = total_of(o, SIGNAL_QUEUE, now_ns); // with what is held
     if (queue.pods > 0 && queue.known == queue.pods)
         f->queue.engines = (int32_t)(queue.lower - held);
+    else if (o->feed->workload->pods.n == 0)
+        f->queue.engines = 0; // nobody in whom it could wait
 }
 
 static void fill_pods(struct frame *f, const struct object *o) {

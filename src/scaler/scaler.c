@@ -38,8 +38,8 @@ static void stop_io(struct io *io) {
     io_tick_stop(io);
     net_timer_stop(&io->last);
     net_watch_stop(&io->watch);
+    io_live_stop(io); // reads the sources
     io_sources_stop(io);
-    io_live_stop(io);
     if (io->http != NULL)
         http_server_close(io->http, HTTP_GRACE_MS, http_closed, io);
     if (io->health != NULL)

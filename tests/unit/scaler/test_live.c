@@ -10,7 +10,8 @@
 static const char workloads[] =
     "workloads:\n"
     "- {namespace: default, target: deployment/llm, scaledObjects: [llm], replicas: 2,\n"
-    "   pods: [{name: llm-0, state: ready}, {name: llm-1, state: starting}]}\n";
+    "   pods: [{name: llm-0, state: ready}, {name: llm-1, state: starting}]}\n"
+    "- {namespace: default, target: deployment/none, scaledObjects: [none], replicas: 0}\n";
 
 struct client {
     struct net_stream *stream;
@@ -116,6 +117,10 @@ static void who_looks_sees_pods_and_what_is_wrong_and_nothing_that_is_not_known(
              "\"replicas\":{\"wanted\":null,\"spec\":null,\"ready\":null,\"starting\":null}");
     wait_for(io, &c, "no workload");
     assert_false(got(&c, "\"arriving\":0"));
+    lab_register(io, 9, "none", "2", "vllm"); // no pod: nothing waits in an engine
+    wait_for(io, &c, "\"policy\":\"9\"");
+    wait_for(io, &c, "\"queue\":{\"engines\":0,\"held\":null}");
+    io_drop(io, 9);
     io_drop(io, 8); // the next second shows one
     wait_for(io, &c, "\"policies\":[{\"id\":\"7\",\"label\":\"default/llm\",\"about\":\"\"}]");
     hang_up(io, &c);
@@ -136,6 +141,61 @@ static void of_many_objects_the_first_are_shown_and_the_rest_is_told(void **stat
     wait_for(io, &c, "\"policy\":\"16\"");
     assert_false(got(&c, "\"policy\":\"17\""));
     hang_up(io, &c);
+    close_all(io, server);
+}
+
+static size_t count(const struct client *c, const char *text) {
+    size_t n = 0, left = c->got.len;
+    for (const char *at = c->got.p, *hit;
+         left > 0 && (hit = memmem(at, left, text, strlen(text))) != NULL; n++) {
+        at = hit + strlen(text);
+        left = c->got.len - (size_t)(at - c->got.p);
+    }
+    return n;
+}
+
+static void who_moves_up_when_another_goes_is_told_of_only_once(void **state) {
+    struct http_server *server;
+    struct io *io = open_all(&server);
+    for (uint64_t id = 7; id <= 9; id++) {
+        char name[16];
+        snprintf(name, sizeof(name), id == 9 ? "llm" : "w%llu", (unsigned long long)id);
+        lab_register(io, id, name, "2", "vllm");
+    }
+    struct client c = {0};
+    static const char decision[] = "\"decisions\":[{\"tS\"";
+    dial(io, server, &c, "/api/v1/live");
+    wait_for(io, &c, "\"policy\":\"9\"");
+    size_t told = count(&c, decision);
+    assert_true(told > 0);
+    io_drop(io, 7);
+    wait_for(io, &c, "\"policies\":[{\"id\":\"8\"");
+    buf_clear(&c.got);
+    wait_for(io, &c, "\"policy\":\"9\"");
+    assert_int_equal(count(&c, decision), 0);
+    io_drop(io, 8);
+    wait_for(io, &c, "\"policies\":[{\"id\":\"9\"");
+    wait_for(io, &c, "\"policy\":\"9\"");
+    assert_int_equal(count(&c, decision), 0);
+    hang_up(io, &c);
+    close_all(io, server);
+}
+
+static void a_feed_that_ends_late_asks_no_source_that_has_gone(void **state) {
+    struct http_server *server;
+    struct io *io = open_all(&server);
+    lab_register(io, 7, "llm", "2", "vllm");
+    struct client a = {0}, b = {0};
+    dial(io, server, &a, "/api/v1/live");
+    dial(io, server, &b, "/api/v1/live");
+    wait_for(io, &a, "\"policy\":\"7\"");
+    wait_for(io, &b, "\"policy\":\"7\"");
+    usleep(1100 * 1000); // the loop stalls for longer than a frame is young
+    io_tick_stop(io);
+    io_sources_stop(io);
+    io_live_stop(io);
+    hang_up(io, &a);
+    hang_up(io, &b);
     close_all(io, server);
 }
 
@@ -173,6 +233,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_looks_sees_pods_and_what_is_wrong_and_nothing_that_is_not_known),
         cmocka_unit_test(of_many_objects_the_first_are_shown_and_the_rest_is_told),
+        cmocka_unit_test(who_moves_up_when_another_goes_is_told_of_only_once),
+        cmocka_unit_test(a_feed_that_ends_late_asks_no_source_that_has_gone),
         cmocka_unit_test(a_feed_that_has_ended_refuses_and_the_page_stays),
         cmocka_unit_test(without_memory_there_is_no_feed),
     };
