@@ -215,7 +215,9 @@ int feed_end(struct feed *f, const struct table_row *rows, size_t n, const struc
                                     .p99_ms = rows[i].p99_ms,
                                     .errors = rows[i].errors,
                                     .served = rows[i].served,
-                                    .scale_events = rows[i].scale_events};
+                                    .scale_events = rows[i].scale_events,
+                                    .slo_pct = NAN,
+                                    .whole = rows[i].whole};
     n_files = n_files < COUNT_OF(named) ? n_files : COUNT_OF(named);
     for (size_t i = 0; i < n_files; i++)
         named[i] = (struct frame_file){files[i].name, files[i].path};

@@ -93,5 +93,7 @@ int32_t queues_waiting(const struct queues *q, const struct pool *pool, int64_t 
     for (size_t i = 0; i < q->store.n; i++)
         known += q->store.series[i].gpu == DRIVER_SERIES_QUEUE;
     struct driver_query_answer a = driver_series_queue_sum(&q->store, now_ns);
-    return ready == 0 || known < ready || a.empty ? -1 : (int32_t)a.value;
+    if (ready == 0)
+        return 0; // nobody in whom it could wait
+    return known < ready || a.empty ? -1 : (int32_t)a.value;
 }

@@ -16,5 +16,5 @@ int queues_new(struct queues **ret, uv_loop_t *loop, const char *metric, struct 
 struct queues *queues_free(struct queues *q);
 // Asks each ready pod whose last question is answered.
 void queues_ask(struct queues *q, const struct pool *pool);
-// -1: unknown, or no pod is ready.
+// -1: unknown. 0 while no pod is ready.
 int32_t queues_waiting(const struct queues *q, const struct pool *pool, int64_t now_ns);

@@ -54,6 +54,11 @@ static void add_count(struct buf *b, const char *name, int64_t v) {
         (void)buf_add_i64(b, v);
 }
 
+static void add_bool(struct buf *b, const char *name, bool v) {
+    key(b, name);
+    (void)buf_addc(b, v ? "true" : "false");
+}
+
 // "name":{ or "name":[
 static void open_(struct buf *b, const char *name, char bracket) {
     key(b, name);
@@ -137,8 +142,7 @@ static void add_rule(struct buf *b, const struct frame *f) {
         const struct frame_signal *s = &f->rule.signals[i];
         item(b, i);
         add_text(b, "name", s->name);
-        key(b, "known");
-        (void)buf_addc(b, isfinite(s->value) ? "true" : "false");
+        add_bool(b, "known", isfinite(s->value));
         add_number(b, "value", s->value);
         add_number(b, "upper", s->upper);
         add_number(b, "target", s->target);
@@ -216,6 +220,7 @@ int frame_end_json(struct buf *b, const struct frame_end *e) {
         add_count(b, "served", r->served);
         add_count(b, "scaleEvents", r->scale_events);
         add_number(b, "withinSloPct", e->slo != NULL ? r->slo_pct : NAN);
+        add_bool(b, "whole", r->whole);
         put(b, '}');
     }
     put(b, ']');

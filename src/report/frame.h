@@ -114,6 +114,7 @@ struct frame_row {
     double gpu_s, idle_gpu_s, usd, p50_ms, p95_ms, p99_ms;
     int64_t errors, served, scale_events;
     double slo_pct; // of all requests, failed ones among them; told where frame_end has an slo
+    bool whole;     // false: its run was cut short, and is not to be compared
 };
 
 struct frame_file {

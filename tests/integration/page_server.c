@@ -4,11 +4,13 @@
  * service, not a measurement. Logs where it listens; SIGTERM ends it.
  *
  *     page_server [--listen ADDR] [--pace-ms N] [--acts N] [--stop-after FRAMES] [--report FILE]
- *                 [--hostile] [--bare]
+ *                 [--hostile] [--bare] [--cut SECONDS]
  *
  * --acts: how many of the three are played (3). --stop-after: no more frames after so many, until
  * SIGUSR1. --report: writes the report when the run is over. --hostile: names that try to leave
- * their place in the page. --bare: nothing but what must be known is known.
+ * their place in the page. --bare: nothing but what must be known is known, and that nobody is held
+ * at the gateway. --cut: the last of the played acts is cut short after so long, and those behind
+ * it do not run.
  */
 #include <getopt.h>
 #include <signal.h>
@@ -28,7 +30,7 @@ enum { ACTS = 3, ACT_S = 40, GPUS = 8, COLD_S = 3, PER_REPLICA = 6, QUEUE_MAX = 
 
 struct options {
     const char *listen, *report;
-    long pace_ms, acts, stop_after;
+    long pace_ms, acts, stop_after, cut_s; // cut_s 0: nothing is cut
     bool hostile, bare;
 };
 
@@ -149,6 +151,7 @@ static void add_frame(struct world *w, int was) {
     f.policy = policies_of(w)[w->act_i].id;
     f.t_s = a->t;
     f.gpus = gpus;
+    f.queue.held = 0;
     if (!w->o.bare) {
         f.gpu_n = fill_gpus(a, demand, gpus, names);
         f.replicas.wanted = a->wanted, f.replicas.spec = a->spec;
@@ -204,6 +207,7 @@ static void finish(struct world *w) {
                                      .p99_ms = a->worst_ms,
                                      .errors = w->o.bare ? -1 : a->errors,
                                      .slo_pct = 60 + 19 * i,
+                                     .whole = a->t == ACT_S,
                                      .served = a->served,
                                      .scale_events = 4 + i};
     }
@@ -227,7 +231,7 @@ static void on_tick(void *ctx) {
     int was = w->act.t == 0 ? 0 : w->act.wanted;
     step(w, demand_at(w->act.t));
     add_frame(w, was);
-    if (w->act.t == ACT_S) {
+    if (w->act.t == ACT_S || (w->act_i == w->o.acts - 1 && w->act.t == w->o.cut_s)) {
         w->done[w->act_i++] = w->act;
         w->act = (struct act){0};
     }
@@ -254,7 +258,7 @@ static void say_hello(struct world *w) {
                               : "the same load, three ways to scale",
         .kind = FRAME_DEMO,
         .policies = policies_of(w),
-        .policy_n = (size_t)w->o.acts,
+        .policy_n = w->o.cut_s > 0 ? ACTS : (size_t)w->o.acts,
         .gpus = GPUS,
         .usd_per_gpu_hour = w->o.bare ? NAN : 4,
         .speed = 10,
@@ -268,10 +272,10 @@ static void say_hello(struct world *w) {
 }
 
 static struct options read_options(int argc, char **argv) {
-    static const struct option longs[] = {{"listen", 1, NULL, 'l'}, {"pace-ms", 1, NULL, 'p'},
-                                          {"acts", 1, NULL, 'a'},   {"stop-after", 1, NULL, 's'},
-                                          {"report", 1, NULL, 'r'}, {"hostile", 0, NULL, 'h'},
-                                          {"bare", 0, NULL, 'b'},   {0}};
+    static const struct option longs[] = {
+        {"listen", 1, NULL, 'l'},     {"pace-ms", 1, NULL, 'p'}, {"acts", 1, NULL, 'a'},
+        {"stop-after", 1, NULL, 's'}, {"report", 1, NULL, 'r'},  {"hostile", 0, NULL, 'h'},
+        {"bare", 0, NULL, 'b'},       {"cut", 1, NULL, 'c'},     {0}};
     struct options o = {.listen = "127.0.0.1:0", .pace_ms = 1000, .acts = ACTS, .stop_after = -1};
     for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
         switch (c) {
@@ -295,6 +299,9 @@ static struct options read_options(int argc, char **argv) {
             break;
         case 'b':
             o.bare = true;
+            break;
+        case 'c':
+            o.cut_s = strtol(optarg, NULL, 10);
             break;
         default:
             exit(2);

@@ -127,12 +127,44 @@ def test_what_is_not_known_is_called_unknown():
     with Page("--pace-ms", "20", "--bare", "--acts", "1", "--stop-after", "20") as server:
         got = drive("unknown", url=server.url)
     assert got["trouble"] == []
+    assert got["queue"] == {"engines": None, "held": 0}, "an empty gateway is not an empty queue"
     assert re.search(r"GPU time\s+unknown\s+idle unknown", got["meters"]), got["meters"]
     assert re.search(r"Waiting\s+unknown", got["meters"]) and re.search(r"Served\s+unknown", got["meters"])
     assert "how many requests wait is unknown" in got["verdict"]
     assert got["gpus"] == "No GPU is known."
     assert any("unknown" in text for text in got["readouts"])
     assert "$0" not in got["all"] and "smActivity\nunknown" in got["all"].replace("\n\n", "\n")
+
+
+def played(tmp_path, *args, name):
+    report = tmp_path / f"{name}.html"
+    with Page("--pace-ms", "5", "--report", report, *args) as server:
+        read_feed(server.address, ended)
+        harness.wait_until(report.exists, "the report")
+    light, dark = drive("report", url=page_kit.file_url(report), name=name)["views"]
+    for view in (light, dark):
+        assert view["trouble"] == [] and view["overflow"] == [] and view["faint"] == []
+    return light
+
+
+def test_a_run_that_was_cut_short_is_not_compared_with_whole_ones(tmp_path):
+    got = played(tmp_path, "--cut", "10", name="cut-ours")
+    assert re.match(r"gpuscale was cut short after 10 s and is not compared: until then it served \d+ requests, none failed\.$",
+                    got["verdict"]), got["verdict"]
+    assert len(got["against"]) == 2 and not re.search("more|less|same", " ".join(got["against"])), got["against"]
+    assert re.match(r"CPU 70 %, for the whole load: \d+ of \d+ requests failed, p95 \d+\.\d s\.$", got["against"][0])
+    assert got["progress"] == "Stopped: 2 of 3 runs are whole" and got["chips"] == ["done", "done", "cut short, 10 s"]
+    assert got["table"][0].endswith("gpuscale (cut short)"), got["table"][0]
+    assert all(3 not in columns for _, columns in got["best"]), got["best"]  # though its 10 s cost the least
+    assert ["Cost", [2]] in got["best"] and ["Failed", [2]] in got["best"]
+
+
+def test_a_run_that_ended_before_all_had_their_turn_says_so(tmp_path):
+    got = played(tmp_path, "--acts", "2", "--cut", "7", name="cut-early")
+    assert got["verdict"] == "The run was stopped before gpuscale's turn." and got["against"] == []
+    assert got["progress"] == "Stopped: 1 of 3 runs is whole"
+    assert got["chips"] == ["done", "cut short, 7 s", "did not run"]
+    assert all(columns == [] for _, columns in got["best"]), got["best"]  # one whole run wins over nobody
 
 
 def test_everything_is_reached_and_worked_by_keyboard():

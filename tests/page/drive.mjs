@@ -82,6 +82,10 @@ const nameless = (page) => page.evaluate(() => {
 
 const points = (page) => page.evaluate(() => view.run.policies.map((p) => p.columns.t.length));
 
+// [line of the table, the columns that it marks as best]
+const best = (page) => page.locator("#table tbody tr").evaluateAll((all) => all.map((tr) =>
+  [tr.cells[0].textContent, [...tr.cells].map((c, i) => (c.className === "best" ? i : 0)).filter(Boolean)]));
+
 const scenarios = {
   // A run from its first second to its table, in both themes and widths.
   async run() {
@@ -111,8 +115,7 @@ const scenarios = {
     }
     return {
       seen, mid, end, title: await first.title(), verdict: await text(first, "#verdict"),
-      against: await first.locator("#against li").allInnerTexts(), best: await first.locator("#table tbody tr").evaluateAll((all) => all.map((tr) =>
-        [tr.cells[0].textContent, [...tr.cells].map((c, i) => (c.className === "best" ? i : 0)).filter(Boolean)])),
+      against: await first.locator("#against li").allInnerTexts(), best: await best(first),
       table: await first.locator("#table tr").allInnerTexts(), points: await points(first),
       decisions: await first.locator("#decisions li").count(), notes: await first.locator("#notes-list li").allInnerTexts(),
       charts: await first.locator(".uplot").count(), asked: [...new Set(first.asked)],
@@ -128,7 +131,9 @@ const scenarios = {
       await shot(page, `${options.name || "report"}-${theme}-${width}`);
       out.push({ trouble: page.trouble, asked: page.asked, title: await page.title(), verdict: await text(page, "#verdict"),
         cards: await page.locator(".card button").allInnerTexts(), table: await page.locator("#table tr").allInnerTexts(),
-        charts: await page.locator(".uplot").count(), points: await points(page), overflow: await overflow(page) });
+        charts: await page.locator(".uplot").count(), points: await points(page), overflow: await overflow(page),
+        faint: await faint(page), against: await page.locator("#against li").allInnerTexts(), best: await best(page),
+        chips: await page.locator(".chip").allInnerTexts(), progress: await text(page, "#progress-text") });
     }
     return { views: out };
   },
@@ -148,7 +153,7 @@ const scenarios = {
     await page.waitForFunction(() => document.querySelectorAll(".meter-value").length > 0);
     await shot(page, "unknown");
     return { trouble: page.trouble, meters: await page.locator(".card").first().innerText(), verdict: await text(page, "#verdict"),
-      gpus: await text(page, "#gpus-sub"), readouts: await page.locator(".readout").allInnerTexts(), all: await page.locator("main").innerText() };
+      queue: await page.evaluate(() => view.run.policies[0].last.queue), gpus: await text(page, "#gpus-sub"), readouts: await page.locator(".readout").allInnerTexts(), all: await page.locator("main").innerText() };
   },
 
   // Everything by keyboard: where Tab goes, whether one sees it, what Enter and the arrows do.

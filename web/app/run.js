@@ -22,10 +22,11 @@ const COLUMNS = {
   errors: (f) => f.errors,
 };
 
-// Requests that wait, as far as it is known where they could.
+// Requests that wait. What the engines do not tell is not made up for by what is held before them: a gateway that
+// holds nothing says nothing of their queues.
 function waitingOf(frame) {
-  const parts = [frame.queue.engines, frame.queue.held].filter(known);
-  return parts.length ? parts.reduce((a, b) => a + b, 0) : null;
+  const { engines, held } = frame.queue;
+  return known(engines) ? engines + (known(held) ? held : 0) : null;
 }
 
 // {busy, idle, starting, free, unknown}: how many GPUs are in which state.
@@ -134,10 +135,17 @@ class Run {
     return (this.end && this.end.table.find((row) => row.policy === id)) || null;
   }
 
-  // "waiting", "running", "done", or "live" where there are no acts
+  // Its run ended before the load did: what it took and served is not comparable.
+  wasCut(id) {
+    const row = this.row(id);
+    return row !== null && !row.whole;
+  }
+
+  // "waiting", "running", "done", "cut", "none" (was to run and did not), or "live" where there are no acts
   stateOf(policy) {
     if (!this.isDemo) return policy.last ? "live" : "waiting";
-    if (!policy.last) return "waiting";
+    if (this.wasCut(policy.id)) return "cut";
+    if (!policy.last) return this.end ? "none" : "waiting";
     return this.end || policy !== this.active ? "done" : "running";
   }
 }

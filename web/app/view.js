@@ -85,7 +85,7 @@ class View {
     if ($("progress").hidden) return;
     const i = run.policies.indexOf(run.active);
     say("act", run.end ? verdict(run).head : i < 0 ? "" : `Run ${i + 1} of ${run.policies.length}: ${run.active.label}`);
-    $("progress-text").textContent = run.end ? `All ${run.policies.length} runs are over` :
+    $("progress-text").textContent = run.end ? endedWords(run) :
       i < 0 ? "Not started" :
       `Run ${i + 1} of ${run.policies.length}: ${run.active.label}, ${Math.min(Math.round(run.active.last.tS), actSeconds)} of ${actSeconds} s`;
     $("progress-acts").replaceChildren(...run.policies.map((policy) => {
@@ -154,7 +154,8 @@ class View {
     const label = (row) => (run.byId.get(row.policy) || { label: row.policy }).label;
     $("table").replaceChildren(
       h("thead", {}, h("tr", {}, h("th", { scope: "col" }, h("span", { class: "sr" }, "Figure")),
-        rows.map((row) => h("th", { scope: "col", class: row.policy === "gpuscale" ? "ours" : null }, label(row))))),
+        rows.map((row) => h("th", { scope: "col", class: row.policy === "gpuscale" ? "ours" : null }, label(row),
+          row.whole ? null : h("span", { class: "cut" }, " (cut short)"))))),
       h("tbody", {}, TABLE.filter((line) => line.key !== "withinSloPct" || run.end.slo).map((line) => tableRow(line, rows))));
     $("slo").textContent = !run.end.slo ? "" : `Within the SLO: ${run.end.slo}. Failed requests are not.`;
     const files = Object.entries(run.end.files);
@@ -378,6 +379,8 @@ function signalNode(s) {
 // What a card says beside its name.
 function chipOf(run, policy, state) {
   if (state === "running") return `running, ${format.seconds(policy.last.tS)}`;
+  if (state === "cut") return policy.last ? `cut short, ${format.seconds(policy.last.tS)}` : "cut short";
+  if (state === "none") return "did not run";
   if (state !== "live") return state === "waiting" && run.isDemo ? "runs later" : state;
   const { ready, wanted } = policy.last.replicas;
   return `${format.count(ready)} ready, ${format.count(wanted)} wanted`;
@@ -453,19 +456,21 @@ const TABLE = [
   { label: "Latency p50", key: "p50Ms", text: format.ms, best: "low" },
   { label: "Latency p95", key: "p95Ms", text: format.ms, best: "low" },
   { label: "Latency p99", key: "p99Ms", text: format.ms, best: "low" },
-  { label: "Cost", key: "usd", text: format.usd, best: "low", whole: true },
-  { label: "GPU-seconds", key: "gpuSeconds", text: format.number, best: "low", whole: true },
-  { label: "of them idle", key: "idleGpuSeconds", text: format.number, best: "low", whole: true },
+  { label: "Cost", key: "usd", text: format.usd, best: "low", served: true },
+  { label: "GPU-seconds", key: "gpuSeconds", text: format.number, best: "low", served: true },
+  { label: "of them idle", key: "idleGpuSeconds", text: format.number, best: "low", served: true },
   { label: "Scale events", key: "scaleEvents", text: format.count },
 ];
 
-// whole: little is no merit where the load was not served, so only rows with the fewest failures compete.
+// served: little is no merit where the load was not served, so only rows with the fewest failures compete. A run that
+// was cut short had another load: it competes in nothing.
 function tableRow(line, rows) {
-  const fewest = Math.min(...rows.map((row) => row.errors).filter(known));
-  const competes = (row) => known(row[line.key]) && (!line.whole || !known(row.errors) || row.errors <= fewest);
+  const wholes = rows.filter((row) => row.whole);
+  const fewest = Math.min(...wholes.map((row) => row.errors).filter(known));
+  const competes = (row) => row.whole && known(row[line.key]) && (!line.served || !known(row.errors) || row.errors <= fewest);
   const values = rows.filter(competes).map((row) => row[line.key]);
   const best = line.best === "low" ? Math.min(...values) : line.best === "high" ? Math.max(...values) : NaN;
-  const tells = new Set(rows.map((row) => row[line.key]).filter(known)).size > 1;
+  const tells = new Set(wholes.map((row) => row[line.key]).filter(known)).size > 1;
   return h("tr", {}, h("th", { scope: "row" }, line.label), rows.map((row) => {
     const wins = tells && competes(row) && row[line.key] === best;
     return h("td", { class: wins ? "best" : null }, line.text(row[line.key]), wins ? h("span", { class: "sr" }, " (best)") : null);
@@ -501,36 +506,54 @@ function sameSecondWords(policy, active) {
   const i = policy.at(active.last.tS);
   if (i < 0) return "";
   const { waiting, errors, burned, gpuSeconds } = policy.columns;
-  const parts = [`${format.count(waiting[i])} waiting`];
+  const parts = [known(waiting[i]) ? `${format.count(waiting[i])} waiting` : `an ${UNKNOWN} number waiting`];
   if (errors[i] > 0 || active.last.errors > 0) parts.push(`${format.count(errors[i])} failed`);
   if (known(burned[i])) parts.push(`${format.usd(burned[i])} spent, now ${format.usd(active.last.money.burnedUsd)}`);
   else if (known(gpuSeconds[i])) parts.push(`${format.gpuSeconds(gpuSeconds[i])} held, now ${format.gpuSeconds(active.last.money.gpuSeconds)}`);
   return `At this second of the same load, ${policy.label} had ${parts.join(", ")}.`;
 }
 
-// Of another policy's row against ours: how it served, then what it took.
-function against(row, ours, label) {
+// "cut short after 10 s", as far as its frames tell
+function cutWords(policy) {
+  return policy.last ? `cut short after ${format.seconds(policy.last.tS)}` : "cut short";
+}
+
+function endedWords(run) {
+  const n = run.policies.length;
+  const whole = run.policies.filter((policy) => run.stateOf(policy) === "done").length;
+  if (whole < n) return `Stopped: ${whole} of ${format.plural(n, "run", "runs")} ${whole === 1 ? "is" : "are"} whole`;
+  return n === 1 ? "The run is over" : `All ${n} runs are over`;
+}
+
+// Of another policy: how it served, then what it took against ours, where both had the whole load.
+function against(run, policy, ours) {
+  const { label } = policy;
+  const row = run.row(policy.id);
+  if (row === null) return `${label} did not run.`;
+  if (!row.whole) return `${label} was ${cutWords(policy)}: it is not compared.`;
   const parts = [];
   if (row.errors > 0 || ours.errors > 0) {
     const all = known(row.served) && known(row.errors) ? ` of ${format.count(row.served + row.errors)}` : "";
     parts.push(`${format.count(row.errors)}${all} requests failed`);
   }
   parts.push(`p95 ${format.ms(row.p95Ms)}`);
-  if (known(row.gpuSeconds) && known(ours.gpuSeconds) && ours.gpuSeconds > 0) {
+  if (ours.whole && known(row.gpuSeconds) && known(ours.gpuSeconds) && ours.gpuSeconds > 0) {
     const change = Math.round((100 * (row.gpuSeconds - ours.gpuSeconds)) / ours.gpuSeconds);
     parts.push(change === 0 ? "as much GPU time" : `${Math.abs(change)} % ${change > 0 ? "more" : "less"} GPU time`);
   }
-  return `${label}, for the same load: ${parts.join(", ")}.`;
+  return `${label}, for the ${ours.whole ? "same" : "whole"} load: ${parts.join(", ")}.`;
 }
 
 function endVerdict(run) {
   const ours = run.row("gpuscale");
-  if (!ours) return { head: "The run is over.", lines: [] };
+  if (!ours) return { head: run.byId.has("gpuscale") ? "The run was stopped before gpuscale's turn." : "The run is over.", lines: [] };
   const cost = known(ours.usd) ? ` for ${format.usd(ours.usd)}` : "";
   const failed = known(ours.errors) ? `${ours.errors === 0 ? "none" : format.count(ours.errors)} failed` : "failures unknown";
+  const served = `served ${format.plural(ours.served, "request", "requests")}`;
   return {
-    head: `gpuscale served ${format.plural(ours.served, "request", "requests")}${cost}: ${failed}, p95 ${format.ms(ours.p95Ms)}.`,
-    lines: run.end.table.filter((row) => row !== ours).map((row) => against(row, ours, (run.byId.get(row.policy) || { label: row.policy }).label)),
+    head: ours.whole ? `gpuscale ${served}${cost}: ${failed}, p95 ${format.ms(ours.p95Ms)}.` :
+      `gpuscale was ${cutWords(run.byId.get("gpuscale"))} and is not compared: until then it ${served}, ${failed}.`,
+    lines: run.policies.filter((policy) => policy.id !== "gpuscale").map((policy) => against(run, policy, ours)),
   };
 }
 

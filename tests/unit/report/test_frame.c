@@ -132,7 +132,8 @@ static void a_hello_and_an_end_tell_what_they_were_given(void **state) {
         "\"gpus\":null,\"usdPerGpuHour\":null,\"speed\":10,\"actSeconds\":40,\"startUnixS\":null,"
         "\"notes\":[\"one\",\"two\"]}");
     buf_clear(&b);
-    const struct frame_row rows[] = {{"cpu", 100, 6.5, 0.111, 520, 26800, NAN, -1, 522, 4, 81.25}};
+    const struct frame_row rows[] = {
+        {"cpu", 100, 6.5, 0.111, 520, 26800, NAN, -1, 522, 4, 81.25, true}};
     const struct frame_file files[] = {{"report", "/tmp/a.html"}, {"log", "/tmp/b"}};
     struct frame_end e = {rows, 1, files, 2, "the first token within 2 s"};
     static const char row[] =
@@ -142,12 +143,13 @@ static void a_hello_and_an_end_tell_what_they_were_given(void **state) {
     static const char tail[] = "\"files\":{\"report\":\"/tmp/a.html\",\"log\":\"/tmp/b\"}}";
     char want[1024];
     assert_int_equal(frame_end_json(&b, &e), 0);
-    snprintf(want, sizeof(want), "%s81.25}],\"slo\":\"the first token within 2 s\",%s", row, tail);
+    snprintf(want, sizeof(want),
+             "%s81.25,\"whole\":true}],\"slo\":\"the first token within 2 s\",%s", row, tail);
     assert_string_equal((buf_add_byte(&b, '\0'), b.p), want);
     buf_clear(&b);
     e.slo = NULL; // nobody says what the share counts: it is not told
     assert_int_equal(frame_end_json(&b, &e), 0);
-    snprintf(want, sizeof(want), "%snull}],\"slo\":\"\",%s", row, tail);
+    snprintf(want, sizeof(want), "%snull,\"whole\":true}],\"slo\":\"\",%s", row, tail);
     assert_string_equal((buf_add_byte(&b, '\0'), b.p), want);
 }
 
