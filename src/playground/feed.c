@@ -137,19 +137,29 @@ static struct frame_gpu gpu_of(int i, const struct act_gpu *g) {
     return out;
 }
 
-static size_t signals_of(const struct driver_view *v, int64_t now_ns, struct frame_signal *ret) {
+// CPU: the pods' average, beside the target. The other two policies' value is of all replicas
+// together and their target a share of one (AverageValue): breached is what wants more replicas
+// than there are.
+static enum frame_signal_state state_of(enum driver_policy policy, const struct driver_signal *s,
+                                        int spec) {
+    if (!s->known || (policy != DRIVER_CPU && s->proposal < 0))
+        return FRAME_SIGNAL_UNKNOWN;
+    bool breached = policy == DRIVER_CPU ? s->value > s->target : s->proposal > spec;
+    return breached ? FRAME_SIGNAL_BREACHED : FRAME_SIGNAL_QUIET;
+}
+
+static size_t signals_of(const struct feed_second *second, struct frame_signal *ret) {
+    const struct driver_view *v = second->view->driver;
     for (size_t i = 0; i < v->n_signals; i++) {
         const struct driver_signal *s = &v->signals[i];
-        bool breached = s->known && s->value > s->target;
         ret[i] = (struct frame_signal){
             .name = s->name,
             .value = s->known ? s->value : NAN,
             .upper = s->known ? s->value : NAN,
             .target = s->target,
-            .age_s = s->known && s->at_ns ? (double)(now_ns - s->at_ns) / (double)NS_PER_S : NAN,
-            .state = !s->known  ? FRAME_SIGNAL_UNKNOWN
-                     : breached ? FRAME_SIGNAL_BREACHED
-                                : FRAME_SIGNAL_QUIET};
+            .age_s = s->known && s->at_ns ? (double)(second->now_ns - s->at_ns) / (double)NS_PER_S
+                                          : NAN,
+            .state = state_of(second->policy, s, second->view->spec)};
     }
     return v->n_signals;
 }
@@ -188,7 +198,7 @@ int feed_frame(struct feed *f, const struct feed_second *s) {
     if (v->driver && !(v->rule && rule_fill(v->rule, s->now_ns, &out, said))) {
         out.rule.text = v->driver->rule;
         out.rule.signals = seen;
-        out.rule.signal_n = signals_of(v->driver, s->now_ns, seen);
+        out.rule.signal_n = signals_of(s, seen);
     }
     for (size_t i = 0; i < f->n_events; i++) {
         const struct event *e = &f->events[i];
