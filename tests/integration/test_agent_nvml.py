@@ -68,7 +68,7 @@ GPU = "gpu {0} uuid=GPU-{0} name=NVIDIA_H100 pci=00000000:0{0}:00.0 mig=0 events
 def test_an_h100_tells_everything(tmp_path):
     with Nvml(tmp_path, script("h100x2")) as agent:
         agent.wait_ready()
-        wait_until(lambda: agent.values("DCGM_FI_PROF_SM_ACTIVE"), "two rounds")
+        wait_until(lambda: len(agent.values("DCGM_FI_PROF_SM_ACTIVE")) == 2, "two rounds of each")
         page = agent.page()
         expected = {  # dcgm-exporter's names and units
             "DCGM_FI_DEV_GPU_UTIL": 87, "DCGM_FI_DEV_MEM_COPY_UTIL": 41, "DCGM_FI_DEV_ENC_UTIL": 0,
