@@ -149,6 +149,12 @@ size_t plan_notes(const struct plan *p, char ret[PLAN_NOTES_MAX][PLAN_NOTE_LEN])
                    "CPU: an HPA at 70 %% of the %g cores that a pod requests. Classic: KEDA's two "
                    "prometheus triggers, GPU utilization 55 and queue 10, as the recipe has them.",
                    p->cpu_request_cores);
+    if (p->cpu_request_cores >= 1 && !p->classic)
+        (void)snprintf(ret[n++], PLAN_NOTE_LEN,
+                       "Of %g cores these engines use 3 %% at their limit, so that the HPA on CPU "
+                       "does not move. A request measured for this very load makes it follow the "
+                       "rate: --cpu-request 0.08 (docs/demo-policies.md).",
+                       p->cpu_request_cores);
     (void)snprintf(ret[n++], PLAN_NOTE_LEN, "gpuscale: %.220s", rule);
     (void)snprintf(ret[n++], PLAN_NOTE_LEN,
                    "Each policy gets the same requests (seed %llu), %d to %d replicas of one GPU "

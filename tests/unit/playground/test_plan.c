@@ -88,12 +88,18 @@ static void what_is_out_of_range_is_named(void **state) {
 static void the_notes_say_what_is_real_and_what_was_assumed(void **state) {
     (void)state;
     char notes[PLAN_NOTES_MAX][PLAN_NOTE_LEN];
-    assert_int_equal(plan_make(&plan, &(struct plan_options){.speed = 20}, NULL), 0);
+    struct plan_options options = {.speed = 20};
+    assert_int_equal(plan_make(&plan, &options, NULL), 0);
     size_t n = plan_notes(&plan, notes);
     assert_true(n >= 4 && n <= PLAN_NOTES_MAX);
     for (size_t i = 0; i < n; i++)
         assert_true(strlen(notes[i]) < PLAN_NOTE_LEN - 1); // none is cut
     assert_non_null(strstr(notes[1], "divided by 20"));
+    // What decides the CPU policy is said beside its figures.
+    assert_non_null(strstr(notes[3], "--cpu-request 0.08"));
+    options.cpu_request_cores = 0.08;
+    assert_int_equal(plan_make(&plan, &options, NULL), 0);
+    assert_int_equal(plan_notes(&plan, notes), n - 1);
 }
 
 int main(void) {
