@@ -207,11 +207,20 @@ static enum conn_outcome connect_to(struct conn *c, struct conn_shared *s) {
     return errno == EINPROGRESS ? CONN_GOES_ON : fail_connect(c, s, errno);
 }
 
+// Is the idle connection closed by the server, or are there bytes that nobody asked for?
+static bool is_over(struct conn *c, struct conn_shared *s) {
+    char byte;
+    if (c->io.ssl) // a session ticket, too, is something to read
+        return net_io_read(&c->io, s->read_buf, s->read_cap, NULL) != ERR_AGAIN;
+    return recv(c->io.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != EAGAIN;
+}
+
 enum conn_outcome conn_start(struct conn *c, struct conn_shared *s, int64_t now_ns) {
     c->request_at = 0;
     c->is_stream = false;
-    if (c->state == CONN_IDLE)
+    if (c->state == CONN_IDLE && !is_over(c, s)) // which epoll may not have told yet
         return send_request(c, s, now_ns);
+    conn_close(c);
     c->address = s->address;
     return connect_to(c, s);
 }
@@ -262,12 +271,9 @@ enum conn_outcome conn_ready(struct conn *c, struct conn_shared *s, uint32_t eve
     }
     if (outcome != CONN_GOES_ON)
         return outcome;
-    if (c->state == CONN_IDLE) { // closed by the server, or bytes that nobody asked for
-        if (c->io.ssl) {         // or a session ticket
-            ssize_t n = net_io_read(&c->io, s->read_buf, s->read_cap, NULL);
-            if (n == ERR_AGAIN)
-                return CONN_GOES_ON;
-        }
+    if (c->state == CONN_IDLE) {
+        if (!is_over(c, s))
+            return CONN_GOES_ON;
         conn_close(c);
         return CONN_UNUSED;
     }

@@ -56,7 +56,8 @@ enum conn_outcome {
     CONN_UNUSED, // it was idle, and is closed now
 };
 
-// Sends c->request: on the idle connection, or on a new one. `now_ns` is the time.
+// Sends c->request: on the idle connection, unless the server has closed it, or on a new one.
+// `now_ns` is the time.
 enum conn_outcome conn_start(struct conn *c, struct conn_shared *s, int64_t now_ns);
 // epoll has told `events` of it.
 enum conn_outcome conn_ready(struct conn *c, struct conn_shared *s, uint32_t events);

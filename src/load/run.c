@@ -217,6 +217,18 @@ static void handle(struct run *r, const struct epoll_event *event) {
     }
 }
 
+// The events of idle connections, before any of them is taken for a request: an event must not be
+// told to the connection that was opened in its place.
+static void handle_idle(struct run *r, struct epoll_event *events, int n) {
+    for (int i = 0; i < n; i++) {
+        struct conn *c = events[i].data.ptr;
+        if (!c || c->state != CONN_IDLE)
+            continue;
+        handle(r, &events[i]);
+        events[i].events = 0;
+    }
+}
+
 static bool over(const struct run *r, int64_t now_ns) {
     const struct load_state *s = r->state;
     return s->stopped || (!r->has_due && s->in_flight == 0 && now_ns - s->start_ns >= s->end_ns);
@@ -231,8 +243,10 @@ static int loop(struct run *r, struct err *e) {
         int n = wait_events(r->shared.epoll, events, wake_ns(r, now_ns));
         if (n < 0 && errno != EINTR)
             return err_errno(e, errno, "epoll_pwait2");
+        handle_idle(r, events, n);
         for (int i = 0; i < n; i++) {
-            handle(r, &events[i]);
+            if (events[i].events)
+                handle(r, &events[i]);
             if (r->has_due && (i & 7) == 7) // many answers must not make the next request late
                 pump(r, clock_mono_ns());
         }

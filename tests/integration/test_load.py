@@ -6,6 +6,7 @@ import fcntl
 import http.server
 import json
 import os
+import pathlib
 import pty
 import random
 import re
@@ -308,6 +309,49 @@ def test_a_connection_that_the_server_closed_meanwhile_is_not_used_again(result)
     with Raw(serve) as server:
         r = result("--target", server.url, "--rate", 5, "--duration", "1s", "--arrivals", "uniform")
     assert r["done"] == 5 and not errors_of(r) and r["connectionsOpened"] == 5
+
+
+def test_no_request_leaves_on_one_of_many_connections_that_were_closed_meanwhile(tmp_path):
+    """32 connections, 24 of them idle. While the generator is stopped, the eight others are answered and then the idle
+    ones closed: when it goes on, it learns all that at once, and many requests are due."""
+    held, resumed = [], threading.Event()
+    ok = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+    def serve(s):
+        read_head(s)
+        held.append(s)
+        if held.index(s) < 32:
+            resumed.wait(harness.DEADLINE_S)
+        else:
+            s.sendall(ok)
+        while True:
+            read_head(s)
+            s.sendall(ok)
+    path = tmp_path / "result.json"
+    with Raw(serve) as server, harness.Program(
+            "gpuscale", "load", "--target", server.url, "--rate", "400@80ms,0@900ms,200@500ms", "--arrivals", "uniform",
+            "--progress", "json", "--interval", "50ms", "--json", path, stdout=subprocess.PIPE) as program:
+        harness.wait_until(lambda: len(held) == 32, "all are asked")
+        started = time.monotonic()
+        for s in held[:24]:
+            s.sendall(ok)
+        for line in program.proc.stdout:
+            if json.loads(line)["in_flight"] == 8:
+                break
+        program.signal(signal.SIGSTOP)
+        state = pathlib.Path(f"/proc/{program.pid}/stat")
+        harness.wait_until(lambda: state.read_text().rsplit(")", 1)[1].split()[0] == "T", "it is stopped")
+        for s in held[24:32]:
+            s.sendall(ok)
+        for s in held[:24]:
+            s.shutdown(socket.SHUT_RDWR)
+        harness.wait_until(lambda: time.monotonic() - started > 1.2, "some 40 requests are due")
+        resumed.set()
+        program.signal(signal.SIGCONT)
+        program.proc.stdout.read()
+        assert program.wait() == 0
+    r = json.loads(path.read_text())
+    assert r["done"] == 132 and not errors_of(r), r["firstErrors"]
 
 
 def test_answers_that_come_before_the_request_has_left_whole(result, tmp_path):
