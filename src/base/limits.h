@@ -50,6 +50,7 @@ enum {
 
     // HTTP/1.1
     LIMIT_HTTP_HEAD_BYTES = 16 << 10,
+    LIMIT_HTTP_ANSWER_HEAD_BYTES = 20 << 10, // one that is passed on, and what this hop adds
     LIMIT_HTTP_HEADERS = 64,
     LIMIT_HTTP_TARGET_BYTES = 8 << 10, // the request line's target: 414
     LIMIT_HTTP_CHUNK_LINE_BYTES = 256, // a chunk's size and extensions

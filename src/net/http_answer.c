@@ -144,7 +144,7 @@ int http_write_head(struct http_request *r, const struct http_answer *a, enum ht
                     bool keep) {
     struct net_stream *stream = r->conn->stream;
     CLEANUP_BUF struct buf head;
-    buf_init(&head, LIMIT_HTTP_HEAD_BYTES);
+    buf_init(&head, LIMIT_HTTP_ANSWER_HEAD_BYTES);
     if (add_head(&head, r, a, framing, keep) < 0) {
         struct err e;
         (void)err_set(&e, ERR_NOMEM, "no memory for an answer's head, or it is too large");
@@ -175,7 +175,7 @@ void http_request_answer(struct http_request *r, const struct http_answer *a) {
     };
     if (c) {
         if (a->body.n >
-            LIMIT_STREAM_WRITE_BYTES - LIMIT_HTTP_OUTPUT_HIGH_BYTES - LIMIT_HTTP_HEAD_BYTES)
+            LIMIT_STREAM_WRITE_BYTES - LIMIT_HTTP_OUTPUT_HIGH_BYTES - LIMIT_HTTP_ANSWER_HEAD_BYTES)
             a = &too_large;
         bool keep = r->h.keep_alive && !c->server->closing;
         write_answer(r, a, keep);

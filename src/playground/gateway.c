@@ -68,6 +68,7 @@ int gateway_open(struct gateway **ret, uv_loop_t *loop, const struct gateway_opt
     g->loop = loop;
     g->options = *options;
     g->options.max_held = options->max_held ? options->max_held : LIMIT_GATEWAY_HELD;
+    g->options.max_head = options->max_head ? options->max_head : LIMIT_GATEWAY_FIELDS_BYTES;
     g->options.hold_ns = options->hold_ns ? options->hold_ns : 60 * NS_PER_S;
     g->options.answer_ns = options->answer_ns ? options->answer_ns : 120 * NS_PER_S;
     histogram_init(&g->stats.seconds, histogram_latency_s, histogram_latency_s_n);

@@ -34,6 +34,7 @@ struct gateway_options {
     const char *listen;
     const char *service; // the value of the page's label `service`
     unsigned max_held;   // 0: LIMIT_GATEWAY_HELD
+    size_t max_head;     // of a request as it is passed on; 0: LIMIT_GATEWAY_FIELDS_BYTES
     int64_t hold_ns;     // 0: 60 s
     int64_t answer_ns;   // 0: 120 s
 };
@@ -42,7 +43,7 @@ enum gateway_error {
     GATEWAY_HOLD_FULL,    // 503: no replica, and max_held are held
     GATEWAY_HOLD_TIMEOUT, // 503: no replica for hold_ns
     GATEWAY_BUSY,         // the replica's 503, passed on
-    GATEWAY_FAILED,       // 502
+    GATEWAY_FAILED,       // 502; 431, 500: the request itself cannot be passed on
     GATEWAY_CUT,          // died in the middle of an answer that was being passed on
     GATEWAY_TIMEOUT,      // 504, or cut
     GATEWAY_GONE,         // the client went away

@@ -242,17 +242,13 @@ static void client_writable(struct http_request *r, void *ctx) {
         upstream_resume(&x->call);
 }
 
-// To the replica `r`; 0, or it could not be started.
+// x->head to the replica `r`; 0, or it could not be started.
 static int ask(struct exchange *x, struct gateway_replica *r) {
     static const struct upstream_ops ops = {answer_head, answer_body, answer_ended};
-    buf_clear(&x->head);
-    int rc = forward_request_head(&x->head, http_request_http1(x->request), r->host);
-    if (rc < 0)
-        return rc;
     x->call.ops = &ops;
     x->call.head = buf_str(&x->head);
     x->call.body = http_request_body(x->request);
-    rc = upstream_start(r->up, &x->call);
+    int rc = upstream_start(r->up, &x->call);
     if (rc < 0)
         return rc;
     x->state = EXCHANGE_ASKED;
@@ -271,6 +267,15 @@ static void place(struct exchange *x, bool first) {
     struct gateway_replica *r;
     while (!g->closing && ((r = gateway_choose(g, x->avoid, now_ns)) ||
                            (x->avoid && (r = gateway_choose(g, 0, now_ns))))) {
+        buf_clear(&x->head);
+        int rc = forward_request_head(&x->head, http_request_http1(x->request), r->host);
+        if (rc < 0) { // no other replica would help
+            if (rc == ERR_LIMIT)
+                fail(x, GATEWAY_FAILED, 431, "the request's head is too large to be passed on");
+            else
+                fail(x, GATEWAY_FAILED, 500, "no memory for a request");
+            return;
+        }
         if (ask(x, r) == 0)
             return;
         r->avoid_until_ns = now_ns + AVOID_NS;
@@ -291,7 +296,7 @@ void exchange_handle(struct http_request *request, void *ctx) {
     x->g = g;
     x->request = request;
     x->arrived_ns = clock_mono_ns();
-    buf_init(&x->head, LIMIT_GATEWAY_FIELDS_BYTES);
+    buf_init(&x->head, g->options.max_head);
     buf_init(&x->fields, LIMIT_GATEWAY_FIELDS_BYTES);
     buf_init(&x->body, LIMIT_GATEWAY_ANSWER_BYTES);
     http_request_watch(request, &watch, x);

@@ -6,7 +6,7 @@
  *
  * and are answered on stdout with "ok" or "error REASON". Logs where it listens; SIGTERM closes it.
  *
- *     gateway_main [--listen ADDR] [--max-held N] [--hold-ms N] [--answer-ms N]
+ *     gateway_main [--listen ADDR] [--max-held N] [--max-head N] [--hold-ms N] [--answer-ms N]
  */
 #include <getopt.h>
 #include <signal.h>
@@ -109,11 +109,10 @@ static void on_term(uv_signal_t *term, int signum) {
 }
 
 static int read_options(int argc, char **argv, struct gateway_options *o) {
-    static const struct option longs[] = {{"listen", required_argument, NULL, 'l'},
-                                          {"max-held", required_argument, NULL, 'm'},
-                                          {"hold-ms", required_argument, NULL, 'h'},
-                                          {"answer-ms", required_argument, NULL, 'a'},
-                                          {0}};
+    static const struct option longs[] = {
+        {"listen", required_argument, NULL, 'l'},    {"max-held", required_argument, NULL, 'm'},
+        {"max-head", required_argument, NULL, 'b'},  {"hold-ms", required_argument, NULL, 'h'},
+        {"answer-ms", required_argument, NULL, 'a'}, {0}};
     int c;
     while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
         long long n = 0;
@@ -123,6 +122,8 @@ static int read_options(int argc, char **argv, struct gateway_options *o) {
             return -1;
         else if (c == 'm')
             o->max_held = (unsigned)n;
+        else if (c == 'b')
+            o->max_head = (size_t)n;
         else if (c == 'h')
             o->hold_ns = n * NS_PER_MS;
         else

@@ -239,6 +239,37 @@ def test_a_full_replica_is_left_for_another_once(gateway):
             assert gateway.value("gateway_retries_total", reason="busy") > 1
 
 
+def test_a_request_that_cannot_be_passed_on_is_refused_and_hinders_no_other():
+    with Gateway("--max-head", 400) as gateway:
+        large = gateway.in_background(headers={"X-Large": "x" * 400})  # held, before another
+        wait_until(lambda: gateway.value("gateway_requests_held") == 1, "it is held")
+        behind = gateway.in_background(b"behind")
+        wait_until(lambda: gateway.value("gateway_requests_held") == 2, "both are held")
+        with Replica() as replica:
+            gateway.add("a", replica.at)
+            assert behind.result()[::2] == (200, b"behind")
+            status, _, body = large.result()
+            assert status == 431 and error_of(body)["type"] == "failed" and "head is too large" in error_of(body)["message"]
+            assert gateway.post(headers={"X-Large": "x" * 400})[0] == 431
+            assert gateway.post(b"next")[::2] == (200, b"next")
+            assert len(replica.requests) == 2
+        assert gateway.value("gateway_errors_total", kind="failed") == 2
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 2\r\n\r\nok", "Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"])
+def test_an_answer_with_the_largest_head_that_is_read_passes(gateway, framing):
+    # It grows on its way: a Date, and a blank in each of its fields.
+    def serve(request):
+        head = "HTTP/1.1 200 OK\r\n" + "".join(f"X-{i}:y\r\n" for i in range(60)) + "X-Large:"
+        end = framing.split("\r\n\r\n")[0]
+        room = (16 << 10) - len(head) - len(f"\r\n{end}\r\n\r\n")
+        request.sock.sendall((head + "x" * room + "\r\n" + framing).encode())
+    with Replica(serve) as replica:
+        gateway.add("a", replica.at)
+        status, headers, body = gateway.post()
+        assert (status, body, headers["X-59"]) == (200, b"ok", "y") and len(headers["X-Large"]) > 15000
+
+
 def test_garbage_is_reported_after_three_attempts(gateway):
     def garbage(request):
         request.sock.sendall(b"SSH-2.0-nothing\r\n\r\n")
