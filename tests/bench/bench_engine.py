@@ -1,8 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """The mock engine's own cost: requests a second of its one core without modelled CPU (--cpu none), driven by wrk with
-64 connections; the GPU's model is made next to free, so that HTTP, JSON and the station are what is measured."""
+64 connections; the GPU's model is made next to free, so that HTTP, JSON and the station are what is measured. And with
+modelled CPU, what a request costs the kernel's CPU beside what it should cost."""
 
+import http.client
 import pathlib
 import re
 import shutil
@@ -45,6 +47,26 @@ def measure(engine, url, script):
     return int(n) / float(took), cpu / int(n) * 1e6, cpu / float(took)
 
 
+# us: docs/mock-engine.md's 394 a request, 2.15 a prompt token, 6.8 an output token; streamed 156 and 20.8.
+MODELLED = [
+    ("10 tokens of prompt, 1 of answer", completion(40, 1, False), 394 + 10 * 2.15 + 6.8),
+    ("2,000 tokens of prompt, 100 of answer", completion(8000, 100, False), 394 + 2000 * 2.15 + 100 * 6.8),
+    ("10 tokens of prompt, 100 streamed", completion(40, 100, True), 394 + 10 * 2.15 + 156 + 100 * 20.8),
+]
+
+
+def burned(engine, body, n=100):
+    """CPU us a request, one after the other on connections of their own"""
+    before = cpu_seconds(engine.pid)
+    for _ in range(n):
+        c = http.client.HTTPConnection(engine.addr("http"))
+        c.request("POST", "/v1/completions", body)
+        answer = c.getresponse()
+        assert answer.status == 200 and answer.read()
+        c.close()
+    return (cpu_seconds(engine.pid) - before) / n * 1e6
+
+
 def main():
     if not shutil.which("wrk"):
         sys.exit("needs wrk")
@@ -62,6 +84,12 @@ def main():
             rate, cpu, share = (statistics.median(r[i] for r in rounds) for i in range(3))
             print(f"  {what:38} {rate:8.0f} requests/s at {share:4.2f} cores; {cpu:7.1f} us of CPU each: "
                   f"{1e6 / cpu:8.0f} requests/s a core" + (f", {1e6 / cpu * tokens:.0f} tokens/s a core" if tokens else ""))
+    print(f"with modelled CPU, one request after the other, {ROUNDS} rounds, medians")
+    for what, body, us in MODELLED:
+        with harness.Program("gpuscale", "engine", "--listen", "127.0.0.1:0", "--set", "base=0.1") as engine:
+            engine.wait_log("msg=ready")
+            cost = statistics.median(burned(engine, body) for _ in range(ROUNDS))
+        print(f"  {what:38} {cost:8.0f} us of CPU each, {us:.0f} of them modelled")
 
 
 if __name__ == "__main__":

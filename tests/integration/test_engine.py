@@ -433,25 +433,21 @@ def cpu_s(engine):
     ({"prompt": "x" * 8000, "max_tokens": 100}, 394 + 2000 * 2.15 + 100 * 6.8),
     (completion(100, stream=True), 394 + 10 * 2.15 + 156 + 100 * 20.8),
 ])
-def test_a_request_costs_the_kernels_cpu_what_a_python_server_costs(body, us):
+def test_a_request_costs_no_less_of_the_kernels_cpu_than_a_python_server_takes(body, us):
     n = 40
     with Engine("--set", "base=0.1") as engine:
-        cost = []
-        for client in ("one", "again"):
-            before = cpu_s(engine)
-            for _ in range(n):
-                c = engine.client()
-                c.request("POST", "/v1/completions", json.dumps(body))
-                answer = c.getresponse()
-                assert answer.status == 200 and answer.read()
-                c.close()
-            cost.append((cpu_s(engine) - before) / n * 1e6)
-        assert min(cost) >= 0.9 * us  # up to 1 ms of what the mock did before is part of it
-        if not harness.sanitized():  # whose own work is more than that
-            assert min(cost) < 1.2 * us + 50
+        before = cpu_s(engine)
+        for _ in range(n):
+            c = engine.client()
+            c.request("POST", "/v1/completions", json.dumps(body))
+            answer = c.getresponse()
+            assert answer.status == 200 and answer.read()
+            c.close()
+        # Burned, not passed; up to 1 ms of what the mock did before is part of it. How much more it is, bench_engine.py tells.
+        assert (cpu_s(engine) - before) / n * 1e6 >= 0.9 * us
         engine.stop()
         modelled = seconds(engine.events("stopped")[0]["cpu_modelled"])
-        assert abs(modelled / (2 * n * us * 1e-6) - 1) < 0.01
+        assert abs(modelled / (n * us * 1e-6) - 1) < 0.01
 
 
 def seconds(text):
