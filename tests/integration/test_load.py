@@ -289,7 +289,7 @@ def test_targets_that_break_off_or_answer_garbage(result, serve, kind, why):
     with Raw(serve) as server:
         r = result("--target", server.url, "--rate", 50, "--duration", "200ms", "--arrivals", "uniform",
                    "--timeout", "10s")
-        assert errors_of(r) == {kind: 10} and r["done"] == 0
+        assert errors_of(r) == {kind: 10} and r["done"] == 0, r
         assert why in r["firstErrors"][kind]
         assert server.accepted == 10
 
