@@ -319,7 +319,7 @@ static void act_over(struct act *a) {
     callbacks.ended(callbacks.ctx, &result, failure.code < 0 ? &failure : NULL);
 }
 
-static void kill_what_stays(struct act *a) {
+static void kill_what_stays(struct act *a, bool overdue_pool) {
     struct child *all[] = {a->load, a->agent.child, a->scaler.child};
     for (size_t i = 0; i < COUNT_OF(all); i++) {
         if (all[i] && (a->end == END_SERVERS || all[i] == a->load))
@@ -329,13 +329,14 @@ static void kill_what_stays(struct act *a) {
         if (a->explains[i])
             explain_kill(a->explains[i]);
     }
-    if (a->pool && a->kill)
+    if (a->pool && (a->kill || overdue_pool))
         pool_kill(a->pool);
 }
 
 static void step_ending(struct act *a, int64_t now_ns) {
-    if (a->kill || now_ns - a->end_ns > END_LIMIT_NS)
-        kill_what_stays(a);
+    int64_t since_ns = now_ns - a->end_ns;
+    if (a->kill || since_ns > END_LIMIT_NS) // replicas may take their drain time
+        kill_what_stays(a, a->end == END_POOL && since_ns > a->plan->drain_ns + END_LIMIT_NS);
     if (a->end == END_LOAD && !a->load)
         end_pool(a, now_ns);
     else if (a->end == END_POOL && !a->pool)

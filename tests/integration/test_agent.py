@@ -257,6 +257,7 @@ def test_many_streams_are_told_alike_and_too_many_are_refused(pb):
         agent.wait_ready()
         one = Watch(agent.addr("grpc"), pb)
         with one:
+            one.next()  # it has its place before the others come
             calls = [one.channel.unary_stream(
                 "/gpuscale.v1.Node/Watch", pb.WatchRequest.SerializeToString,
                 pb.NodeState.FromString)(pb.WatchRequest()) for _ in range(300)]
