@@ -26,6 +26,12 @@ SHARED_DATA = ROOT.parent / "shared" / "data"
 DEADLINE_S = float(os.environ.get("GPUSCALE_TEST_DEADLINE", "30"))
 
 
+# Who starts the tests in the background of a shell without job control has SIGINT ignored, and programs would inherit
+# that until they set a handler of their own: a Ctrl-C of a test would be lost.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def wait_until(condition, what, deadline_s=DEADLINE_S, every_s=0.02):
     """Polls until condition() is true and returns its value; fails with `what` at the deadline."""
     end = time.monotonic() + deadline_s
