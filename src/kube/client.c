@@ -291,10 +291,6 @@ struct kube_client *kube_client_free(struct kube_client *client) {
     return NULL;
 }
 
-const struct kube_config *kube_client_config(const struct kube_client *client) {
-    return client->o.config;
-}
-
 const struct err *kube_client_trouble(const struct kube_client *client) {
     return kube_identity_trouble(client->identity);
 }

@@ -35,7 +35,6 @@ int kube_client_new(struct kube_client **ret, const struct kube_client_options *
                     struct err *e);
 // Cancels what runs, without `done`. NULL-safe; allowed inside `done`. The loop must turn.
 struct kube_client *kube_client_free(struct kube_client *client);
-const struct kube_config *kube_client_config(const struct kube_client *client);
 uv_loop_t *kube_client_loop(const struct kube_client *client);
 // Files of the configuration that changed and cannot be read: why (the old ones are in use). Code
 // 0: nothing. To be told with what fails, and before anything does.

@@ -479,7 +479,3 @@ void act_view(const struct act *a, struct act_view *ret) {
         v.gpus[i].reading = gpus_reading(a->gpus, i);
     *ret = v;
 }
-
-const char *act_folder(const struct act *a) {
-    return a->files.folder;
-}

@@ -71,4 +71,3 @@ int act_start(struct act **ret, uv_loop_t *loop, const struct act_options *optio
               const struct act_callbacks *callbacks, struct err *e);
 void act_stop(struct act *a); // `ended` follows; again: at once, by SIGKILL
 void act_view(const struct act *a, struct act_view *ret);
-const char *act_folder(const struct act *a);

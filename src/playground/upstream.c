@@ -25,7 +25,7 @@ struct upstream {
     uv_loop_t *loop;
     struct net_addr addr;
     struct upstream_conn *idle; // the one used last first
-    unsigned n_idle, n_busy, n_conns;
+    unsigned n_conns;
     bool closing;
 };
 
@@ -44,7 +44,6 @@ static void idle_add(struct upstream_conn *c) {
     if (u->idle)
         u->idle->prev = c;
     u->idle = c;
-    u->n_idle++;
 }
 
 static void idle_remove(struct upstream_conn *c) {
@@ -58,7 +57,6 @@ static void idle_remove(struct upstream_conn *c) {
     if (c->next)
         c->next->prev = c->prev;
     c->idle = false;
-    u->n_idle--;
 }
 
 // Takes the call off its connection; what may still come there is not looked at.
@@ -66,7 +64,6 @@ static struct upstream_call *detach(struct upstream_conn *c) {
     struct upstream_call *call = c->call;
     c->call = NULL;
     call->conn = NULL;
-    c->up->n_busy--;
     return call;
 }
 
@@ -78,7 +75,6 @@ static void finish(struct upstream_conn *c, enum upstream_end end) {
 static void send_call(struct upstream_conn *c, struct upstream_call *call) {
     c->call = call;
     call->conn = c;
-    c->up->n_busy++;
     http1_answer_expect(&c->answer, false);
     // A failed write ends the stream, and `closed` tells.
     if (net_stream_write(c->stream, call->head.p, call->head.n) == 0 && call->body.n > 0)
@@ -245,12 +241,4 @@ void upstream_pause(struct upstream_call *call) {
 void upstream_resume(struct upstream_call *call) {
     if (call->conn)
         net_stream_resume(call->conn->stream);
-}
-
-unsigned upstream_busy(const struct upstream *u) {
-    return u->n_busy;
-}
-
-unsigned upstream_idle(const struct upstream *u) {
-    return u->n_idle;
 }

@@ -53,5 +53,3 @@ void upstream_cancel(struct upstream_call *c);
 // While a call is paused its connection is not read, so that TCP holds the replica back.
 void upstream_pause(struct upstream_call *c);
 void upstream_resume(struct upstream_call *c);
-unsigned upstream_busy(const struct upstream *u); // calls under way
-unsigned upstream_idle(const struct upstream *u); // kept connections
