@@ -168,6 +168,8 @@ printf '{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1",
         token.write_text("two\n")
         server.tokens = {"two"}
         server.cuts.release()
+        # Only the request after the cut is refused: a watch that still runs would tell of b as well.
+        wait_until(lambda: runs.read_text().split() == ["run"] * 2, "the plugin is asked again")
         server.api.put(PODS, "ml", "b")
         expect_cache(k, server)
         assert runs.read_text().split() == ["run"] * 2
