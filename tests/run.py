@@ -42,10 +42,43 @@ def run_unit(build, args):
     return status, counts
 
 
+# Findings that no second try may hide: a race or a bad access that shows once in a hundred runs is there.
+FINDING = re.compile(r"(Address|Leak|Thread|UndefinedBehavior)Sanitizer|: runtime error: |Assertion .* failed")
+SECOND_TRIES = 3
+
+
+def failures(report):
+    """What a JUnit file says of each failed case."""
+    return [(case.get("name"), "".join(case.itertext()))
+            for case in ET.parse(report).getroot().iter("testcase")
+            if case.find("failure") is not None or case.find("error") is not None]
+
+
+def run_again(command, env, report):
+    """A few failed tests once more, alone: these machines are shared, and a test can meet another's load. Who passes only
+    then is told by name. Returns whether all of them passed."""
+    failed = failures(report)
+    if not 0 < len(failed) <= SECOND_TRIES or any(FINDING.search(text) for _, text in failed):
+        return False
+    again = report.with_suffix(".again.xml")
+    again.unlink(missing_ok=True)
+    command = [c for c in command if not c.startswith("--junitxml")]
+    if "-n" in command:
+        command[command.index("-n") + 1] = "0"
+    print(f"== {len(failed)} failed; again, alone:", flush=True)
+    subprocess.run(command + ["--last-failed", "--last-failed-no-failures", "none", f"--junitxml={again}"],
+                   cwd=ROOT, env=env)
+    if not again.exists() or junit_counts(again)[:2] != (len(failed), 0):
+        return False
+    for name, _ in failed:
+        print(f"== passed only at the second try: {name}", flush=True)
+    return True
+
+
 def run_pytest(build, folder, args):
     report = build / f"pytest-{folder.name}.xml"
     report.unlink(missing_ok=True)
-    command = [PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short",
+    command = [PYTHON, "-m", "pytest", "-q", "-o", f"cache_dir={build / 'pytest-cache'}", "--tb=short",
                "--durations=8", f"--junitxml={report}", str(folder)]
     if folder.name == "integration":
         # Most of a test's time is waiting for a program: more at once than there are cores.
@@ -58,7 +91,10 @@ def run_pytest(build, folder, args):
     status = subprocess.run(command, cwd=ROOT, env=env).returncode
     if not report.exists():
         return status or 1, (0, 1, 0)
-    return status, junit_counts(report)
+    passed, failed, skipped = junit_counts(report)
+    if folder.name == "integration" and run_again(command, env, report):
+        return 0, (passed + failed, 0, skipped)
+    return status, (passed, failed, skipped)
 
 
 def run_e2e(build, args):
