@@ -35,6 +35,23 @@ static int check_selector(const char *value, struct err *e) {
     return rc;
 }
 
+// NAMESPACE/NAME, each of them a DNS label.
+static int check_service(const char *value, struct err *e) {
+    struct str name = str_from(value), parts[2] = {str_cut(&name, '/')};
+    parts[1] = name;
+    for (size_t i = 0; i < 2; i++) {
+        struct str s = parts[i];
+        bool good = s.n > 0 && s.n < 64 && s.p[0] != '-' && s.p[s.n - 1] != '-';
+        for (size_t k = 0; good && k < s.n; k++)
+            good = (s.p[k] >= 'a' && s.p[k] <= 'z') || (s.p[k] >= '0' && s.p[k] <= '9') ||
+                   s.p[k] == '-';
+        if (!good)
+            return err_set(e, ERR_INVALID,
+                           "expected NAMESPACE/NAME of a Service, such as gpuscale/gpuscale-agent");
+    }
+    return 0;
+}
+
 static const struct conf_field server_tls_fields[] = {
     {"cert", CONF_STRING(struct config_tls, cert), .required = true,
      .help = "Certificate chain (PEM), re-read when it changes."},
@@ -148,6 +165,26 @@ static const struct conf_field demand_fields[] = {
 
 #undef KEY
 
+static const struct conf_field kubernetes_agents_fields[] = {
+    {"service", CONF_STRING(MEMBER(kubernetes.agents), service), .check = check_service,
+     .help = "The agents' Service: its EndpointSlices say where they are. TLS as agents.tls says, "
+             "whose serverName is NAME.NAMESPACE.svc where it is left out."},
+    {"port", CONF_STRING(MEMBER(kubernetes.agents), port), .def = "grpc", .numbers_too = true,
+     .help = "Name or number of its port for gRPC."},
+    {0}};
+
+static const struct conf_field kubernetes_fields[] = {
+    {"enabled", CONF_BOOL(MEMBER(kubernetes), enabled), .def = "false", .flag = "kubernetes",
+     .help = "The workloads, their pods and the agents are what the Kubernetes API says, in place "
+             "of `workloads`."},
+    {"kubeconfig", CONF_STRING(MEMBER(kubernetes), kubeconfig), .flag = "kubeconfig", .arg = "FILE",
+     .help = "Left out: $KUBECONFIG, the pod's service account, or ~/.kube/config."},
+    {"events", CONF_BOOL(MEMBER(kubernetes), events), .def = "true",
+     .help = "Events are written on ScaledObjects whose decision changes or cannot be met."},
+    {"agents", CONF_STRUCT(MEMBER(kubernetes), agents, kubernetes_agents_fields),
+     .help = "Agents found through their Service, beside those of agents.targets."},
+    {0}};
+
 // By enum log_format and enum log_level.
 static const char *const log_formats[] = {"logfmt", "json", NULL};
 static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL};
@@ -171,8 +208,10 @@ static const struct conf_field fields[] = {
      .help = "Places that know of requests while no pod exists, by the name that triggers use."},
     {"prometheus", CONF_MAP_STRUCT(conf, prometheus, config_prometheus_fields), .max = "64",
      .help = "Prometheus servers, by the name that triggers use (prometheus.X: NAME)."},
+    {"kubernetes", CONF_STRUCT(conf, kubernetes, kubernetes_fields), .help = "The cluster."},
     {"workloads", CONF_STRING(conf, workloads), .flag = "workloads", .arg = "FILE",
-     .required = true, .help = "Which pods each workload has; re-read when it changes."},
+     .help = "Which pods each workload has, where no Kubernetes API says it; re-read when it "
+             "changes."},
     {"tick", CONF_DURATION(conf, tick_ns), .def = "1s", .min = "100ms", .max = "1m", .flag = "tick",
      .help = "Between two decisions about a workload."},
     {"log", CONF_STRUCT(conf, log, log_fields), .help = "Written to standard error."},
@@ -185,9 +224,26 @@ static int check_pair(const struct config_tls *t, const char *where, struct err 
                    t->cert ? "key" : "cert");
 }
 
+static int check_workloads(const struct scaler_config *c, struct err *e) {
+    const char *file = c->workloads;
+    if (file != NULL && c->kubernetes.enabled)
+        return err_set(e, ERR_INVALID,
+                       "workloads: %s and kubernetes.enabled exclude each other: either the file "
+                       "or the cluster says which pods there are",
+                       file);
+    if (file == NULL && !c->kubernetes.enabled)
+        return err_set(e, ERR_INVALID,
+                       "who says which pods there are? kubernetes: {enabled: true} (--kubernetes), "
+                       "or workloads: FILE (--workloads)");
+    if (!c->kubernetes.enabled && (c->kubernetes.kubeconfig || c->kubernetes.agents.service))
+        return err_set(e, ERR_INVALID, "kubernetes.%s needs kubernetes.enabled: true",
+                       c->kubernetes.kubeconfig ? "kubeconfig" : "agents.service");
+    return 0;
+}
+
 static int check(const void *bound, struct err *e) {
     const struct scaler_config *c = bound;
-    if (check_pair(&c->agents.tls, "agents", e) < 0 ||
+    if (check_workloads(c, e) < 0 || check_pair(&c->agents.tls, "agents", e) < 0 ||
         check_pair(&c->exporters.tls, "exporters", e) < 0)
         return ERR_INVALID;
     for (size_t i = 0; i < c->demand.n; i++) {

@@ -18,7 +18,9 @@
  *               basicAuth: {username: NAME, passwordFile: FILE}, orgID: NAME, headers: {...},
  *               namespaces: [NAME or "*"], enforcedLabel: namespace, interval: 10s, timeout: 10s,
  *               lookback: 0s}
- *     workloads: FILE                              # workloads.h
+ *     kubernetes: {enabled: false, kubeconfig: FILE, events: true,
+ *                  agents: {service: NAMESPACE/NAME, port: grpc}}
+ *     workloads: FILE                              # workloads.h; where there is no Kubernetes
  *     tick: 1s
  *     log: {format: logfmt, level: info}
  */
@@ -85,7 +87,14 @@ struct scaler_config {
     } engines;
     CONF_LIST_OF(struct config_demand) demand;
     CONF_LIST_OF(struct config_prometheus) prometheus;
-    const char *workloads; // file
+    struct {
+        bool enabled, events;
+        const char *kubeconfig; // NULL: as kube/config.h looks for one
+        struct {
+            const char *service, *port; // "NAMESPACE/NAME", or NULL; the port's name or number
+        } agents;
+    } kubernetes;
+    const char *workloads; // file; NULL: the cluster tells
     int64_t tick_ns;
     struct {
         enum log_format format;

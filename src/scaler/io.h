@@ -16,6 +16,7 @@
 #include "base/queue.h"
 #include "base/vec.h"
 #include "core/policy/decide.h"
+#include "kube/client.h"
 #include "net/http_server.h"
 #include "net/loop.h"
 #include "net/signals.h"
@@ -145,6 +146,9 @@ struct io {
     struct demand_state *demands; // by index of config.demand
     struct queries *queries;      // on Prometheus servers
 
+    struct kube_client *kube; // NULL: no cluster is configured. Gone in io_cluster_stop()
+    struct cluster *cluster;  // cluster.c
+
     struct net_tls *http_tls;
     struct http_server *http, *health;
     struct scaler_live *live;             // the page's feed (live.h); NULL: none any more
@@ -215,7 +219,7 @@ int io_queries_families(const struct io *io, struct prom_writer *w); // 0 or ERR
 int io_tick_start(struct io *io, struct err *e);
 void io_tick_stop(struct io *io);
 
-// reload.c: the workloads file
+// reload.c: the workloads file. Without one: an empty version, and nothing to check.
 int io_workloads_first(struct io *io, struct err *e);
 void io_workloads_check(struct io *io, bool force);
 

@@ -16,6 +16,8 @@ static size_t count_pods(const struct workloads *w) {
 }
 
 int io_workloads_first(struct io *io, struct err *e) {
+    if (io->config->workloads == NULL)
+        return workloads_new(&io->workloads, e);
     (void)conf_file_changed(io->config->workloads, &io->stamp);
     int rc = workloads_load(&io->workloads, io->config->workloads, e);
     if (rc < 0)
@@ -39,6 +41,8 @@ static void take(struct io *io, struct workloads *fresh) {
 }
 
 void io_workloads_check(struct io *io, bool force) {
+    if (io->config->workloads == NULL)
+        return;
     if (!conf_file_changed(io->config->workloads, &io->stamp) && !force)
         return;
     io->count.workloads_reloads++;

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "net/descriptors.h"
+#include "scaler/cluster.h"
 #include "scaler/io.h"
 #include "scaler/live.h"
 
@@ -45,6 +46,7 @@ static void stop_io(struct io *io) {
     if (io->health != NULL)
         http_server_close(io->health, HTTP_GRACE_MS, http_closed, io);
     io->http = io->health = NULL;
+    io_cluster_stop(io);
     net_signals_stop(&io->stop_signals);
 }
 
@@ -193,6 +195,8 @@ static int start(struct io *io, struct err *e) {
     if (rc == 0)
         rc = io_sources_start(io, e);
     if (rc == 0)
+        rc = io_cluster_start(io, e);
+    if (rc == 0)
         rc = io_live_start(io, e);
     if (rc == 0)
         rc = io_http_start(io, e);
@@ -225,6 +229,7 @@ static void io_free(struct io *io) {
     workloads_free(io->workloads);
     arena_done(&io->pods_arena);
     net_tls_free(io->http_tls);
+    io_cluster_done(io);
     mem_free(io->demands);
     mem_free(io->demand_names);
     mem_free(io->demand_provides);

@@ -165,11 +165,27 @@ static int finish(struct workloads *all, struct workload *w, struct err *e) {
     return check_pods_once(&all->arena, w, e);
 }
 
-int workloads_load(struct workloads **ret, const char *file, struct err *e) {
+static struct workloads *make(void) {
     struct workloads *w = mem_zalloc(sizeof(*w));
+    if (w != NULL)
+        arena_init(&w->arena, ARENA_BYTES);
+    return w;
+}
+
+int workloads_new(struct workloads **ret, struct err *e) {
+    struct workloads *w = make();
+    if (w == NULL || workloads_index_build(w, e) < 0) {
+        workloads_free(w);
+        return err_set(e, ERR_NOMEM, "out of memory");
+    }
+    *ret = w;
+    return 0;
+}
+
+int workloads_load(struct workloads **ret, const char *file, struct err *e) {
+    struct workloads *w = make();
     if (w == NULL)
         return err_set(e, ERR_NOMEM, "out of memory");
-    arena_init(&w->arena, ARENA_BYTES);
     struct workloads bound = {0};
     int rc = conf_read(&file_spec, file, &bound, &w->arena, e);
     w->list.items = bound.list.items;

@@ -48,6 +48,8 @@ struct workloads {
 
 // Reads one version. ERR_IO, ERR_PARSE, ERR_INVALID, ERR_LIMIT with the file's name and the place.
 int workloads_load(struct workloads **ret, const char *file, struct err *e);
+// One without workloads. ERR_NOMEM.
+int workloads_new(struct workloads **ret, struct err *e);
 struct workloads *workloads_free(struct workloads *w);
 
 // The workload that a trigger means: `name` is a deployment's or statefulset's name or a selector

@@ -105,7 +105,12 @@ static void mistakes_are_told_with_the_place(void **state) {
     static const struct {
         const char *text, *says[3];
     } cases[] = {
-        {"tick: 1s\n", {"workloads"}},
+        {"tick: 1s\n", {"workloads: FILE", "kubernetes: {enabled: true}"}},
+        {"workloads: w\nkubernetes: {enabled: true}\n", {"workloads: w", "exclude"}},
+        {"workloads: w\nkubernetes: {kubeconfig: k}\n", {"kubernetes.kubeconfig", "enabled"}},
+        {"workloads: w\nkubernetes: {agents: {service: a/b}}\n", {"agents.service", "enabled"}},
+        {"kubernetes: {enabled: true, agents: {service: agent}}\n", {"1:47", "NAMESPACE/NAME"}},
+        {"kubernetes: {enabled: true, agents: {service: a/b.c}}\n", {"NAMESPACE/NAME"}},
         {"workloads: w\ngrcp: {}\n", {"scaler.yaml:2", "grcp", "grpc"}},
         {"workloads: w\ngrpc: {listn: ':1'}\n", {"scaler.yaml:2", "listn", "listen"}},
         {"workloads: w\ngrpc: {listen: nowhere}\n", {"scaler.yaml:2", "listen", "nowhere"}},
@@ -173,8 +178,26 @@ static void mistakes_are_told_with_the_place(void **state) {
     }
 }
 
+static void a_cluster_takes_the_place_of_the_workloads_file(void **state) {
+    CLEANUP_ARENA struct arena a;
+    arena_init(&a, LIMIT_CONFIG_ARENA_BYTES);
+    struct scaler_config c = {0};
+    struct err e = {0};
+    int rc = parse("kubernetes: {enabled: true, kubeconfig: k, agents: {service: g/a, port: 9443}}",
+                   &c, &a, &e);
+    assert_string_equal(e.msg, "");
+    assert_int_equal(rc, 0);
+    assert_null(c.workloads);
+    assert_true(c.kubernetes.enabled);
+    assert_true(c.kubernetes.events);
+    assert_string_equal(c.kubernetes.kubeconfig, "k");
+    assert_string_equal(c.kubernetes.agents.service, "g/a");
+    assert_string_equal(c.kubernetes.agents.port, "9443");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_cluster_takes_the_place_of_the_workloads_file),
         cmocka_unit_test(defaults_are_the_documented_ports),
         cmocka_unit_test(everything_is_bound),
         cmocka_unit_test(mistakes_are_told_with_the_place),
