@@ -177,7 +177,7 @@ void http_request_answer(struct http_request *r, const struct http_answer *a) {
         if (a->body.n >
             LIMIT_STREAM_WRITE_BYTES - LIMIT_HTTP_OUTPUT_HIGH_BYTES - LIMIT_HTTP_ANSWER_HEAD_BYTES)
             a = &too_large;
-        bool keep = r->h.keep_alive && !c->server->closing;
+        bool keep = r->h.keep_alive && !c->server->closing && !c->ends;
         write_answer(r, a, keep);
         c->request = NULL;
         http_conn_set_phase(c, keep ? HTTP_PHASE_IDLE : HTTP_PHASE_CLOSE);
@@ -221,6 +221,10 @@ struct str http_request_header(const struct http_request *r, const char *name) {
 
 struct str http_request_body(const struct http_request *r) {
     return http1_body(&r->h);
+}
+
+const char *http_request_peer_name(const struct http_request *r) {
+    return r->conn ? net_stream_peer_name(r->conn->stream) : "";
 }
 
 const struct http1 *http_request_http1(const struct http_request *r) {

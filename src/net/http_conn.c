@@ -230,6 +230,15 @@ void http_conn_check(struct http_conn *c, uint64_t now_ms) {
                                             : "the head did not come in time");
 }
 
+void http_conn_renew(struct http_conn *c) {
+    bool begun = c->request && (c->phase != HTTP_PHASE_HEAD || http1_begun(&c->request->h));
+    c->ends = true;
+    if (!begun && c->phase != HTTP_PHASE_CLOSE) {
+        http_conn_set_phase(c, HTTP_PHASE_CLOSE);
+        net_stream_close(c->stream);
+    }
+}
+
 void http_conn_end(struct http_conn *c) {
     if (c->phase == HTTP_PHASE_ANSWER)
         return; // its answer sees that the server closes

@@ -42,6 +42,7 @@ struct http_conn {
     uint8_t phase;
     bool feeding; // http_conn.c is inside its loop over the input
     bool eof;     // the peer sends no more
+    bool ends;    // closes behind the next answer
 };
 
 struct http_server {
@@ -69,6 +70,7 @@ int http_conn_new(struct http_server *s, int fd); // takes fd; 0 or an error
 void http_conn_check(struct http_conn *c, uint64_t now_ms);
 void http_conn_set_phase(struct http_conn *c, enum http_phase phase);
 void http_conn_end(struct http_conn *c); // idle: closes; else after the running answer
+void http_conn_renew(struct http_conn *c);
 
 // http_server.c
 void http_server_add(struct http_server *s, struct http_conn *c);

@@ -35,7 +35,7 @@ void http_request_begin(struct http_request *r, const struct http_answer *a) {
         return;
     r->bodiless = http_bodiless(r, a->status);
     r->chunked = r->h.minor > 0;
-    r->keep = r->h.keep_alive && !c->server->closing && (r->chunked || r->bodiless);
+    r->keep = r->h.keep_alive && !c->server->closing && !c->ends && (r->chunked || r->bodiless);
     (void)http_write_head(r, a, r->chunked ? HTTP_FRAMING_CHUNKED : HTTP_FRAMING_CLOSE, r->keep);
 }
 
@@ -76,7 +76,8 @@ void http_request_end(struct http_request *r) {
         if (r->chunked && !r->bodiless)
             (void)net_stream_write(c->stream, "0\r\n\r\n", 5);
         c->request = NULL;
-        http_conn_set_phase(c, r->keep && !c->server->closing ? HTTP_PHASE_IDLE : HTTP_PHASE_CLOSE);
+        bool keep = r->keep && !c->server->closing && !c->ends;
+        http_conn_set_phase(c, keep ? HTTP_PHASE_IDLE : HTTP_PHASE_CLOSE);
         net_stream_poke(c->stream); // `drained` goes on with the connection, or closes it
     }
     request_free(r);

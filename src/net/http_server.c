@@ -156,6 +156,11 @@ void http_server_close(struct http_server *s, uint32_t grace_ms, void (*done)(vo
     net_timer_again(s->timer, s->conns ? 10 * NS_PER_MS : 0);
 }
 
+void http_server_renew(struct http_server *s) {
+    for (struct http_conn *c = s->conns; c; c = c->next)
+        http_conn_renew(c);
+}
+
 const struct net_addr *http_server_addr(const struct http_server *s) {
     return &s->addr;
 }

@@ -60,6 +60,9 @@ int http_server_open(struct http_server **ret, uv_loop_t *loop,
 // Stops accepting, ends idle connections, lets running answers finish (at most `grace_ms`), then
 // frees and calls `done`, from the loop, never from inside this call.
 void http_server_close(struct http_server *s, uint32_t grace_ms, void (*done)(void *), void *ctx);
+// The connections of now end: idle ones at once, others after their answer. For what was verified
+// when they began and no longer holds.
+void http_server_renew(struct http_server *s);
 const struct net_addr *http_server_addr(const struct http_server *s);
 struct http_server_stats http_server_stats(const struct http_server *s);
 
@@ -71,6 +74,8 @@ struct str http_request_query(const struct http_request *r); // raw, without '?'
 int http_request_param(const struct http_request *r, const char *name, char *dst, size_t cap);
 struct str http_request_header(const struct http_request *r, const char *name); // {NULL,0}: absent
 struct str http_request_body(const struct http_request *r);
+// net_stream_peer_name(): by whose verified certificate it comes. "": none, or it has gone.
+const char *http_request_peer_name(const struct http_request *r);
 struct http1;
 const struct http1 *http_request_http1(const struct http_request *r); // whole, for who passes it on
 bool http_request_accepts_gzip(const struct http_request *r); // by Accept-Encoding's weights

@@ -8,7 +8,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <arpa/inet.h>
@@ -38,6 +40,7 @@ struct net_tls {
     char *paths[FILE_COUNT]; // NULL: not given
     struct file_stamp stamps[FILE_COUNT];
     int64_t not_after_s;
+    STACK_OF(X509) * clients; // authorities of certificates that clients may show; NULL: none asked
 };
 
 // ALPN wire format: length, name.
@@ -110,6 +113,17 @@ static int load_pair(SSL_CTX *ctx, char *const paths[FILE_COUNT], struct err *e)
     return 0;
 }
 
+// The authorities that were given in memory.
+static int take_clients(SSL_CTX *ctx, const struct net_tls *tls, struct err *e) {
+    for (int i = 0; i < sk_X509_num(tls->clients); i++) {
+        X509 *ca = sk_X509_value(tls->clients, i);
+        if (X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), ca) != 1 ||
+            SSL_CTX_add_client_CA(ctx, ca) != 1)
+            return net_tls_error(e, ERR_NOMEM, "TLS authorities of clients");
+    }
+    return 0;
+}
+
 static int load_ca(SSL_CTX *ctx, const struct net_tls *tls, struct err *e) {
     const char *ca = tls->paths[FILE_CA];
     ERR_clear_error();
@@ -123,29 +137,32 @@ static int load_ca(SSL_CTX *ctx, const struct net_tls *tls, struct err *e) {
             return net_tls_error(e, ERR_INVALID, "TLS CA bundle %s", ca);
         SSL_CTX_set_client_CA_list(ctx, names);
     }
-    return 0;
+    return take_clients(ctx, tls, e);
 }
 
 static int configure(SSL_CTX *ctx, const struct net_tls *tls, struct err *e) {
     bool mutual = tls->role == NET_TLS_SERVER && tls->paths[FILE_CA];
+    bool asks = mutual || tls->clients; // a resumed session would not show its certificate again
     SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                               SSL_MODE_RELEASE_BUFFERS);
     // Peers that close without close_notify are common, and each protocol here frames its messages.
     SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
-                                 SSL_OP_IGNORE_UNEXPECTED_EOF | (mutual ? SSL_OP_NO_TICKET : 0));
+                                 SSL_OP_IGNORE_UNEXPECTED_EOF | (asks ? SSL_OP_NO_TICKET : 0));
     SSL_CTX_set_read_ahead(ctx, 1); // one recv for many records
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_default_passwd_cb(ctx, no_password);
     // TLS 1.2: forward secrecy and AEAD only (what HTTP/2 demands, RFC 9113 9.2.2).
     if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1 ||
         SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20") != 1 ||
-        SSL_CTX_set_num_tickets(ctx, mutual ? 0 : 1) != 1)
+        SSL_CTX_set_num_tickets(ctx, asks ? 0 : 1) != 1)
         return net_tls_error(e, ERR_INVALID, "TLS settings");
     if (tls->role == NET_TLS_SERVER) {
         SSL_CTX_set_alpn_select_cb(ctx, select_alpn, (void *)(intptr_t)tls->alpn);
-        SSL_CTX_set_verify(
-            ctx, mutual ? SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT : SSL_VERIFY_NONE,
-            NULL);
+        SSL_CTX_set_verify(ctx,
+                           mutual ? SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT
+                           : asks ? SSL_VERIFY_PEER
+                                  : SSL_VERIFY_NONE,
+                           NULL);
         return 0;
     }
     unsigned n;
@@ -243,6 +260,7 @@ struct net_tls *net_tls_free(struct net_tls *tls) {
     if (!tls)
         return NULL;
     SSL_CTX_free(tls->ctx);
+    sk_X509_pop_free(tls->clients, X509_free);
     for (int i = 0; i < FILE_COUNT; i++)
         mem_free(tls->paths[i]);
     mem_free(tls);
@@ -272,6 +290,54 @@ int net_tls_reload_if_changed(struct net_tls *tls, struct err *e) {
     tls->not_after_s = until_s;
     memcpy(tls->stamps, stamps, sizeof(stamps));
     return 1;
+}
+
+// All certificates of a PEM text; whatever else stands in it is passed over.
+static int read_authorities(struct str pem, STACK_OF(X509) * *ret, struct err *e) {
+    ERR_clear_error();
+    BIO *bio = pem.n <= INT_MAX ? BIO_new_mem_buf(pem.p, (int)pem.n) : NULL;
+    STACK_OF(X509) *all = sk_X509_new_null();
+    bool bad = !bio || !all;
+    for (X509 *x; !bad && (x = PEM_read_bio_X509(bio, NULL, no_password, NULL)) != NULL;) {
+        bad = sk_X509_push(all, x) <= 0;
+        if (bad)
+            X509_free(x);
+    }
+    BIO_free(bio);
+    int r = 0;
+    if (bad)
+        r = err_set(e, ERR_NOMEM, "TLS: no memory");
+    else if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
+        r = net_tls_error(e, ERR_INVALID, "TLS authorities of clients");
+    else if (sk_X509_num(all) == 0)
+        r = err_set(e, ERR_INVALID, "TLS authorities of clients: no certificate (PEM) is given");
+    ERR_clear_error();
+    if (r < 0)
+        sk_X509_pop_free(all, X509_free);
+    else
+        *ret = all;
+    return r;
+}
+
+int net_tls_ask_clients(struct net_tls *tls, struct str pem, struct err *e) {
+    STACK_OF(X509) *old = tls->clients, *fresh = NULL;
+    int r = pem.n > 0 ? read_authorities(pem, &fresh, e) : 0;
+    if (r < 0)
+        return r;
+    SSL_CTX *ctx = NULL;
+    int64_t until_s = 0;
+    tls->clients = fresh;
+    r = load(tls, &ctx, &until_s, e);
+    if (r < 0) {
+        tls->clients = old;
+        sk_X509_pop_free(fresh, X509_free);
+        return r;
+    }
+    sk_X509_pop_free(old, X509_free);
+    SSL_CTX_free(tls->ctx);
+    tls->ctx = ctx;
+    tls->not_after_s = until_s;
+    return 0;
 }
 
 int64_t net_tls_not_after_s(const struct net_tls *tls) {

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/str.h"
 
 struct net_tls_files {
     const char *cert; // PEM chain; NULL: no certificate (clients only)
@@ -37,6 +38,10 @@ struct net_tls; // one thread
 int net_tls_new(struct net_tls **ret, enum net_tls_role role, enum net_tls_alpn alpn,
                 const struct net_tls_files *files, struct err *e);
 struct net_tls *net_tls_free(struct net_tls *tls);
+// Of a server without files.ca: from now on new connections' clients are asked for a certificate.
+// One that is shown must be signed by an authority of `pem` (copied); none need be shown. An empty
+// view: nobody is asked. ERR_INVALID (no certificate in it), ERR_NOMEM, ...: it stays as it was.
+int net_tls_ask_clients(struct net_tls *tls, struct str pem, struct err *e);
 // Stats the files and reloads those that changed (mtime, size or inode; symlink swaps of Kubernetes
 // Secrets included). Returns 1 reloaded, 0 unchanged, negative failed: the old one stays in use,
 // and the next call tries again. A certificate that has expired does not replace one that has not.

@@ -494,6 +494,36 @@ static void half_closed_client_is_answered(const char *requests, const char *con
     world_done(&w);
 }
 
+static void a_renewal_ends_connections_behind_their_answers(void **state) {
+    struct world w;
+    world_init(&w);
+    struct unit_end idle, silent;
+    unit_end_init(&idle);
+    unit_end_init(&silent);
+    dial(&w, &silent); // has not said a word
+    dial(&w, &idle);
+    say(&idle, GET("/hello"));
+    RUN_UNTIL(&w.loop, got(&idle, "hello\n"));
+    dial(&w, &w.client);
+    say(&w.client, GET("/keep"));
+    RUN_UNTIL(&w.loop, w.n_kept == 1);
+    http_server_renew(w.server);
+    RUN_UNTIL(&w.loop, idle.closed && silent.closed);
+    assert_int_equal(idle.why.code, ERR_CLOSED); // in order, not reset
+    assert_int_equal(w.client.closed, 0);
+    http_request_answer_text(w.kept[0], 200, "late");
+    RUN_UNTIL(&w.loop, w.client.closed);
+    assert_true(got(&w.client, "Connection: close\r\n") && got_end(&w.client, "late\n"));
+    unit_end_done(&idle);
+    unit_end_done(&silent);
+    hang_up(&w, &w.client);
+    dial(&w, &w.client); // new ones are as ever
+    say(&w.client, GET("/hello"));
+    RUN_UNTIL(&w.loop, got(&w.client, "hello\n"));
+    assert_false(got(&w.client, "Connection: close"));
+    world_done(&w);
+}
+
 static void the_end_of_the_requests_is_not_the_end_of_the_answers(void **state) {
     half_closed_client_is_answered(GET("/keep"), (const char *const[]){"200 OK", "kept\n"});
     half_closed_client_is_answered(GET("/keep") GET("/hello?name=2") "GET /half",
@@ -621,6 +651,7 @@ int main(void) {
         cmocka_unit_test(a_reader_that_stalls_is_cut_one_that_reads_is_not),
         cmocka_unit_test(a_request_outlives_its_connection_and_its_server),
         cmocka_unit_test(a_close_lets_running_answers_finish),
+        cmocka_unit_test(a_renewal_ends_connections_behind_their_answers),
         cmocka_unit_test(the_end_of_the_requests_is_not_the_end_of_the_answers),
         cmocka_unit_test(every_failing_allocation_ends_the_request_not_the_server),
         cmocka_unit_test(open_tells_what_failed),

@@ -235,6 +235,83 @@ static void the_client_is_known_by_its_common_name(void **state) {
     world_done(&w);
 }
 
+// The certificates as one PEM text, after words that are none.
+static struct str pem_of(struct buf *b, const struct unit_cert *const *certs, size_t n) {
+    assert_int_equal(buf_addc(b, "issued by us\n"), 0);
+    for (size_t i = 0; i < n; i++) {
+        BIO *bio = BIO_new(BIO_s_mem());
+        char *text;
+        assert_int_equal(PEM_write_bio_X509(bio, certs[i]->x509), 1);
+        long len = BIO_get_mem_data(bio, &text);
+        assert_int_equal(buf_add(b, text, (size_t)len), 0);
+        BIO_free(bio);
+    }
+    return buf_str(b);
+}
+
+static void a_client_that_is_asked_may_show_none_but_none_of_another_authority(void **state) {
+    struct world w;
+    world_init(&w);
+    const struct unit_cert *both[] = {&w.ca, &w.other_ca};
+    const struct {
+        const char *what;
+        size_t first, n; // of `both`, asked with
+        struct side client;
+        const char *name; // NULL: refused
+    } cases[] = {
+        {"nobody is asked", 0, 0, {&w.leaf, &w.ca}, ""},
+        {"asked, none shown", 0, 1, {NULL, &w.ca}, ""},
+        {"the right one", 0, 1, {&w.leaf, &w.ca}, "keda-operator"},
+        {"of the second authority", 0, 2, {&w.stranger, &w.ca}, "keda-operator"},
+        {"of another authority", 0, 1, {&w.stranger, &w.ca}, NULL},
+        {"of an authority that is none any more", 1, 1, {&w.leaf, &w.ca}, NULL},
+        {"expired", 0, 2, {&w.expired, &w.ca}, NULL},
+        {"nobody is asked any more", 0, 0, {&w.stranger, &w.ca}, ""},
+    };
+    w.server_tls = make_tls(&w, NET_TLS_SERVER, NET_TLS_ALPN_H2, &(struct side){&w.leaf, NULL});
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        CLEANUP_BUF struct buf pem;
+        buf_init(&pem, 1 << 20);
+        struct str text = {0};
+        if (cases[i].n > 0)
+            text = pem_of(&pem, both + cases[i].first, cases[i].n);
+        assert_int_equal(net_tls_ask_clients(w.server_tls, text, NULL), 0);
+        w.client_tls = make_tls(&w, NET_TLS_CLIENT, NET_TLS_ALPN_H2, &cases[i].client);
+        dial(&w, "agent.example");
+        RUN_UNTIL(&w.loop, cases[i].name ? w.client.ready && w.server.ready : w.server.closed);
+        if (cases[i].name == NULL)
+            assert_int_equal(w.server.why.code, ERR_AUTH);
+        else if (strcmp(net_stream_peer_name(w.server.stream), cases[i].name) != 0)
+            fail_msg("%s: \"%s\"", cases[i].what, net_stream_peer_name(w.server.stream));
+        end_streams(&w);
+        w.client_tls = net_tls_free(w.client_tls);
+    }
+    struct err e = {0};
+    assert_int_equal(net_tls_ask_clients(w.server_tls, STR("no certificate"), &e), ERR_INVALID);
+    assert_non_null(strstr(e.msg, "no certificate (PEM) is given"));
+    struct str broken = STR("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    assert_int_equal(net_tls_ask_clients(w.server_tls, broken, &e), ERR_INVALID);
+    world_done(&w);
+}
+
+static void a_reload_of_the_files_still_asks_for_certificates(void **state) {
+    struct world w;
+    world_init(&w);
+    w.server_tls = make_tls(&w, NET_TLS_SERVER, NET_TLS_ALPN_H2, &(struct side){&w.leaf, NULL});
+    CLEANUP_BUF struct buf pem;
+    buf_init(&pem, 1 << 20);
+    const struct unit_cert *ca = &w.ca;
+    assert_int_equal(net_tls_ask_clients(w.server_tls, pem_of(&pem, &ca, 1), NULL), 0);
+    unit_write_cert(&w.dir, "server.crt", &w.leaf); // another file of the same name
+    unit_write_key(&w.dir, "server.key", &w.leaf);
+    assert_int_equal(net_tls_reload_if_changed(w.server_tls, NULL), 1);
+    w.client_tls = make_tls(&w, NET_TLS_CLIENT, NET_TLS_ALPN_H2, &(struct side){&w.leaf, &w.ca});
+    dial(&w, "agent.example");
+    RUN_UNTIL(&w.loop, w.client.ready && w.server.ready);
+    assert_string_equal(net_stream_peer_name(w.server.stream), "keda-operator");
+    world_done(&w);
+}
+
 static void both_ends_must_agree_on_the_protocol(void **state) {
     struct world w;
     world_init(&w);
@@ -499,6 +576,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_the_right_certificates_get_through),
         cmocka_unit_test(the_client_is_known_by_its_common_name),
+        cmocka_unit_test(a_client_that_is_asked_may_show_none_but_none_of_another_authority),
+        cmocka_unit_test(a_reload_of_the_files_still_asks_for_certificates),
         cmocka_unit_test(both_ends_must_agree_on_the_protocol),
         cmocka_unit_test(old_versions_are_refused_and_alpn_is_answered),
         cmocka_unit_test(a_server_without_alpn_is_no_grpc_server),
