@@ -29,6 +29,13 @@ static int check_socket(const char *value, struct err *e) {
     return 0;
 }
 
+static int check_allowed_name(const char *value, struct err *e) {
+    if (value[0] != '\0' && strpbrk(value, " *") == NULL)
+        return 0;
+    return err_set(e, ERR_INVALID,
+                   "a name is written out, without '*': gpuscale-scaler.example.svc");
+}
+
 static const struct conf_field metrics_tls_fields[] = {
     {"cert", CONF_STRING(struct agent_tls_config, cert), .flag = "tls-cert", .arg = "FILE",
      .help = "Certificate chain (PEM); without it the port is plain HTTP."},
@@ -36,6 +43,10 @@ static const struct conf_field metrics_tls_fields[] = {
      .help = "Its key (PEM)."},
     {"ca", CONF_STRING(struct agent_tls_config, ca), .flag = "tls-ca", .arg = "FILE",
      .help = "Who comes must have a certificate signed by one of these."},
+    {"allowedNames", CONF_LIST_STRING(struct agent_tls_config, allowed_names),
+     .flag = "tls-allowed-name", .arg = "NAME", .max = "64", .check = check_allowed_name,
+     .help = "DNS name or URI, of which who comes must have one in its certificate; left out: any "
+             "certificate of those authorities will do."},
     {0}};
 
 static const struct conf_field grpc_tls_fields[] = {
@@ -45,6 +56,10 @@ static const struct conf_field grpc_tls_fields[] = {
      .help = "Its key (PEM)."},
     {"ca", CONF_STRING(struct agent_tls_config, ca), .flag = "grpc-tls-ca", .arg = "FILE",
      .help = "Who comes must have a certificate signed by one of these (mutual TLS)."},
+    {"allowedNames", CONF_LIST_STRING(struct agent_tls_config, allowed_names),
+     .flag = "grpc-tls-allowed-name", .arg = "NAME", .max = "64", .check = check_allowed_name,
+     .help = "DNS name or URI, of which who comes must have one in its certificate; left out: any "
+             "certificate of those authorities will do."},
     {0}};
 
 static const char *const kubelet_names[] = {"auto", "on", "off", NULL};
@@ -177,6 +192,10 @@ static int check_tls(const char *where, const struct agent_tls_config *t, struct
     if (t->ca && !t->cert)
         return err_set(e, ERR_INVALID, "%s.tls.ca needs %s.tls.cert and %s.tls.key", where, where,
                        where);
+    if (t->allowed_names.n > 0 && !t->ca)
+        return err_set(e, ERR_INVALID,
+                       "%s.tls.allowedNames: no certificate is asked for without %s.tls.ca", where,
+                       where);
     return 0;
 }
 
@@ -283,6 +302,11 @@ static bool differs(const char *a, const char *b) {
 }
 
 static bool tls_differs(const struct agent_tls_config *a, const struct agent_tls_config *b) {
+    if (a->allowed_names.n != b->allowed_names.n)
+        return true;
+    for (size_t i = 0; i < a->allowed_names.n; i++)
+        if (differs(a->allowed_names.items[i], b->allowed_names.items[i]))
+            return true;
     return differs(a->cert, b->cert) || differs(a->key, b->key) || differs(a->ca, b->ca);
 }
 

@@ -15,7 +15,8 @@ enum agent_kubelet_mode { AGENT_KUBELET_AUTO, AGENT_KUBELET_ON, AGENT_KUBELET_OF
 enum agent_dcgm_mode { AGENT_DCGM_AUTO, AGENT_DCGM_ON, AGENT_DCGM_OFF };
 
 struct agent_tls_config {
-    const char *cert, *key, *ca; // NULL: not given
+    const char *cert, *key, *ca;              // NULL: not given
+    CONF_LIST_OF(const char *) allowed_names; // of clients' certificates; none: any of the CA
 };
 
 struct agent_pod_config {

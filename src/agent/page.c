@@ -69,6 +69,28 @@ static void write_sampling(struct prom_writer *w, const struct agent_page_view *
             st->rounds_discarded);
 }
 
+static void write_tls(struct prom_writer *w, const struct agent_page_tls *ports) {
+    prom_family(w, "gpuscale_agent_certificate_not_after_seconds", PROM_GAUGE,
+                "Time at which the certificate of a port ends, in seconds since 1970.");
+    for (int i = 0; i < AGENT_PAGE_TLS_PORTS; i++)
+        if (ports[i].not_after_s > 0)
+            prom_sample(w, &(struct prom_label){STR("server"), str_from(ports[i].server)}, 1,
+                        (double)ports[i].not_after_s);
+    prom_family(w, "gpuscale_agent_handshake_failures_total", PROM_COUNTER,
+                "TLS handshakes that failed.");
+    for (int i = 0; i < AGENT_PAGE_TLS_PORTS; i++)
+        if (ports[i].not_after_s > 0)
+            prom_sample_u64(w, &(struct prom_label){STR("server"), str_from(ports[i].server)}, 1,
+                            ports[i].handshake_failures);
+    prom_family(w, "gpuscale_agent_certificates_refused_total", PROM_COUNTER,
+                "Of those, for a certificate: the client's is missing or refused, or it refuses "
+                "ours.");
+    for (int i = 0; i < AGENT_PAGE_TLS_PORTS; i++)
+        if (ports[i].not_after_s > 0)
+            prom_sample_u64(w, &(struct prom_label){STR("server"), str_from(ports[i].server)}, 1,
+                            ports[i].certificates_refused);
+}
+
 static void write_serving(struct prom_writer *w, const struct agent_page_stats *st) {
     gauge(w, "gpuscale_agent_streams", "Open Watch streams.", st->streams);
     counter(w, "gpuscale_agent_stream_messages_total", "Messages sent on Watch streams.",
@@ -88,14 +110,7 @@ static void write_serving(struct prom_writer *w, const struct agent_page_stats *
           st->config_ok);
     counter(w, "gpuscale_agent_log_lines_lost_total", "Log lines that could not be written.",
             st->log_lines_lost);
-    prom_family(w, "gpuscale_agent_certificate_not_after_seconds", PROM_GAUGE,
-                "Time at which the certificate of a port ends, in seconds since 1970.");
-    struct prom_label metrics = {STR("server"), STR("metrics")},
-                      grpc = {STR("server"), STR("grpc")};
-    if (st->cert_http_not_after_s > 0)
-        prom_sample(w, &metrics, 1, (double)st->cert_http_not_after_s);
-    if (st->cert_grpc_not_after_s > 0)
-        prom_sample(w, &grpc, 1, (double)st->cert_grpc_not_after_s);
+    write_tls(w, st->tls);
 }
 
 static void write_pod_resources(struct prom_writer *w, const struct agent_page_view *v,

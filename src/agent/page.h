@@ -28,6 +28,13 @@ struct agent_page_options {
     int64_t stale_after_ns;
 };
 
+enum { AGENT_PAGE_TLS_PORTS = 2 };
+struct agent_page_tls { // of one port
+    const char *server;
+    uint64_t handshake_failures, certificates_refused;
+    int64_t not_after_s; // 0: no certificate
+};
+
 // What the page says of the agent itself; filled by the owner of each figure.
 struct agent_page_stats {
     const char *node, *source; // "sim"
@@ -40,7 +47,7 @@ struct agent_page_stats {
     uint64_t rounds_discarded;
     bool config_ok; // the last (re)load
     uint64_t log_lines_lost;
-    int64_t cert_http_not_after_s, cert_grpc_not_after_s; // 0: no certificate
+    struct agent_page_tls tls[AGENT_PAGE_TLS_PORTS];
     double cpu_s, start_time_s;
     uint64_t resident_bytes; // 0: unknown
 };

@@ -29,6 +29,10 @@ static uint64_t resident_bytes(void) {
 
 static struct agent_page_stats page_stats(const struct agent *a) {
     struct agent_watch_stats w = agent_watch_stats(a->watch);
+    struct http_server_stats http = http_server_stats(a->metrics);
+    struct grpc_server_stats grpc = {0};
+    if (a->grpc)
+        grpc = grpc_server_stats(a->grpc);
     return (struct agent_page_stats){
         .node = a->node_name,
         .source = a->source_name,
@@ -39,12 +43,14 @@ static struct agent_page_stats page_stats(const struct agent *a) {
         .stream_skips = w.skips,
         .streams_ended_slow = w.ended_slow,
         .scrapes = a->scrapes,
-        .bad_requests = http_server_stats(a->metrics).bad_requests,
+        .bad_requests = http.bad_requests,
+        .tls = {{"metrics", http.handshake_failures, http.certificates_refused,
+                 a->metrics_tls ? net_tls_not_after_s(a->metrics_tls) : 0},
+                {"grpc", grpc.handshake_failures, grpc.certificates_refused,
+                 a->grpc_tls ? net_tls_not_after_s(a->grpc_tls) : 0}},
         .rounds_discarded = a->rounds_discarded,
         .config_ok = a->config_ok,
         .log_lines_lost = log_lost_lines(),
-        .cert_http_not_after_s = a->metrics_tls ? net_tls_not_after_s(a->metrics_tls) : 0,
-        .cert_grpc_not_after_s = a->grpc_tls ? net_tls_not_after_s(a->grpc_tls) : 0,
         .cpu_s = (double)clock_process_cpu_ns() / 1e9,
         .start_time_s = (double)(a->started_real_ns / NS_PER_MS) / 1e3,
         .resident_bytes = resident_bytes(),
@@ -115,9 +121,30 @@ static void say_listening(const char *server, const struct net_addr *addr, bool 
                                    : "off"));
 }
 
+// Who only opened the port and went (a probe) is no line.
+static void log_refused(const char *server, const struct net_addr *peer, const struct err *why) {
+    char from[NET_HOST_MAX];
+    if (why->code != ERR_AUTH && why->code != ERR_PROTO)
+        return;
+    net_addr_format(peer, from, sizeof from);
+    log_warn("client refused", LOG_STR("server", server), LOG_STR("from", from), LOG_ERR(why));
+}
+
+static void refused_metrics(void *ctx, const struct net_addr *peer, const struct err *why) {
+    log_refused("metrics", peer, why);
+}
+
+static void refused_grpc(void *ctx, const struct net_addr *peer, const struct err *why) {
+    log_refused("grpc", peer, why);
+}
+
 static int load_tls(struct net_tls **ret, const struct agent_tls_config *c, enum net_tls_alpn alpn,
                     struct err *e) {
-    struct net_tls_files files = {.cert = c->cert, .key = c->key, .ca = c->ca};
+    struct net_tls_files files = {.cert = c->cert,
+                                  .key = c->key,
+                                  .ca = c->ca,
+                                  .allowed = c->allowed_names.items,
+                                  .n_allowed = c->allowed_names.n};
     if (!c->cert)
         return 0; // plain
     return net_tls_new(ret, NET_TLS_SERVER, alpn, &files, e);
@@ -132,6 +159,7 @@ static int serve_metrics(struct agent *a, struct err *e) {
         .max_connections = LIMIT_HTTP_CONNECTIONS,
         .routes = metrics_routes,
         .ctx = a,
+        .refused = refused_metrics,
     };
     if (!r)
         r = http_server_open(&a->metrics, &a->loop, &o, e);
@@ -164,6 +192,7 @@ static int serve_grpc(struct agent *a, struct err *e) {
         .max_connections = LIMIT_GRPC_AGENT_CONNECTIONS,
         .services = a->services,
         .max_connection_age_ms = (uint32_t)(c->grpc.max_connection_age_ns / NS_PER_MS),
+        .refused = refused_grpc,
     };
     if (!r)
         r = grpc_server_open(&a->grpc, &a->loop, &o, e);

@@ -38,7 +38,9 @@ struct grpc_server {
     unsigned n_conns;
     struct net_timer *timer; // for the host's next deadline
     int64_t armed_ns;
-    uint64_t handshake_failures, refused;
+    uint64_t handshake_failures, certificates_refused, refused;
+    void (*tell_refused)(void *ctx, const struct net_addr *peer, const struct err *why);
+    void *tell_ctx;
     bool closing;
     struct net_timer *grace;
     struct net_hub_item end; // frees the server
@@ -158,8 +160,13 @@ static void conn_drop(struct server_conn *sc) {
 
 static void on_closed(void *ctx, const struct err *why) {
     struct server_conn *sc = ctx;
-    if (!sc->conn && !sc->closing)
-        sc->server->handshake_failures++;
+    struct grpc_server *s = sc->server;
+    if (!sc->conn && !sc->closing) {
+        s->handshake_failures++;
+        s->certificates_refused += why->code == ERR_AUTH;
+        if (s->tell_refused)
+            s->tell_refused(s->tell_ctx, net_stream_peer(sc->stream), why);
+    }
     conn_drop(sc);
 }
 
@@ -272,6 +279,8 @@ int grpc_server_open(struct grpc_server **ret, uv_loop_t *loop,
         return err_set(e, ERR_NOMEM, "no memory for a gRPC server");
     s->loop = loop;
     s->tls = options->tls;
+    s->tell_refused = options->refused;
+    s->tell_ctx = options->observe_ctx;
     s->armed_ns = INT64_MAX;
     s->end.run = on_end;
     int err = server_open(s, options, e);
@@ -322,6 +331,7 @@ struct grpc_server_stats grpc_server_stats(const struct grpc_server *s) {
         .streams = h.streams,
         .calls = h.calls,
         .handshake_failures = s->handshake_failures,
+        .certificates_refused = s->certificates_refused,
         .connections_refused = s->listener ? net_listener_refused(s->listener) : s->refused,
         .protocol_errors = h.protocol_errors,
     };

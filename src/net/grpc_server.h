@@ -50,12 +50,16 @@ struct grpc_server_options {
     // status sent, time from headers to trailers. May be NULL.
     void (*observe)(void *ctx, const char *method, int status, int64_t took_ns);
     void *observe_ctx;
+    // Called with observe_ctx when a client's TLS handshake fails (for the log); may be NULL.
+    void (*refused)(void *ctx, const struct net_addr *peer, const struct err *why);
 };
 
 struct grpc_server_stats {
     unsigned connections, streams; // open now
     // Since start. protocol_errors: connections ended because the peer broke HTTP/2 or flooded.
-    uint64_t calls, handshake_failures, connections_refused, protocol_errors;
+    // certificates_refused: of the failed handshakes, those for a certificate: theirs is missing or
+    // refused, or they refuse ours.
+    uint64_t calls, handshake_failures, certificates_refused, connections_refused, protocol_errors;
 };
 
 int grpc_server_open(struct grpc_server **ret, uv_loop_t *loop,
@@ -88,4 +92,4 @@ void grpc_call_finish(struct grpc_call *c, int status, const char *fmt, ...)
 // grpc_server_close(), not when the handler itself finishes it. The call is gone when it returns.
 void grpc_call_on_end(struct grpc_call *c, void (*fn)(struct grpc_call *c, void *ctx), void *ctx);
 const struct net_addr *grpc_call_peer(const struct grpc_call *c);
-const char *grpc_call_peer_name(const struct grpc_call *c); // mutual TLS: common name, or ""
+const char *grpc_call_peer_name(const struct grpc_call *c); // net_stream_peer_name()

@@ -153,10 +153,18 @@ static void on_eof(void *ctx) {
     close_if_over(c);
 }
 
+static void handshake_failed(struct http_conn *c, const struct err *why) {
+    struct http_server *s = c->server;
+    s->stats.handshake_failures++;
+    s->stats.certificates_refused += why->code == ERR_AUTH;
+    if (s->refused && !s->closing)
+        s->refused(s->ctx, net_stream_peer(c->stream), why);
+}
+
 static void on_closed(void *ctx, const struct err *why) {
     struct http_conn *c = ctx;
     if (c->phase == HTTP_PHASE_HANDSHAKE)
-        c->server->stats.handshake_failures++;
+        handshake_failed(c, why);
     if (c->request && c->phase == HTTP_PHASE_ANSWER) {
         struct http_request *r = c->request; // the handler still has it
         r->conn = NULL;

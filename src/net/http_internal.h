@@ -53,6 +53,7 @@ struct http_server {
     const struct http_route *routes;
     const struct http_refusals *refusals;
     void *ctx;
+    void (*refused)(void *ctx, const struct net_addr *peer, const struct err *why);
     struct http_timeouts timeouts;
     struct http_conn *conns;
     struct http_server_stats stats;

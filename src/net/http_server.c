@@ -118,6 +118,7 @@ int http_server_open(struct http_server **ret, uv_loop_t *loop,
     s->tls = options->tls;
     s->routes = options->routes;
     s->refusals = options->refusals;
+    s->refused = options->refused;
     s->ctx = options->ctx;
     s->timeouts = (struct http_timeouts){
         .head_ms = or_default(t->head_ms, LIMIT_HTTP_HEAD_MS),

@@ -44,15 +44,18 @@ struct http_server_options {
     const struct http_refusals *refusals; // NULL: `why` as text/plain; borrowed
     void *ctx;
     struct http_timeouts timeouts;
+    // Called with ctx when a client's TLS handshake fails (for the log); may be NULL.
+    void (*refused)(void *ctx, const struct net_addr *peer, const struct err *why);
 };
 
-struct http_server_stats {        // counters since start
-    uint64_t requests;            // handed to a route, or answered 404, 405, 501
-    uint64_t bad_requests;        // refused by the codec
-    uint64_t timeouts;            // slow heads and bodies, stalled readers; not idle ends
-    uint64_t connections_refused; // over max_connections, no memory, no descriptor
-    uint64_t handshake_failures;  // TLS
-    unsigned connections;         // open now
+struct http_server_stats {         // counters since start
+    uint64_t requests;             // handed to a route, or answered 404, 405, 501
+    uint64_t bad_requests;         // refused by the codec
+    uint64_t timeouts;             // slow heads and bodies, stalled readers; not idle ends
+    uint64_t connections_refused;  // over max_connections, no memory, no descriptor
+    uint64_t handshake_failures;   // TLS
+    uint64_t certificates_refused; // of those: see struct grpc_server_stats
+    unsigned connections;          // open now
 };
 
 int http_server_open(struct http_server **ret, uv_loop_t *loop,

@@ -10,11 +10,11 @@
 #include <errno.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
-#include <openssl/x509v3.h>
 #include <pthread.h>
 #include <sys/socket.h>
 
 #include "net/tls.h"
+#include "net/tls_peer.h"
 
 static bool would_block(int errnum) {
     return errnum == EAGAIN || errnum == EWOULDBLOCK || errnum == EINTR;
@@ -84,14 +84,10 @@ int net_io_start_tls(struct net_io *io, SSL *ssl, struct err *e) {
 
 // What went wrong in a handshake, in the words of the one who has to mend it.
 static int handshake_failed(SSL *ssl, struct err *e) {
-    long verify = SSL_get_verify_result(ssl);
+    if (tls_peer_refused(ssl, e))
+        return ERR_AUTH;
     unsigned long code = ERR_peek_error();
     int reason = ERR_GET_LIB(code) == ERR_LIB_SSL ? ERR_GET_REASON(code) : 0;
-    if (verify != X509_V_OK && reason == SSL_R_CERTIFICATE_VERIFY_FAILED) {
-        ERR_clear_error();
-        return err_set(e, ERR_AUTH, "TLS: the peer's certificate is refused: %s",
-                       X509_verify_cert_error_string(verify));
-    }
     switch (reason) {
     case SSL_R_HTTP_REQUEST:
     case SSL_R_WRONG_VERSION_NUMBER:

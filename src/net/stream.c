@@ -13,7 +13,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <openssl/x509.h>
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -23,10 +22,10 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/mem.h"
-#include "base/utf8.h"
 #include "net/hub.h"
 #include "net/io.h"
 #include "net/socket.h"
+#include "net/tls_peer.h"
 
 enum stream_state {
     STREAM_CONNECTING, // waits for connect(2)
@@ -255,24 +254,6 @@ static void stream_open(struct net_stream *s) {
         net_hub_post(s->hub, &s->work);
 }
 
-static int copy_peer_name(struct net_stream *s) {
-    const X509 *cert = SSL_get0_peer_certificate(s->io.ssl);
-    const X509_NAME *subject = cert ? X509_get_subject_name(cert) : NULL;
-    int at = subject ? X509_NAME_get_index_by_NID(subject, NID_commonName, -1) : -1;
-    if (at < 0)
-        return 0;
-    unsigned char *utf8 = NULL;
-    const X509_NAME_ENTRY *entry = X509_NAME_get_entry(subject, at);
-    int n = ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(entry));
-    if (n <= 0)
-        return 0;
-    // A name with a NUL inside would read as another one: it counts as none.
-    bool clean = memchr(utf8, 0, (size_t)n) == NULL && utf8_valid((const char *)utf8, (size_t)n);
-    s->peer_name = clean ? mem_strndup((const char *)utf8, (size_t)n) : NULL;
-    OPENSSL_free(utf8);
-    return clean && !s->peer_name ? ERR_NOMEM : 0;
-}
-
 static void stream_handshake(struct net_stream *s) {
     struct err e = {0};
     int r = net_io_handshake(&s->io, &e);
@@ -280,7 +261,7 @@ static void stream_handshake(struct net_stream *s) {
         return;
     if (r == 0)
         r = net_tls_check_alpn(s->tls, s->io.ssl, &e);
-    if (r == 0 && copy_peer_name(s) < 0)
+    if (r == 0 && tls_peer_name(s->io.ssl, &s->peer_name) < 0)
         r = err_set(&e, ERR_NOMEM, "TLS: no memory for the peer's name");
     if (r < 0) {
         stream_end(s, &e);

@@ -63,5 +63,6 @@ void net_stream_close(struct net_stream *s);
 void net_stream_abort(struct net_stream *s, const struct err *why);
 
 const struct net_addr *net_stream_peer(const struct net_stream *s);
-// The verified client certificate's subject common name, or "" (plain, or none asked for).
+// The name in the peer's verified certificate: the allowed name that let it in, or its common name
+// where any will do; "" (plain, or none asked for).
 const char *net_stream_peer_name(const struct net_stream *s);

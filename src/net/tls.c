@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "net/tls_peer.h"
 
 enum { FILE_CERT, FILE_KEY, FILE_CA, FILE_COUNT };
 
@@ -41,6 +42,7 @@ struct net_tls {
     struct file_stamp stamps[FILE_COUNT];
     int64_t not_after_s;
     STACK_OF(X509) * clients; // authorities of certificates that clients may show; NULL: none asked
+    struct net_tls_names allowed;
 };
 
 // ALPN wire format: length, name.
@@ -140,7 +142,7 @@ static int load_ca(SSL_CTX *ctx, const struct net_tls *tls, struct err *e) {
     return take_clients(ctx, tls, e);
 }
 
-static int configure(SSL_CTX *ctx, const struct net_tls *tls, struct err *e) {
+static int configure(SSL_CTX *ctx, struct net_tls *tls, struct err *e) {
     bool mutual = tls->role == NET_TLS_SERVER && tls->paths[FILE_CA];
     bool asks = mutual || tls->clients; // a resumed session would not show its certificate again
     SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
@@ -151,6 +153,9 @@ static int configure(SSL_CTX *ctx, const struct net_tls *tls, struct err *e) {
     SSL_CTX_set_read_ahead(ctx, 1); // one recv for many records
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_default_passwd_cb(ctx, no_password);
+    // 112 bits and more, whatever the system's file says: no RSA below 2048 bits, no SHA-1.
+    SSL_CTX_set_security_level(ctx, 2);
+    SSL_CTX_set_app_data(ctx, &tls->allowed);
     // TLS 1.2: forward secrecy and AEAD only (what HTTP/2 demands, RFC 9113 9.2.2).
     if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1 ||
         SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20") != 1 ||
@@ -162,12 +167,14 @@ static int configure(SSL_CTX *ctx, const struct net_tls *tls, struct err *e) {
                            mutual ? SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT
                            : asks ? SSL_VERIFY_PEER
                                   : SSL_VERIFY_NONE,
-                           NULL);
+                           asks ? tls_peer_verify : NULL);
         return 0;
     }
     unsigned n;
     const unsigned char *list = alpn_list(tls->alpn, &n);
-    SSL_CTX_set_verify(ctx, tls->role == NET_TLS_CLIENT ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
+    bool verified = tls->role == NET_TLS_CLIENT;
+    SSL_CTX_set_verify(ctx, verified ? SSL_VERIFY_PEER : SSL_VERIFY_NONE,
+                       verified ? tls_peer_verify : NULL);
     return SSL_CTX_set_alpn_protos(ctx, list, n) == 0 ? 0 : err_set(e, ERR_NOMEM, "TLS: no memory");
 }
 
@@ -180,7 +187,7 @@ static int64_t not_after_s(SSL_CTX *ctx) {
     return ok ? (int64_t)days * 86400 + seconds : 0;
 }
 
-static int load(const struct net_tls *tls, SSL_CTX **ret, int64_t *ret_not_after, struct err *e) {
+static int load(struct net_tls *tls, SSL_CTX **ret, int64_t *ret_not_after, struct err *e) {
     for (int i = 0; i < FILE_COUNT; i++) {
         int r = tls->paths[i] ? check_readable(tls->paths[i], file_roles[i], e) : 0;
         if (r < 0)
@@ -230,8 +237,16 @@ static int copy_paths(struct net_tls *tls, const struct net_tls_files *files, st
                        files->cert ? "key" : "certificate");
     if (tls->role == NET_TLS_SERVER && !files->cert)
         return err_set(e, ERR_INVALID, "TLS: a server needs a certificate and a key");
+    if (files->n_allowed > 0 && (tls->role != NET_TLS_SERVER || !files->ca))
+        return err_set(e, ERR_INVALID, "TLS: allowed names without a CA for clients' certificates");
     for (int i = 0; i < FILE_COUNT; i++)
         if (given[i] && !(tls->paths[i] = mem_strdup(given[i])))
+            return err_set(e, ERR_NOMEM, "TLS: no memory");
+    tls->allowed.items = mem_array(files->n_allowed + 1, sizeof(*tls->allowed.items));
+    if (!tls->allowed.items)
+        return err_set(e, ERR_NOMEM, "TLS: no memory");
+    for (; tls->allowed.n < files->n_allowed; tls->allowed.n++)
+        if (!(tls->allowed.items[tls->allowed.n] = mem_strdup(files->allowed[tls->allowed.n])))
             return err_set(e, ERR_NOMEM, "TLS: no memory");
     return 0;
 }
@@ -263,6 +278,9 @@ struct net_tls *net_tls_free(struct net_tls *tls) {
     sk_X509_pop_free(tls->clients, X509_free);
     for (int i = 0; i < FILE_COUNT; i++)
         mem_free(tls->paths[i]);
+    for (size_t i = 0; i < tls->allowed.n; i++)
+        mem_free(tls->allowed.items[i]);
+    mem_free(tls->allowed.items);
     mem_free(tls);
     return NULL;
 }

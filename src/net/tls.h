@@ -8,6 +8,7 @@
 
 #include <openssl/types.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -18,6 +19,10 @@ struct net_tls_files {
     const char *key;  // PEM
     const char *ca;   // PEM bundle; servers: NULL = ask no client certificate, else require one
                       // signed by it (mutual TLS). Clients: NULL = the system's.
+    // Servers with `ca`: a client's certificate must carry one of these DNS names or URIs (or have
+    // it for a common name where it carries neither), letter by letter. n 0: any will do.
+    const char *const *allowed;
+    size_t n_allowed;
 };
 
 enum net_tls_role {
@@ -31,7 +36,7 @@ enum net_tls_alpn { NET_TLS_ALPN_H2, NET_TLS_ALPN_HTTP1 };
 
 struct net_tls; // one thread
 
-// Copies the paths and loads the files. ERR_INVALID, ERR_IO or ERR_NOMEM with the file and
+// Copies paths and names and loads the files. ERR_INVALID, ERR_IO or ERR_NOMEM with the file and
 // OpenSSL's reason (a key that does not match; an expired certificate is not an error here: see
 // not_after). Servers need cert and key. No password is ever asked for: an encrypted key is
 // ERR_INVALID.

@@ -52,12 +52,22 @@ static int check_service(const char *value, struct err *e) {
     return 0;
 }
 
+static int check_name(const char *value, struct err *e) {
+    if (value[0] != '\0' && strpbrk(value, " *") == NULL)
+        return 0;
+    return err_set(e, ERR_INVALID, "a name is written out, without '*': keda.example.svc");
+}
+
 static const struct conf_field server_tls_fields[] = {
     {"cert", CONF_STRING(struct config_tls, cert), .required = true,
      .help = "Certificate chain (PEM), re-read when it changes."},
     {"key", CONF_STRING(struct config_tls, key), .required = true, .help = "Its key (PEM)."},
     {"ca", CONF_STRING(struct config_tls, ca),
      .help = "Authorities of client certificates (PEM): with it, clients must show one."},
+    {"allowedNames", CONF_LIST_STRING(struct config_tls, allowed_names), .max = "64",
+     .check = check_name,
+     .help = "DNS names or URIs, of which a client's certificate must carry one; left out: any "
+             "certificate of those authorities will do."},
     {0}};
 
 static const struct conf_field client_tls_fields[] = {
@@ -241,8 +251,17 @@ static int check_workloads(const struct scaler_config *c, struct err *e) {
     return 0;
 }
 
+static int check_allowed(const struct config_tls *t, const char *where, struct err *e) {
+    if (t->allowed_names.n == 0 || t->ca != NULL)
+        return 0;
+    return err_set(e, ERR_INVALID, "%s.tls.allowedNames: no certificate is asked for without ca",
+                   where);
+}
+
 static int check(const void *bound, struct err *e) {
     const struct scaler_config *c = bound;
+    if (check_allowed(&c->grpc.tls, "grpc", e) < 0 || check_allowed(&c->http.tls, "http", e) < 0)
+        return ERR_INVALID;
     if (check_workloads(c, e) < 0 || check_pair(&c->agents.tls, "agents", e) < 0 ||
         check_pair(&c->exporters.tls, "exporters", e) < 0)
         return ERR_INVALID;
@@ -274,5 +293,9 @@ bool config_tls_on(const struct config_tls *t) {
 }
 
 struct net_tls_files config_tls_files(const struct config_tls *t) {
-    return (struct net_tls_files){.cert = t->cert, .key = t->key, .ca = t->ca};
+    return (struct net_tls_files){.cert = t->cert,
+                                  .key = t->key,
+                                  .ca = t->ca,
+                                  .allowed = t->allowed_names.items,
+                                  .n_allowed = t->allowed_names.n};
 }

@@ -3,7 +3,8 @@
  * The scaler's configuration: a YAML file, strictly bound (conf/conf.h), and flags that win over
  * it.
  *
- *     grpc:    {listen: ":9443", tls: {cert: FILE, key: FILE, ca: FILE}, maxConnectionAge: 10m}
+ *     grpc:    {listen: ":9443", tls: {cert: FILE, key: FILE, ca: FILE, allowedNames: [NAME]},
+ *              maxConnectionAge: 10m}
  *     http:    {listen: ":9444", tls: {...}}       # /metrics and the status API
  *     health:  {listen: ":8081"}                   # /healthz and /readyz, nothing else
  *     agents:  {targets: ["HOST:PORT"], tls: {cert, key, ca, serverName}}
@@ -32,8 +33,9 @@
 #include "net/tls.h"
 
 struct config_tls {
-    const char *cert, *key, *ca; // NULL: not given
-    const char *server_name;     // clients: the name in the server's certificate
+    const char *cert, *key, *ca;              // NULL: not given
+    const char *server_name;                  // clients: the name in the server's certificate
+    CONF_LIST_OF(const char *) allowed_names; // servers: of clients' certificates; none: any
 };
 
 struct config_demand {

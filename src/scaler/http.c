@@ -12,6 +12,7 @@
 #include "scaler/io.h"
 #include "scaler/live.h"
 #include "scaler/metrics_page.h"
+#include "scaler/refused.h"
 
 enum { METRICS_PAGE_MAX = 64 << 20, MISSING_MAX = 4096, RPC_SILENT_S = 30 };
 
@@ -67,13 +68,18 @@ static const struct http_route health_routes[] = {
     {0},
 };
 
+static void refused(void *ctx, const struct net_addr *peer, const struct err *why) {
+    scaler_log_refused("http", peer, why);
+}
+
 static int open_one(struct io *io, struct http_server **ret, const char *name, const char *listen,
                     struct net_tls *tls, const struct http_route *routes, struct err *e) {
     struct http_server_options o = {.listen = listen,
                                     .tls = tls,
                                     .max_connections = LIMIT_HTTP_CONNECTIONS,
                                     .routes = routes,
-                                    .ctx = io};
+                                    .ctx = io,
+                                    .refused = refused};
     int rc = http_server_open(ret, &io->loop, &o, e);
     if (rc < 0)
         return err_wrap(e, "%s.listen", name);

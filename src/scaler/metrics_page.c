@@ -55,6 +55,10 @@ static void rpc_rest(struct prom_writer *w, const struct rpc_stats *s) {
             s->connections_refused);
     counter(w, "gpuscale_grpc_handshake_failures_total", "TLS or HTTP/2 handshakes that failed.",
             s->handshake_failures);
+    counter(w, "gpuscale_grpc_certificates_refused_total",
+            "Handshakes that failed for a certificate: the client's is missing or refused, or it "
+            "refuses ours.",
+            s->certificates_refused);
     counter(w, "gpuscale_grpc_protocol_errors_total", "Connections ended for breaking HTTP/2.",
             s->protocol_errors);
     counter(w, "gpuscale_pushes_total", "Activations sent on StreamIsActive.", s->pushes);
@@ -336,6 +340,10 @@ static void program_families(struct prom_writer *w, const struct io *io) {
     certificate(w, "http", io->http_tls ? net_tls_not_after_s(io->http_tls) : 0);
     counter(w, "gpuscale_http_requests_total", "HTTP requests.", h.requests);
     counter(w, "gpuscale_http_bad_requests_total", "HTTP requests refused.", h.bad_requests);
+    counter(w, "gpuscale_http_handshake_failures_total", "TLS handshakes that failed.",
+            h.handshake_failures);
+    counter(w, "gpuscale_http_certificates_refused_total",
+            "Of those, for a certificate: as on the gRPC port.", h.certificates_refused);
 }
 
 int metrics_page_render(const struct io *io, enum prom_format format, struct buf *out) {

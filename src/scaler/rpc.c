@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "net/loop.h"
+#include "scaler/refused.h"
 #include "scaler/rpc_internal.h"
 
 enum { SWEEP_MS = 30000, GRACE_MS = 10000 };
@@ -105,6 +106,7 @@ static void send_stats(struct rpc *r) {
         s->connections = g.connections;
         s->calls_open = g.streams;
         s->handshake_failures = g.handshake_failures;
+        s->certificates_refused = g.certificates_refused;
         s->connections_refused = g.connections_refused;
         s->protocol_errors = g.protocol_errors;
     }
@@ -152,6 +154,10 @@ static void observe(void *ctx, const char *method, int status, int64_t took_ns) 
     rpc_stats_observe(&r->stats, method, status, took_ns);
 }
 
+static void refused(void *ctx, const struct net_addr *peer, const struct err *why) {
+    scaler_log_refused("grpc", peer, why);
+}
+
 static int open_server(struct rpc *r, const struct rpc_options *o, struct err *e) {
     int rc;
     if (o->tls.cert != NULL) {
@@ -168,6 +174,7 @@ static int open_server(struct rpc *r, const struct rpc_options *o, struct err *e
         .max_connection_age_ms = o->max_connection_age_ms,
         .observe = observe,
         .observe_ctx = r,
+        .refused = refused,
     };
     rc = grpc_server_open(&r->server, &r->loop, &options, e);
     if (rc < 0)

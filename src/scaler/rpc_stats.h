@@ -31,7 +31,8 @@ struct rpc_stats {
     uint64_t streams_active, streams_spec;
     // Counters:
     uint64_t pushes, pushes_blocked, objects_refused, messages_lost, stale_answers;
-    uint64_t handshake_failures, connections_refused, protocol_errors, reload_failures;
+    uint64_t handshake_failures, certificates_refused, connections_refused, protocol_errors,
+        reload_failures;
     int64_t cert_not_after_s; // 0: none
 };
 

@@ -113,6 +113,8 @@ struct unit_cert_spec {
     long not_before_s, not_after_s; // from now; 0, 0: yesterday to in 30 days
     bool ca;
     const char *usage; // extendedKeyUsage, or NULL
+    int rsa_bits;      // 0: P-256
+    bool sha1;         // signed with it, not with SHA-256
 };
 
 static inline void unit_add_extension(X509 *cert, X509 *issuer, int nid, const char *value) {
@@ -128,7 +130,8 @@ static inline void unit_add_extension(X509 *cert, X509 *issuer, int nid, const c
 static inline struct unit_cert unit_cert_new(const struct unit_cert_spec *spec,
                                              const struct unit_cert *issuer) {
     static long serial = 1;
-    struct unit_cert c = {X509_new(), EVP_EC_gen("P-256")};
+    struct unit_cert c = {X509_new(), spec->rsa_bits ? EVP_RSA_gen((unsigned)spec->rsa_bits)
+                                                     : EVP_EC_gen("P-256")};
     assert_non_null(c.x509);
     assert_non_null(c.key);
     long from = spec->not_after_s ? spec->not_before_s : -86400;
@@ -151,7 +154,8 @@ static inline struct unit_cert unit_cert_new(const struct unit_cert_spec *spec,
         unit_add_extension(c.x509, signer, NID_subject_alt_name, spec->san);
     if (spec->usage)
         unit_add_extension(c.x509, signer, NID_ext_key_usage, spec->usage);
-    assert_true(X509_sign(c.x509, issuer ? issuer->key : c.key, EVP_sha256()) > 0);
+    assert_true(X509_sign(c.x509, issuer ? issuer->key : c.key,
+                          spec->sha1 ? EVP_sha1() : EVP_sha256()) > 0);
     return c;
 }
 

@@ -148,7 +148,7 @@ static void only_the_right_certificates_get_through(void **state) {
          {&w.expired, &w.ca},
          "agent.example",
          "certificate expired",
-         "certificate has expired"},
+         "certificate has expired (subject \"keda-operator\", for agent.example; issuer \"ca\")"},
         {"client from the future",
          {&w.leaf, &w.ca},
          {&w.early, &w.ca},
@@ -309,6 +309,57 @@ static void a_reload_of_the_files_still_asks_for_certificates(void **state) {
     dial(&w, "agent.example");
     RUN_UNTIL(&w.loop, w.client.ready && w.server.ready);
     assert_string_equal(net_stream_peer_name(w.server.stream), "keda-operator");
+    world_done(&w);
+}
+
+static void only_the_allowed_names_get_through(void **state) {
+    struct world w;
+    world_init(&w);
+    static const struct {
+        const char *common_name, *san, *allowed[3];
+        const char *name; // by which it is known; NULL: refused
+    } cases[] = {
+        {"x", "DNS:keda.ns.svc", {"scaler.ns.svc", "keda.ns.svc"}, "keda.ns.svc"},
+        {"x", "DNS:a.svc,DNS:KEDA.ns.svc", {"keda.ns.svc"}, "keda.ns.svc"},
+        {"x", "URI:spiffe://c/ns/keda", {"spiffe://c/ns/keda"}, "spiffe://c/ns/keda"},
+        {"keda", NULL, {"keda"}, "keda"},
+        {"keda", "IP:127.0.0.1", {"keda"}, "keda"}, // an address is no name
+        // What somebody else may ask of the same CA.
+        {"x", "DNS:tenant.ns.svc", {"keda.ns.svc"}, NULL},
+        {"keda.ns.svc", "DNS:tenant.ns.svc", {"keda.ns.svc"}, NULL},
+        {"x", "DNS:*.ns.svc", {"keda.ns.svc"}, NULL},
+        {"x", "DNS:keda.ns.svc.evil", {"keda.ns.svc"}, NULL},
+        {"x", "URI:spiffe://c/ns/KEDA", {"spiffe://c/ns/keda"}, NULL},
+        {"x", "DNS:spiffe", {"spiffe://c/ns/keda"}, NULL},
+        {"x", "email:keda@ns.svc", {"keda@ns.svc"}, NULL},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct unit_cert cert = unit_cert_new(
+            &(struct unit_cert_spec){.common_name = cases[i].common_name, .san = cases[i].san},
+            &w.ca);
+        struct net_tls_files files = {.cert = unit_write_cert(&w.dir, "server.crt", &w.leaf),
+                                      .key = unit_write_key(&w.dir, "server.key", &w.leaf),
+                                      .ca = unit_write_cert(&w.dir, "server.ca", &w.ca),
+                                      .allowed = cases[i].allowed,
+                                      .n_allowed = cases[i].allowed[1] ? 2 : 1};
+        assert_int_equal(net_tls_new(&w.server_tls, NET_TLS_SERVER, NET_TLS_ALPN_H2, &files, NULL),
+                         0);
+        w.client_tls = make_tls(&w, NET_TLS_CLIENT, NET_TLS_ALPN_H2, &(struct side){&cert, &w.ca});
+        dial(&w, "agent.example");
+        RUN_UNTIL(&w.loop, cases[i].name ? w.server.ready : w.server.closed);
+        if (cases[i].name) {
+            assert_string_equal(net_stream_peer_name(w.server.stream), cases[i].name);
+        } else {
+            assert_int_equal(w.server.ready, 0);
+            assert_int_equal(w.server.why.code, ERR_AUTH);
+            if (!strstr(w.server.why.msg, "none of its names is an allowed one (subject \"") ||
+                !strstr(w.server.why.msg, "issuer \"ca\")"))
+                fail_msg("%s", w.server.why.msg);
+        }
+        end_streams(&w);
+        free_tls(&w);
+        unit_cert_free(&cert);
+    }
     world_done(&w);
 }
 
@@ -578,6 +629,7 @@ int main(void) {
         cmocka_unit_test(the_client_is_known_by_its_common_name),
         cmocka_unit_test(a_client_that_is_asked_may_show_none_but_none_of_another_authority),
         cmocka_unit_test(a_reload_of_the_files_still_asks_for_certificates),
+        cmocka_unit_test(only_the_allowed_names_get_through),
         cmocka_unit_test(both_ends_must_agree_on_the_protocol),
         cmocka_unit_test(old_versions_are_refused_and_alpn_is_answered),
         cmocka_unit_test(a_server_without_alpn_is_no_grpc_server),

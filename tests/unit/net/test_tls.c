@@ -42,6 +42,18 @@ static void bad_files_are_refused_by_name_and_reason(void **state) {
     const char *text = unit_write_text(&f.dir, "text", "not PEM\n");
     const char *broken = unit_write_text(
         &f.dir, "broken", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    struct unit_cert_spec weak = leaf_spec;
+    weak.rsa_bits = 1024;
+    struct unit_cert small = unit_cert_new(&weak, &f.ca);
+    weak = leaf_spec;
+    weak.sha1 = true;
+    struct unit_cert sha1 = unit_cert_new(&weak, &f.ca);
+    const char *small_cert = unit_write_cert(&f.dir, "small.crt", &small);
+    const char *small_key = unit_write_key(&f.dir, "small.key", &small);
+    const char *sha1_cert = unit_write_cert(&f.dir, "sha1.crt", &sha1);
+    const char *sha1_key = unit_write_key(&f.dir, "sha1.key", &sha1);
+    unit_cert_free(&small);
+    unit_cert_free(&sha1);
     const char *locked = unit_path(&f.dir, "locked.key");
     FILE *out = fopen(locked, "w");
     assert_non_null(out);
@@ -74,6 +86,12 @@ static void bad_files_are_refused_by_name_and_reason(void **state) {
         {NET_TLS_SERVER, {f.cert, NULL, NULL}, ERR_INVALID, {"without its key", ""}},
         {NET_TLS_CLIENT, {NULL, f.key, NULL}, ERR_INVALID, {"without its certificate", ""}},
         {NET_TLS_CLIENT, {NULL, NULL, text}, ERR_INVALID, {"CA bundle", text}},
+        {NET_TLS_SERVER,
+         {f.cert, f.key, NULL, (const char *const[]){"a"}, 1},
+         ERR_INVALID,
+         {"allowed names without a CA", ""}},
+        {NET_TLS_SERVER, {small_cert, small_key, NULL}, ERR_INVALID, {small_cert, "too small"}},
+        {NET_TLS_SERVER, {sha1_cert, sha1_key, f.bundle}, ERR_INVALID, {sha1_cert, "too weak"}},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         struct net_tls *tls = NULL;
@@ -293,7 +311,8 @@ static void a_client_needs_a_name_to_verify(void **state) {
 static void every_failing_allocation_of_ours_is_told(void **state) {
     struct files f;
     files_init(&f);
-    struct net_tls_files files = {f.cert, f.key, f.bundle};
+    const char *const names[] = {"a.example", "b.example"};
+    struct net_tls_files files = {f.cert, f.key, f.bundle, names, COUNT_OF(names)};
     for (long i = 1;; i++) {
         struct net_tls *tls = NULL;
         struct err e = {0};

@@ -36,7 +36,8 @@ static void defaults_are_the_documented_ports(void **state) {
 
 static void everything_is_bound(void **state) {
     static const char text[] =
-        "grpc: {listen: '127.0.0.1:1', tls: {cert: c, key: k, ca: a}, maxConnectionAge: 1h}\n"
+        "grpc: {listen: '127.0.0.1:1', tls: {cert: c, key: k, ca: a, allowedNames: [x.svc, "
+        "'spiffe://c/keda']}, maxConnectionAge: 1h}\n"
         "http: {listen: '[::1]:2', tls: {cert: c2, key: k2}}\n"
         "health: {listen: ':3'}\n"
         "agents: {targets: ['a:1', 'b.c:2'], tls: {ca: x, serverName: agent}}\n"
@@ -63,6 +64,8 @@ static void everything_is_bound(void **state) {
     assert_string_equal(e.msg, "");
     assert_int_equal(rc, 0);
     assert_string_equal(config_tls_files(&c.grpc.tls).ca, "a");
+    assert_int_equal(config_tls_files(&c.grpc.tls).n_allowed, 2);
+    assert_string_equal(config_tls_files(&c.grpc.tls).allowed[1], "spiffe://c/keda");
     assert_string_equal(c.http.tls.key, "k2");
     assert_int_equal(c.agents.targets.n, 2);
     assert_string_equal(c.agents.targets.items[1], "b.c:2");
@@ -116,6 +119,10 @@ static void mistakes_are_told_with_the_place(void **state) {
         {"workloads: w\ngrpc: {listen: nowhere}\n", {"scaler.yaml:2", "listen", "nowhere"}},
         {"workloads: w\ngrpc: {tls: {cert: c}}\n", {"tls", "key"}},
         {"workloads: w\nagents: {tls: {cert: c}}\n", {"agents.tls", "key"}},
+        {"workloads: w\ngrpc: {tls: {cert: c, key: k, allowedNames: [a]}}\n",
+         {"grpc.tls.allowedNames", "without ca"}},
+        {"workloads: w\ngrpc: {tls: {cert: c, key: k, ca: a, allowedNames: ['*.a']}}\n",
+         {"grpc.tls.allowedNames[0]", "without '*'"}},
         {"workloads: w\nexporters: {tls: {key: k}}\n", {"exporters.tls", "cert"}},
         {"workloads: w\nexporters: {path: metrics}\n", {"exporters.path", "begins with '/'"}},
         {"workloads: w\nexporters: {targets: [dcgm.svc]}\n", {"exporters.targets", "HOST:PORT"}},
