@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# run.sh BUILD: KEDA's own client and logic, Kubernetes' own HPA controller, the kubelet's own pod-resources server, Prometheus' own text parser and real inference
-# servers against what was built. The Go test binaries are built once into a cache outside the tree (GPUSCALE_CACHE, default ~/.cache/gpuscale), keyed by
+# run.sh BUILD: KEDA's own client and logic, Kubernetes' own HPA controller, the kubelet's own pod-resources server, Prometheus' own text parser, real inference
+# servers and a real control plane with KEDA (cluster/) against what was built. The Go test binaries are built once into a cache outside the tree (GPUSCALE_CACHE, default ~/.cache/gpuscale), keyed by
 # the sources and go.sum; the servers are installed from PyPI into BUILD/engines (1 GB), once.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -44,4 +44,6 @@ built kubelet "the kubelet's pod-resources server (a minute or two when nothing 
 (cd "$here/kubelet" && GPUSCALE_BUILD=$build "$test" -test.v -test.timeout 5m -test.count 1) || status=1
 echo "installing and running Ray Serve, KServe and TorchServe (minutes the first time)"
 (cd "$here/engines" && GPUSCALE_BUILD=$build /usr/bin/python3 -m pytest -q -p no:cacheprovider .) || status=1
+echo "building and running a control plane with KEDA (25 CPU-minutes when nothing is cached)"
+(cd "$here/cluster" && GPUSCALE_BUILD=$build /usr/bin/python3 -m pytest -q -p no:cacheprovider --durations=8 .) || status=1
 exit $status

@@ -1,12 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Says each result as Go's tests do, which is what tests/run.py counts in this suite."""
+"""Results are told as Go's tests tell theirs (go_report.py)."""
 
+import pathlib
+import sys
 
-def pytest_runtest_logreport(report):
-    over = report.when == "call" or (report.when == "setup" and report.outcome != "passed") or (
-        report.when == "teardown" and report.outcome == "failed")
-    if over:
-        word = {"passed": "PASS", "failed": "FAIL", "skipped": "SKIP"}[report.outcome]
-        print(f"\n--- {word}: {report.nodeid.split('::')[-1]} ({report.duration:.1f}s)", flush=True)
-        if word == "SKIP":
-            print(f"    SKIPPED LOUDLY: {report.longrepr[2]}", flush=True)
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from go_report import pytest_runtest_logreport  # noqa: E402,F401

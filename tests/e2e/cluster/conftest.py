@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The plane of a module, and the logs of its programs when one of the module's tests fails."""
+
+import pathlib
+import sys
+
+import pytest
+
+HERE = pathlib.Path(__file__).resolve().parent
+for folder in (HERE, HERE.parent, HERE.parents[1] / "integration"):
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+from go_report import pytest_runtest_logreport  # noqa: E402,F401
+from plane import Plane, build  # noqa: E402
+
+_plane = None
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed and _plane:
+        for name in _plane.processes:
+            report.sections.append((f"log of {name} ({_plane.processes[name].log})", _plane.tail(name, 25)))
+
+
+@pytest.fixture(scope="session")
+def programs():
+    return build()
+
+
+@pytest.fixture(scope="module")
+def plane(programs, tmp_path_factory):
+    global _plane
+    _plane = Plane(tmp_path_factory.mktemp("plane"), programs)
+    try:
+        yield _plane.start()
+    finally:
+        _plane.stop()
+        _plane = None
