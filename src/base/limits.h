@@ -213,6 +213,18 @@ enum {
     LIMIT_HISTORY_BYTES = 48 << 20,        // decision records of all objects, about
     LIMIT_FIRST_DECISION_MS = 250,         // a first call waits so long for the io thread
 
+    // Who may read the HTTP ports
+    LIMIT_ACCESS_REVIEWS = 4096,        // answers about tokens and rights that are remembered
+    LIMIT_ACCESS_ASKING = 64,           // reviews that run at once,
+    LIMIT_ACCESS_WAITING = 4096,        // and who waits for them
+    LIMIT_ACCESS_USER_BYTES = 32 << 10, // name, groups and all of one user
+    LIMIT_ACCESS_NAMESPACES = 1024,     // that one request asks about
+    LIMIT_ACCESS_VIEWS = 8,             // pages' feeds of different namespaces at once
+    LIMIT_WEB_CONFIG_USERS = 256,
+    LIMIT_PASSWORD_BYTES = 1024,  // longer ones are refused unread; bcrypt looks at 72
+    LIMIT_PASSWORDS_WAITING = 64, // to be checked; one is at a time
+    LIMIT_PASSWORDS_KEPT = 256,   // that were right
+
     // top
     LIMIT_PRICES = 64,
 

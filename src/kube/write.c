@@ -150,6 +150,24 @@ static bool has_audience(const json_t *status, const char *audience) {
     return false;
 }
 
+static void read_values(struct kube_reader *r, const json_t *list, struct kube_extra *ret) {
+    const char **values = kube_read_array(r, json_array_size(list), sizeof(*values));
+    for (size_t i = 0; values && i < json_array_size(list); i++)
+        values[ret->n++] = kube_read_copy(r, json_string_value(json_array_get(list, i)));
+    ret->values = values;
+}
+
+static void read_extra(struct kube_reader *r, json_t *map, struct kube_token_review *t) {
+    const char *key;
+    json_t *list;
+    t->extra = kube_read_array(r, json_object_size(map), sizeof(*t->extra));
+    if (t->extra)
+        json_object_foreach(map, key, list) {
+            t->extra[t->n_extra].key = kube_read_copy(r, key);
+            read_values(r, list, &t->extra[t->n_extra++]);
+        }
+}
+
 int kube_token_review_read(struct kube_token_review *ret, struct arena *a, struct str body,
                            const char *audience, struct err *e) {
     CLEANUP_JSON json_t *json = NULL;
@@ -165,6 +183,7 @@ int kube_token_review_read(struct kube_token_review *ret, struct arena *a, struc
     t.groups = kube_read_array(&r, json_array_size(groups), sizeof(*t.groups));
     for (size_t i = 0; t.groups && i < json_array_size(groups); i++)
         t.groups[t.n_groups++] = kube_read_copy(&r, json_string_value(json_array_get(groups, i)));
+    read_extra(&r, json_object_get(user, "extra"), &t);
     t.authenticated = kube_read_bool(status, "authenticated", false) && given(t.user) &&
                       (!audience || has_audience(status, audience));
     if (r.r < 0)
@@ -184,17 +203,29 @@ static void add_resource(struct buf *out, const struct kube_access *a) {
     (void)buf_addc(out, "}");
 }
 
+static void add_list(struct buf *out, const char *const *texts, size_t n) {
+    (void)buf_addc(out, "[");
+    for (size_t i = 0; i < n; i++) {
+        (void)buf_addc(out, i ? "," : "");
+        (void)buf_add_json(out, str_from(texts[i]));
+    }
+    (void)buf_addc(out, "]");
+}
+
 int kube_access_review_json(struct buf *out, const struct kube_access *a) {
     add_head(out, "authorization.k8s.io/v1", "SubjectAccessReview");
     (void)buf_addc(out, ",\"spec\":{");
     add(out, "user", a->user);
     add_given(out, "uid", a->uid);
-    (void)buf_addc(out, ",\"groups\":[");
-    for (size_t i = 0; i < a->n_groups; i++) {
-        (void)buf_addc(out, i ? "," : "");
-        (void)buf_add_json(out, str_from(a->groups[i]));
+    (void)buf_addc(out, ",\"groups\":");
+    add_list(out, a->groups, a->n_groups);
+    for (size_t i = 0; i < a->n_extra; i++) {
+        (void)buf_addc(out, i ? "," : ",\"extra\":{");
+        (void)buf_add_json(out, str_from(a->extra[i].key));
+        (void)buf_addc(out, ":");
+        add_list(out, a->extra[i].values, a->extra[i].n);
+        (void)buf_addc(out, i + 1 == a->n_extra ? "}" : "");
     }
-    (void)buf_addc(out, "]");
     if (a->resource) {
         add_resource(out, a);
     } else {

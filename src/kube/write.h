@@ -40,6 +40,13 @@ int kube_lease_json(struct buf *out, const struct kube_lease_write *lease);
 // KUBE_MERGE_PATCH on a scale subresource.
 int kube_scale_json(struct buf *out, int32_t replicas);
 
+// What an authenticator says besides: "authentication.kubernetes.io/pod-name" and such.
+struct kube_extra {
+    const char *key;
+    const char *const *values;
+    size_t n;
+};
+
 // authentication.k8s.io/v1 TokenReview: create on "tokenreviews". `audience` NULL: the API
 // server's.
 int kube_token_review_json(struct buf *out, struct str token, const char *audience);
@@ -48,6 +55,8 @@ struct kube_token_review {
     const char *user, *uid; // ""
     const char **groups;
     size_t n_groups;
+    struct kube_extra *extra;
+    size_t n_extra;
     const char *error; // "": none
 };
 // Into the arena. An answer with another audience than was asked for is none. ERR_PARSE: not a
@@ -61,6 +70,8 @@ struct kube_access {
     const char *user, *uid;
     const char *const *groups;
     size_t n_groups;
+    const struct kube_extra *extra;
+    size_t n_extra;
     const char *verb;
     const char *group, *resource, *subresource, *namespace_, *name; // NULL or "": any, none
     const char *path;

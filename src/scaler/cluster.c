@@ -26,11 +26,15 @@ int io_cluster_start(struct io *io, struct err *e) {
     rc = kube_client_new(&io->kube, &o, e);
     if (rc < 0)
         return err_wrap(e, "kubernetes");
+    rc = access_new(&io->access, &(struct access_options){.kube = io->kube}, e);
+    if (rc < 0)
+        return rc;
     log_info("cluster", LOG_STR("server", c->config.server), LOG_STR("source", c->config.source));
     return 0;
 }
 
 void io_cluster_stop(struct io *io) {
+    io->access = access_free(io->access);
     io->kube = kube_client_free(io->kube);
 }
 

@@ -20,6 +20,7 @@
 #include "net/http_server.h"
 #include "net/loop.h"
 #include "net/signals.h"
+#include "scaler/access.h"
 #include "scaler/bind.h"
 #include "scaler/config.h"
 #include "scaler/gpus.h"
@@ -147,6 +148,7 @@ struct io {
     struct queries *queries;      // on Prometheus servers
 
     struct kube_client *kube; // NULL: no cluster is configured. Gone in io_cluster_stop()
+    struct access *access;    // who may read; NULL as `kube`. Goes before it
     struct cluster *cluster;  // cluster.c
 
     struct net_tls *http_tls;

@@ -107,7 +107,9 @@ static void a_tokens_review(void **state) {
         const char *body, *audience;
         bool authenticated;
     } cases[] = {
-        {"{\"authenticated\":true,\"user\":{\"username\":\"x\",\"groups\":[\"a\",1]}}", NULL, true},
+        {"{\"authenticated\":true,\"user\":{\"username\":\"x\",\"groups\":[\"a\",1],"
+         "\"extra\":{\"k/pod\":[\"p\",2],\"odd\":\"v\",\"none\":[]}}}",
+         NULL, true},
         {"{\"authenticated\":true,\"user\":{\"username\":\"x\"},\"audiences\":[\"y\",\"g\"]}", "g",
          true},
         // A server that does not know audiences says none: nobody is let in by it.
@@ -131,6 +133,15 @@ static void a_tokens_review(void **state) {
             assert_int_equal(r.n_groups, 2);
             assert_string_equal(r.groups[0], "a");
             assert_string_equal(r.groups[1], "");
+            assert_int_equal(r.n_extra, 3);
+            for (size_t k = 0; k < 3; k++)
+                if (strcmp(r.extra[k].key, "k/pod") == 0) {
+                    assert_int_equal(r.extra[k].n, 2);
+                    assert_string_equal(r.extra[k].values[0], "p");
+                    assert_string_equal(r.extra[k].values[1], "");
+                } else {
+                    assert_int_equal(r.extra[k].n, 0);
+                }
         }
         arena_done(&a);
     }
@@ -149,16 +160,27 @@ static void a_tokens_review(void **state) {
 
 static void a_review_of_rights(void **state) {
     static const char *const groups[] = {"g", NASTY};
-    struct kube_access a = {
-        .user = NASTY, .groups = groups, .n_groups = 2, .verb = "get", .path = "/metrics"};
+    const struct kube_extra extra[] = {{"k\"ey", groups, 2}, {"none", NULL, 0}};
+    struct kube_access a = {.user = NASTY,
+                            .groups = groups,
+                            .n_groups = 2,
+                            .extra = extra,
+                            .n_extra = 2,
+                            .verb = "get",
+                            .path = "/metrics"};
     CLEANUP_BUF struct buf b;
     buf_init(&b, 1000);
     assert_int_equal(kube_access_review_json(&b, &a), 0);
     json_t *json = parse(&b);
     assert_string_equal(at(json, "spec.nonResourceAttributes.path"), "/metrics");
     assert_int_equal(json_array_size(json_object_get(json_object_get(json, "spec"), "groups")), 2);
+    const json_t *told = json_object_get(json_object_get(json, "spec"), "extra");
+    assert_int_equal(json_object_size(told), 2);
+    assert_string_equal(json_string_value(json_array_get(json_object_get(told, "k\"ey"), 0)), "g");
+    assert_int_equal(json_array_size(json_object_get(told, "none")), 0);
     json_decref(json);
     buf_clear(&b);
+    a.n_extra = 0;
     a.resource = "scaledobjects";
     a.group = "keda.sh";
     a.namespace_ = "ml";
