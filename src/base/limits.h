@@ -87,6 +87,8 @@ enum {
     LIMIT_FETCH_ERROR_BYTES = 16 << 10, // body of an answer that is not 200
     LIMIT_TLS_FILE_BYTES = 1 << 20,
     LIMIT_SECRET_BYTES = 16 << 10,      // a token or a password in a file
+    LIMIT_CERT_NAME_BYTES = 256,        // of a certificate, for people
+    LIMIT_CERT_NAMES = 64,              // of one certificate that are kept
     LIMIT_PROM_ANSWER_BYTES = 64 << 10, // of a query: one sample is wanted
     LIMIT_PROMETHEUS_SERVERS = 64,
     LIMIT_SCRAPE_TARGETS = 20000,

@@ -20,6 +20,8 @@ static const struct verb {
     {"top", verb_top,
      "GPUs and workloads in the terminal: who uses which, what idles, what it costs"},
     {"hpa", verb_hpa, "what the HorizontalPodAutoscaler would do with this, and why"},
+    {"certs", verb_certs,
+     "certificates for scaler, agents and KEDA; what a certificate is good for"},
     {"load", verb_load, "HTTP load at a rate of its own, measured from the intended send time"},
     {"demo", verb_demo, "three ways to scale one service, side by side, without GPU or cluster"},
     {"engine", verb_engine,

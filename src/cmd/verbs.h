@@ -11,4 +11,5 @@ int verb_top(int argc, char **argv);
 int verb_load(int argc, char **argv);
 int verb_demo(int argc, char **argv);
 int verb_engine(int argc, char **argv);
+int verb_certs(int argc, char **argv);
 int verb_hpa(int argc, char **argv);
