@@ -299,8 +299,8 @@ class Plane:
     def _keda(self):
         crds = sorted(self.programs["crds"].glob("*.yaml"))
         self.kubectl("apply", "--server-side", *[a for c in crds for a in ("-f", c)])
-        self.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd/scaledobjects.keda.sh",
-                     "crd/clustertriggerauthentications.keda.sh", "crd/triggerauthentications.keda.sh", "crd/scaledjobs.keda.sh")
+        for resource in ("scaledobjects", "scaledjobs", "triggerauthentications", "clustertriggerauthentications"):
+            self.wait_until(lambda: self.rest.request("GET", f"/apis/keda.sh/v1alpha1/{resource}")[0] == 200, f"{resource} are served")
         ca = base64.b64encode(self.certs.ca.read_bytes()).decode()
         self.apply([
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "keda"}},
