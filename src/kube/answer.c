@@ -105,9 +105,9 @@ void kube_answer_explain(struct err *e, const char *verb, const struct kube_reso
         (void)err_set(e, ERR_AUTH,
                       "may not %s " STR_FMT " (403): its Role needs apiGroups \"%.64s\", resources "
                       "\"%.64s%s%.32s\", verbs \"%s\"%s%s",
-                      verb, STR_ARG(what), at->group ? at->group : "", at->resource,
-                      at->subresource ? "/" : "", at->subresource ? at->subresource : "", verb,
-                      quote, said);
+                      verb, STR_ARG(what), at->group ? at->group : "",
+                      at->resource ? at->resource : "", at->subresource ? "/" : "",
+                      at->subresource ? at->subresource : "", verb, quote, said);
     else if (f == KUBE_UNKNOWN_USER)
         (void)err_set(e, ERR_AUTH,
                       "cannot %s " STR_FMT ": the API server does not know us (401): the token or "

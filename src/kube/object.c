@@ -180,6 +180,13 @@ int kube_object_read(struct kube_object **ret, const struct kube_kind *kind, con
     return 0;
 }
 
+int kube_object_parse(struct kube_object **ret, const struct kube_kind *kind, struct str body,
+                      struct err *e) {
+    CLEANUP_JSON json_t *json = NULL;
+    int rc = kube_json_parse(body, &json, e);
+    return rc < 0 ? rc : kube_object_read(ret, kind, json, e);
+}
+
 struct kube_object *kube_object_free(struct kube_object *o) {
     if (o) {
         arena_done(&o->memory);

@@ -51,6 +51,9 @@ int kube_json_parse(struct str text, json_t **ret, struct err *e);
 // ERR_PARSE: no name; ERR_LIMIT: LIMIT_KUBE_KEPT_BYTES; ERR_NOMEM.
 int kube_object_read(struct kube_object **ret, const struct kube_kind *kind, const json_t *json,
                      struct err *e);
+// The same of an answer's body.
+int kube_object_parse(struct kube_object **ret, const struct kube_kind *kind, struct str body,
+                      struct err *e);
 struct kube_object *kube_object_free(struct kube_object *o);
 // A label's value; NULL: it has none such.
 const char *kube_object_label(const struct kube_object *o, const char *key);

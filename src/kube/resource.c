@@ -35,7 +35,8 @@ int kube_resource_path(struct buf *out, const struct kube_resource *r, struct er
         rc = add_part(out, "path", "namespaces", e);
         rc = rc ? rc : add_part(out, "namespace", r->namespace_, e);
     }
-    rc = rc ? rc : add_part(out, "resource", r->resource, e);
+    if (rc == 0 && (r->resource || r->name || r->namespace_))
+        rc = add_part(out, "resource", r->resource, e);
     if (rc == 0 && r->name)
         rc = add_part(out, "name", r->name, e);
     if (rc == 0 && r->subresource)
@@ -59,7 +60,7 @@ static void add_word(struct buf *out, const char *word) {
 }
 
 void kube_resource_words(struct buf *out, const struct kube_resource *r) {
-    add_word(out, r->resource);
+    add_word(out, r->resource ? r->resource : "resources");
     if (r->subresource) {
         (void)buf_addc(out, "/");
         add_word(out, r->subresource);

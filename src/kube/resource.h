@@ -13,7 +13,7 @@
 struct kube_resource {
     const char *group;       // "" (or NULL): the core group
     const char *version;     // "v1"
-    const char *resource;    // "pods": plural, lower case
+    const char *resource;    // "pods": plural, lower case; NULL: which there are (discovery)
     const char *namespace_;  // NULL: of no namespace, or all of them
     const char *name;        // NULL: the collection
     const char *subresource; // "scale", "status"; NULL: none

@@ -1,17 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The cluster, where one is configured (kubernetes.enabled): who we are at its API server, and what
- * the scaler follows there. io thread.
+ * the scaler follows there. Changes are gathered for a moment, then a version of the workloads is
+ * made from the caches and taken as a version of the workloads file would be. While the API server
+ * is away the last version stands. io thread.
  */
 #pragma once
 
+#include "base/buf.h"
 #include "base/err.h"
+#include "scaler/io.h"
 
-struct io;
+struct prom_writer;
 
-// Makes io->kube from the configuration's kubeconfig or the pod's service account, or leaves it
-// NULL where there is no cluster. Asks nothing yet. Errors name the file and the remedy.
+// Makes io->kube from the configuration's kubeconfig or the pod's service account, and begins to
+// follow; or leaves it NULL where there is no cluster. Errors name the file and the remedy.
 int io_cluster_start(struct io *io, struct err *e);
 // Ends what runs; io->kube is gone. The loop must turn once more.
 void io_cluster_stop(struct io *io);
 void io_cluster_done(struct io *io); // the rest, after the loop has turned
+
+// Has there been a first version? True where there is no cluster. Else a line for each cache that
+// is missing, with the reason.
+bool io_cluster_ready(const struct io *io, struct buf *missing);
+int64_t io_cluster_ready_ns(const struct io *io); // since when; the start's time without a cluster
+// A line for each cache that fails now; none: all is well.
+void io_cluster_troubles(const struct io *io, struct buf *out);
+// Takes changes that wait, now: something is asked about that may be among them.
+void io_cluster_freshen(struct io *io);
+// Has its ScaledObject such a trigger? True where there is no cluster.
+bool io_cluster_has(struct io *io, struct object *o);
+void io_cluster_families(const struct io *io, struct prom_writer *w);

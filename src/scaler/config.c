@@ -191,6 +191,9 @@ static const struct conf_field kubernetes_fields[] = {
      .help = "Left out: $KUBECONFIG, the pod's service account, or ~/.kube/config."},
     {"events", CONF_BOOL(MEMBER(kubernetes), events), .def = "true",
      .help = "Events are written on ScaledObjects whose decision changes or cannot be met."},
+    {"scalerAddresses", CONF_LIST_STRING(MEMBER(kubernetes), scaler_addresses), .max = "16",
+     .help = "The scalerAddress of triggers that are for this scaler; left out: every external "
+             "trigger whose metadata it understands."},
     {"agents", CONF_STRUCT(MEMBER(kubernetes), agents, kubernetes_agents_fields),
      .help = "Agents found through their Service, beside those of agents.targets."},
     {0}};

@@ -20,7 +20,8 @@
  *               namespaces: [NAME or "*"], enforcedLabel: namespace, interval: 10s, timeout: 10s,
  *               lookback: 0s}
  *     kubernetes: {enabled: false, kubeconfig: FILE, events: true,
- *                  agents: {service: NAMESPACE/NAME, port: grpc}}
+ *                  agents: {service: NAMESPACE/NAME, port: grpc},
+ *                  scalerAddresses: [HOST:PORT]}
  *     workloads: FILE                              # workloads.h; where there is no Kubernetes
  *     tick: 1s
  *     log: {format: logfmt, level: info}
@@ -95,6 +96,7 @@ struct scaler_config {
         struct {
             const char *service, *port; // "NAMESPACE/NAME", or NULL; the port's name or number
         } agents;
+        CONF_LIST_OF(const char *) scaler_addresses; // none: any
     } kubernetes;
     const char *workloads; // file; NULL: the cluster tells
     int64_t tick_ns;

@@ -6,6 +6,7 @@
  */
 #include "base/clock.h"
 #include "base/log.h"
+#include "scaler/cluster.h"
 #include "scaler/io.h"
 
 enum { KEY_MAX = 2048 };
@@ -104,11 +105,21 @@ static int set_pods(struct feed *f, const struct workload *w, struct err *e) {
     return 0;
 }
 
-int io_feed_get(struct io *io, const struct object *o, struct feed **ret, struct err *e) {
+int io_feed_get(struct io *io, struct object *o, struct feed **ret, struct err *e) {
     const struct object_ref *r = &o->key->ref;
     const struct trigger *t = o->trigger;
     const struct workload *w;
     char key[KEY_MAX];
+    if (!io_cluster_ready(io, NULL))
+        return err_set(e, ERR_UNAVAILABLE,
+                       "ScaledObject %s/%s: the cluster is not read yet (/readyz says what is "
+                       "missing)",
+                       r->namespace_.p, r->name.p);
+    if (!io_cluster_has(io, o))
+        return err_set(e, ERR_NOTFOUND,
+                       "ScaledObject %s/%s: the cluster has no ScaledObject of this name with such "
+                       "a trigger (yet, or any more)",
+                       r->namespace_.p, r->name.p);
     int rc = workloads_find(io->workloads, r->namespace_, r->name, t->target, t->target_name, &w,
                             e);
     if (rc < 0) {
@@ -125,9 +136,13 @@ int io_feed_get(struct io *io, const struct object *o, struct feed **ret, struct
             return rc;
         f = fresh;
     }
-    if (f->workload != w && (rc = set_pods(f, w, e)) < 0) {
+    if (f->workload != NULL && f->workload->digest == w->digest) {
+        f->workload = w; // of another version, and the same
+    } else if ((rc = set_pods(f, w, e)) < 0) {
         feed_free(fresh);
         return rc;
+    } else {
+        f->stirred = true;
     }
     if (fresh != NULL) {
         HASH_ADD_KEYPTR(hh, io->feeds, f->key, strlen(f->key), f);
@@ -198,12 +213,13 @@ static struct pod_entry *add_pod(struct io *io, struct feed *f, const struct wor
     if (p == NULL)
         return NULL;
     p->feed = f;
-    p->name = pod->name;
     p->key = arena_printf(&io->pods_arena, "%s/%s", f->workload->namespace_, pod->name);
     if (p->key == NULL)
         return NULL;
+    p->name = p->key + strlen(f->workload->namespace_) + 1;
     HASH_FIND(hh, io->pods, p->key, strlen(p->key), first);
     if (first != NULL) {
+        p->name = first->name;
         unsigned n = 2;
         for (struct pod_entry *x = first; x->same != NULL; x = x->same)
             n++;

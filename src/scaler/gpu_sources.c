@@ -121,6 +121,15 @@ static void on_exporter_stuck(void *ctx, const char *key, bool stuck) {
         log_info("GPU exporter reads its GPUs again", LOG_STR("url", key));
 }
 
+// The name in the agents' certificates: as configured, else their Service's.
+static const char *agents_name(const struct scaler_config *c, char *dst, size_t cap) {
+    struct str name = str_from(c->kubernetes.agents.service), ns = str_cut(&name, '/');
+    if (c->agents.tls.server_name != NULL || c->kubernetes.agents.service == NULL)
+        return c->agents.tls.server_name;
+    (void)snprintf(dst, cap, STR_FMT "." STR_FMT ".svc", STR_ARG(name), STR_ARG(ns));
+    return dst;
+}
+
 static int start_agents(struct io *io, struct err *e) {
     static const struct agents_ops ops = {
         .gpu = on_agent_gpu,
@@ -131,13 +140,14 @@ static int start_agents(struct io *io, struct err *e) {
     };
     const struct scaler_config *c = io->config;
     struct net_tls_files files = config_tls_files(&c->agents.tls);
+    char name[160]; // copied
     struct agents_options o = {
         .loop = &io->loop,
         .ops = &ops,
         .ctx = io,
         .client = "gpuscale-scaler/" GPUSCALE_VERSION,
         .tls = config_tls_on(&c->agents.tls) ? &files : NULL,
-        .server_name = c->agents.tls.server_name,
+        .server_name = agents_name(c, name, sizeof(name)),
         .seed = io->seed,
     };
     int rc = agents_new(&io->agents, &o, e);

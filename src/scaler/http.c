@@ -9,6 +9,7 @@
 #include "net/addr.h"
 #include "net/metrics_format.h"
 #include "scaler/api.h"
+#include "scaler/cluster.h"
 #include "scaler/io.h"
 #include "scaler/live.h"
 #include "scaler/metrics_page.h"
@@ -44,8 +45,14 @@ static void handle_readyz(struct http_request *r, void *ctx) {
     const struct io *io = ctx;
     CLEANUP_BUF struct buf missing;
     buf_init(&missing, MISSING_MAX);
-    if (io_ready(io, clock_mono_ns(), &missing))
+    bool ready = io_ready(io, clock_mono_ns(), &missing);
+    if (ready)
+        io_cluster_troubles(io, &missing); // ready all the same: the last state stands
+    if (ready && missing.len == 0)
         http_request_answer_text(r, 200, "ok");
+    else if (ready)
+        http_request_answer_text(r, 200, "ok, but:\n" STR_FMT,
+                                 STR_ARG(str_trim(buf_str(&missing))));
     else
         http_request_answer_text(r, 503, STR_FMT, STR_ARG(str_trim(buf_str(&missing))));
 }

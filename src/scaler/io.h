@@ -33,6 +33,8 @@
 #include "source/engines.h"
 #include "source/exporters.h"
 
+#define OBJECT_ID_OWN (UINT64_C(1) << 52) // ids above are given here; a page's number holds them
+
 enum {
     IO_SOON_MS = 50,        // after something is heard, its objects are decided
     IO_SPACING_MS = 150,    // but not more often than this
@@ -42,7 +44,7 @@ enum {
 
 struct feed {
     char *key;                       // "prod/deployment/llm vllm 8000 /metrics gateway"
-    const struct workload *workload; // of the present file; set while it has objects
+    const struct workload *workload; // of the present version; set while it has objects
     struct signal_workload *signals;
     const struct engine_preset *preset;
     uint16_t port; // 0: the preset's
@@ -53,6 +55,7 @@ struct feed {
     int64_t fresh_ns;   // shortest maxAge of its objects
     int64_t decided_ns; // the last decision of its objects
     bool dirty;         // something was heard since
+    bool stirred;       // its pods or replicas have changed: io_rebind_all() decides
     struct feed *next_dirty;
     struct demand_state *demand_state; // NULL: names none
     struct feed *next_of_demand;
@@ -68,6 +71,11 @@ struct query_use {
 
 struct object {
     uint64_t id;
+    uint64_t rpc_id;  // the rpc thread's; 0: KEDA has not asked about it
+    bool watched;     // it is an external trigger of a ScaledObject in the cluster
+    unsigned pass;    // over those, in which it was last seen to be one
+    bool leaving;     // it was, and is no more: removed once its successor has its feed
+    int64_t since_ns; // it is known
     struct object_key *key;
     struct trigger *trigger;
     struct decider *decider;
@@ -83,7 +91,8 @@ struct object {
     struct query_use queries[LIMIT_TRIGGER_QUERIES]; // the trigger's, in its order
     struct log_site told;                            // its own rate of log lines
     struct history history;
-    UT_hash_handle hh;
+    struct object *same_hash; // in by_key
+    UT_hash_handle hh, hh_rpc, hh_key;
 };
 
 // A pod that is known by name: whose GPU or whose page it is.
@@ -130,7 +139,11 @@ struct io {
     struct err workloads_bad; // why the newest version is not in use
 
     struct object *objects; // by id
-    struct feed *feeds;     // by key
+    struct object *by_rpc;  // by rpc_id
+    struct object *by_key;  // by the hash of their reference
+    uint64_t next_own_id;
+    struct VEC(uint64_t) gone; // rpc_id of objects that are no more: the rpc thread is to know
+    struct feed *feeds;        // by key
     struct feed *dirty;
     struct pod_entry *pods;       // by name
     struct arena pods_arena;      // what they are made of
@@ -169,7 +182,13 @@ struct io {
 
 // objects.c: registry and decisions
 void io_register(struct io *io, struct to_io *m);
-void io_drop(struct io *io, uint64_t id);
+void io_drop(struct io *io, uint64_t rpc_id); // KEDA asks no more
+// For the cluster, which knows objects before KEDA asks. NULL: not there.
+struct object *io_object_find(const struct io *io, const struct object_ref *r,
+                              const struct object_hash *h);
+// Not decided yet. NULL: no memory, or its metadata does not bind.
+struct object *io_object_new(struct io *io, uint64_t rpc_id, struct object_key *key);
+void io_object_remove(struct io *io, struct object *o); // the rpc thread is told
 // Decides every object of the feed.
 void io_decide_feed(struct io *io, struct feed *f, int64_t now_ns);
 // Objects without a feed: publishes why, and looks again where only memory was missing.
@@ -181,10 +200,10 @@ void io_objects_done(struct io *io);
 
 // feeds.c: what is measured
 // The feed of a trigger's workload, made when it is new. ERR_NOTFOUND, ERR_INVALID, ERR_NOMEM.
-int io_feed_get(struct io *io, const struct object *o, struct feed **ret, struct err *e);
+int io_feed_get(struct io *io, struct object *o, struct feed **ret, struct err *e);
 void io_feed_release(struct io *io, struct feed *f); // frees it when no object is left
 void io_feed_mark(struct io *io, struct feed *f);    // something was heard: decide soon
-// Before the file's version that named the pods goes.
+// Before what they point at goes.
 void io_feeds_forget_pods(struct io *io);
 // Tells the engines which pages to read, after pods or feeds changed.
 void io_update_targets(struct io *io);
@@ -223,6 +242,8 @@ void io_tick_stop(struct io *io);
 
 // reload.c: the workloads file. Without one: an empty version, and nothing to check.
 int io_workloads_first(struct io *io, struct err *e);
+// Takes another version in place of the present one, which goes.
+void io_workloads_take(struct io *io, struct workloads *fresh);
 void io_workloads_check(struct io *io, bool force);
 
 // api.c, metrics_page.c, health.c: what HTTP shows

@@ -38,6 +38,7 @@ struct published {
     int status;     // GRPC_OK, or why GetMetrics has no value
     bool fails_all; // the status is IsActive's answer too (no such workload)
     char *message;  // owned; NULL with GRPC_OK
+    bool gone;      // of the id alone: the ScaledObject has no such trigger any more
 };
 
 enum to_rpc_kind {

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "net/grpc_status.h"
+#include "scaler/cluster.h"
 #include "scaler/io.h"
 
 #define LABEL(n, v) ((struct prom_label){STR(n), str_from(v)})
@@ -317,7 +318,7 @@ static void program_families(struct prom_writer *w, const struct io *io) {
     one(w, "process_cpu_seconds_total", PROM_COUNTER, "CPU time of all threads.",
         (double)clock_process_cpu_ns() / NS_PER_S);
     gauge(w, "gpuscale_ready", "1: /readyz says ok.", io_ready(io, clock_mono_ns(), NULL));
-    gauge(w, "gpuscale_workloads", "Workloads of the file in use.", (double)io->workloads->list.n);
+    gauge(w, "gpuscale_workloads", "Workloads that are known.", (double)io->workloads->list.n);
     prom_family(w, "gpuscale_queue_depth", PROM_GAUGE, "Messages between the threads.");
     labelled(w, "queue", "to_io", (double)queue_len(io->to_io));
     labelled(w, "queue", "to_rpc", (double)queue_len(io->to_rpc));
@@ -357,6 +358,7 @@ int metrics_page_render(const struct io *io, enum prom_format format, struct buf
     scrape_families(&w, io);
     agent_families(&w, io);
     exporter_families(&w, io);
+    io_cluster_families(io, &w);
     rc = rc < 0 ? rc : io_queries_families(io, &w);
     int end = prom_writer_end(&w);
     return rc < 0 ? rc : end;

@@ -8,7 +8,11 @@
 #include "net/grpc_status.h"
 #include "scaler/io.h"
 
-enum { SENTENCE_MAX = 4096, FAULT_REPEAT_S = 10 };
+enum {
+    SENTENCE_MAX = 4096,
+    FAULT_REPEAT_S = 10,
+    SEEN_SOON_S = 2, // KEDA may ask before the cluster's watch has told of the ScaledObject
+};
 
 static struct object *object_free(struct io *io, struct object *o) {
     if (o->feed != NULL)
@@ -77,18 +81,22 @@ static int fault_status(int code) {
 // A workload that was at zero when it was lost stays there: a call that fails would wake it through
 // KEDA's fallback.
 static void publish_zero(struct io *io, struct object *o) {
-    struct published p = {.id = o->id, .seq = o->last.sequence, .at_zero = true, .status = GRPC_OK};
+    struct published p = {
+        .id = o->rpc_id, .seq = o->last.sequence, .at_zero = true, .status = GRPC_OK};
     if (!same_answer(o, &p, clock_mono_ns()))
         put_out(io, o, &p, (struct str){0});
 }
 
 static void publish_fault(struct io *io, struct object *o) {
+    if (o->rpc_id == 0 || o->leaving ||
+        (io->cluster != NULL && clock_mono_ns() - o->since_ns < SEEN_SOON_S * NS_PER_S))
+        return;
     if (o->decided && o->last.spec == 0) {
         publish_zero(io, o);
         return;
     }
     struct published p = {
-        .id = o->id,
+        .id = o->rpc_id,
         .active = false,
         .status = fault_status(o->fault.code),
         .fails_all = true,
@@ -98,8 +106,10 @@ static void publish_fault(struct io *io, struct object *o) {
 }
 
 static void publish_record(struct io *io, struct object *o, const struct record *r) {
+    if (o->rpc_id == 0)
+        return;
     struct published p = {
-        .id = o->id,
+        .id = o->rpc_id,
         .seq = r->sequence,
         .value = r->publish,
         .active = r->active,
@@ -164,7 +174,8 @@ static void decide(struct io *io, struct object *o, int64_t now_ns, int64_t real
 void io_decide_feed(struct io *io, struct feed *f, int64_t now_ns) {
     int64_t real_ns = clock_real_ns();
     for (struct object *o = f->objects; o != NULL; o = o->next)
-        decide(io, o, now_ns, real_ns);
+        if (!o->leaving)
+            decide(io, o, now_ns, real_ns);
     f->decided_ns = now_ns;
 }
 
@@ -179,7 +190,7 @@ static void find_feed(struct io *io, struct object *o) {
     }
     bool again = o->fault.code == e.code && strcmp(o->fault.msg, e.msg) == 0;
     o->fault = e;
-    if (!again)
+    if (!again && !o->leaving)
         log_warn("no workload for a trigger", LOG_ERR(&e));
 }
 
@@ -206,41 +217,140 @@ static int bind_trigger(struct io *io, struct object *o) {
     return rc;
 }
 
+static struct object *find_rpc(const struct io *io, uint64_t rpc_id) {
+    struct object *o;
+    HASH_FIND(hh_rpc, io->by_rpc, &rpc_id, sizeof(rpc_id), o);
+    return o;
+}
+
+// The rpc thread knows it by this id from now on; 0: no more.
+static int set_rpc_id(struct io *io, struct object *o, uint64_t rpc_id) {
+    if (o->rpc_id != 0)
+        HASH_DELETE(hh_rpc, io->by_rpc, o);
+    o->rpc_id = rpc_id;
+    o->published = false;
+    if (rpc_id == 0)
+        return 0;
+    HASH_ADD(hh_rpc, io->by_rpc, rpc_id, sizeof(o->rpc_id), o);
+    if (map_oom()) {
+        o->rpc_id = 0;
+        return ERR_NOMEM;
+    }
+    return 0;
+}
+
+// Objects with equal hashes hang behind the first one.
+static int link_key(struct io *io, struct object *o) {
+    struct object *first;
+    HASH_FIND(hh_key, io->by_key, &o->key->hash, sizeof(o->key->hash), first);
+    if (first != NULL) {
+        o->same_hash = first->same_hash;
+        first->same_hash = o;
+        return 0;
+    }
+    HASH_ADD_KEYPTR(hh_key, io->by_key, &o->key->hash, sizeof(o->key->hash), o);
+    return map_oom() ? ERR_NOMEM : 0;
+}
+
+static void unlink_key(struct io *io, struct object *o) {
+    struct object *first;
+    HASH_FIND(hh_key, io->by_key, &o->key->hash, sizeof(o->key->hash), first);
+    if (first != o) {
+        while (first->same_hash != o)
+            first = first->same_hash;
+        first->same_hash = o->same_hash;
+        return;
+    }
+    // Its place is taken before it goes: a table that is not empty needs no memory for one more.
+    if (o->same_hash != NULL)
+        HASH_ADD_KEYPTR(hh_key, io->by_key, &o->same_hash->key->hash, sizeof(o->key->hash),
+                        o->same_hash);
+    HASH_DELETE(hh_key, io->by_key, o);
+}
+
+struct object *io_object_find(const struct io *io, const struct object_ref *r,
+                              const struct object_hash *h) {
+    struct object *o;
+    HASH_FIND(hh_key, io->by_key, &h->all, sizeof(h->all), o);
+    while (o != NULL && !object_key_matches(o->key, r, h))
+        o = o->same_hash;
+    return o;
+}
+
 static void remove_object(struct io *io, struct object *o) {
+    (void)set_rpc_id(io, o, 0);
+    unlink_key(io, o);
     HASH_DEL(io->objects, o);
     if (o->feed != NULL)
         detach(o);
     object_free(io, o);
 }
 
-void io_register(struct io *io, struct to_io *m) {
-    struct object *o;
-    HASH_FIND(hh, io->objects, &m->id, sizeof(m->id), o);
-    if (o != NULL)
-        return; // told again because the first decision was late
-    o = mem_zalloc(sizeof(*o));
-    if (o == NULL)
-        return; // its call ends with "ask again", and then it is told again
-    o->id = m->id;
-    o->key = TAKE_PTR(m->key);
+struct object *io_object_new(struct io *io, uint64_t rpc_id, struct object_key *key) {
+    struct object *o = mem_zalloc(sizeof(*o));
+    if (o == NULL) {
+        object_key_free(key);
+        return NULL;
+    }
+    o->id = rpc_id ? rpc_id : OBJECT_ID_OWN + ++io->next_own_id;
+    o->since_ns = clock_mono_ns();
+    o->key = key;
     HASH_ADD(hh, io->objects, id, sizeof(o->id), o);
     if (map_oom()) {
         object_free(io, o);
-        return;
+        return NULL;
     }
-    // The rpc thread has bound the same bytes: only memory can be missing here.
-    if (bind_trigger(io, o) < 0) {
+    if (link_key(io, o) < 0) {
+        HASH_DEL(io->objects, o);
+        object_free(io, o);
+        return NULL;
+    }
+    if (set_rpc_id(io, o, rpc_id) < 0 || bind_trigger(io, o) < 0) {
         remove_object(io, o);
-        return;
+        return NULL;
     }
     io_queries_attach(io, o);
-    find_and_decide(io, o, clock_mono_ns());
+    return o;
 }
 
-void io_drop(struct io *io, uint64_t id) {
-    struct object *o;
-    HASH_FIND(hh, io->objects, &id, sizeof(id), o);
+void io_object_remove(struct io *io, struct object *o) {
+    if (o->rpc_id != 0)
+        (void)vec_push(&io->gone, o->rpc_id); // no memory: it is swept when nobody asks
+    remove_object(io, o);
+}
+
+// KEDA asks about what is decided already.
+static void adopt(struct io *io, struct object *o, uint64_t rpc_id) {
+    if (set_rpc_id(io, o, rpc_id) < 0)
+        return; // its call ends with "ask again", and then it is told again
+    if (o->feed == NULL)
+        publish_fault(io, o);
+    else if (o->decided)
+        publish_record(io, o, &o->last);
+}
+
+void io_register(struct io *io, struct to_io *m) {
+    if (find_rpc(io, m->id) != NULL)
+        return; // told again because the first decision was late
+    struct object_hash h;
+    object_ref_hash(&m->key->ref, &h);
+    struct object *o = io_object_find(io, &m->key->ref, &h);
+    if (o != NULL) {
+        adopt(io, o, m->id);
+        return;
+    }
+    // The rpc thread has bound the same bytes: only memory can be missing here. Without it the call
+    // ends with "ask again", and then it is told again.
+    o = io_object_new(io, m->id, TAKE_PTR(m->key));
     if (o != NULL)
+        find_and_decide(io, o, clock_mono_ns());
+}
+
+void io_drop(struct io *io, uint64_t rpc_id) {
+    struct object *o = find_rpc(io, rpc_id);
+    if (o != NULL && o->watched)
+        (void)set_rpc_id(io, o, 0);
+    else if (o != NULL)
         remove_object(io, o);
 }
 
@@ -250,31 +360,44 @@ void io_rebind_all(struct io *io, int64_t now_ns) {
         if (before != NULL)
             detach(o);
         o->feed = NULL;
-        find_and_decide(io, o, now_ns);
+        find_feed(io, o);
+        if (o->feed == NULL)
+            publish_fault(io, o);
+        else if (o->feed != before)
+            o->feed->stirred = true;
         if (before != NULL)
             io_feed_release(io, before);
+    }
+    for (struct feed *f = io->feeds; f != NULL; f = f->hh.next) {
+        if (!f->stirred)
+            continue;
+        f->stirred = false;
+        io->targets_stale = true;
+        io_decide_feed(io, f, now_ns);
     }
 }
 
 static void unpublish(struct io *io, const struct published *p) {
-    struct object *o;
-    HASH_FIND(hh, io->objects, &p->id, sizeof(p->id), o);
+    struct object *o = find_rpc(io, p->id);
     if (o != NULL)
         o->published = false;
     mem_free(p->message);
 }
 
 void io_flush(struct io *io, int64_t now_ns) {
-    size_t n = io->outbox.n;
-    struct to_rpc *m = mem_zalloc(sizeof(*m) + n * sizeof(m->items[0]));
+    size_t n = io->outbox.n, gone = io->gone.n;
+    struct to_rpc *m = mem_zalloc(sizeof(*m) + (n + gone) * sizeof(m->items[0]));
     if (m != NULL) {
         m->kind = TO_RPC_BATCH;
         m->at_ns = now_ns;
-        m->n_items = n;
+        m->n_items = n + gone;
         if (n > 0)
             memcpy(m->items, io->outbox.items, n * sizeof(m->items[0]));
+        for (size_t i = 0; i < gone; i++)
+            m->items[n + i] = (struct published){.id = io->gone.items[i], .gone = true};
         if (queue_push(io->to_rpc, m)) {
             vec_clear(&io->outbox);
+            vec_clear(&io->gone);
             return;
         }
         mem_free(m);
@@ -293,4 +416,5 @@ void io_objects_done(struct io *io) {
     for (size_t i = 0; i < io->outbox.n; i++)
         mem_free(io->outbox.items[i].message);
     vec_done(&io->outbox);
+    vec_done(&io->gone);
 }

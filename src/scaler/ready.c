@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Readiness: every agent target, GPU exporter, demand source and engine page was heard of once (a
- * failure counts: what is broken is not waited for), and rates have had two pages to be made from.
- * Beyond READY_AFTER_S nothing is waited for any more: a scaler that holds decisions is better than
- * none, and what is missing is in the log and in /metrics.
+ * Readiness: the cluster's caches are there, where there is a cluster; every agent target, GPU
+ * exporter, demand source and engine page was heard of once (a failure counts: what is broken is
+ * not waited for), and rates have had two pages to be made from. Beyond READY_AFTER_S nothing is
+ * waited for any more: a scaler that holds decisions is better than none, and what is missing is in
+ * the log and in /metrics.
  */
 #include "base/clock.h"
+#include "scaler/cluster.h"
 #include "scaler/io.h"
 
 enum { READY_AFTER_S = 30 };
@@ -47,6 +49,9 @@ bool io_ready(const struct io *io, int64_t now_ns, struct buf *missing) {
             (void)buf_addc(missing, "no decisions have been made yet\n");
         return false;
     }
+    if (!io_cluster_ready(io, missing))
+        return false; // nothing can be decided: no time makes up for it
+    up_ns = now_ns - io_cluster_ready_ns(io);
     if (up_ns > READY_AFTER_S * NS_PER_S)
         return true;
     struct silence agents = {0}, exporters = {0}, pages = {0}, demand = {0};

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The workloads file, read again when it changes: looked at once a tick, by time, size and inode,
- * so that a rename and the symlink swap of a mounted ConfigMap are seen too. A version that does
- * not bind leaves the one before in use and is told once.
+ * Versions of the workloads: taken, whoever made them; and the workloads file, read again when it
+ * changes: looked at once a tick, by time, size and inode, so that a rename and the symlink swap of
+ * a mounted ConfigMap are seen too. A version that does not bind leaves the one before in use and
+ * is told once.
  */
 #include "base/clock.h"
 #include "base/log.h"
@@ -28,16 +29,12 @@ int io_workloads_first(struct io *io, struct err *e) {
     return 0;
 }
 
-static void take(struct io *io, struct workloads *fresh) {
+void io_workloads_take(struct io *io, struct workloads *fresh) {
     struct workloads *old = io->workloads;
     io->workloads = fresh;
-    // Pods are entered by the file's own strings: they go before the old version does.
-    io_feeds_forget_pods(io);
     io_rebind_all(io, clock_mono_ns());
     io_update_targets(io);
     workloads_free(old);
-    log_info("workloads re-read", LOG_STR("file", io->config->workloads),
-             LOG_I64("workloads", fresh->list.n), LOG_I64("pods", count_pods(fresh)));
 }
 
 void io_workloads_check(struct io *io, bool force) {
@@ -56,5 +53,7 @@ void io_workloads_check(struct io *io, bool force) {
         return;
     }
     io->workloads_bad = (struct err){0};
-    take(io, fresh);
+    io_workloads_take(io, fresh);
+    log_info("workloads re-read", LOG_STR("file", io->config->workloads),
+             LOG_I64("workloads", fresh->list.n), LOG_I64("pods", count_pods(fresh)));
 }

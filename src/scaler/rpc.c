@@ -22,6 +22,11 @@ static void apply_batch(struct rpc *r, struct to_rpc *m) {
         struct rpc_object *o = rpc_table_by_id(&r->table, m->items[i].id);
         if (o == NULL)
             continue; // dropped meanwhile
+        if (m->items[i].gone) {
+            rpc_calls_gone(r, o);
+            rpc_table_remove(&r->table, o);
+            continue;
+        }
         rpc_object_publish(o, &m->items[i]);
         rpc_calls_published(r, o);
     }

@@ -112,6 +112,17 @@ void rpc_calls_published(struct rpc *r, struct rpc_object *o) {
     }
 }
 
+void rpc_calls_gone(struct rpc *r, struct rpc_object *o) {
+    const struct object_ref *ref = &o->key->ref;
+    while (o->calls != NULL) {
+        struct grpc_call *call = o->calls->call;
+        call_free(o->calls);
+        grpc_call_finish(call, GRPC_NOT_FOUND,
+                         "ScaledObject %s/%s was deleted, or has no such trigger any more",
+                         ref->namespace_.p, ref->name.p);
+    }
+}
+
 void rpc_calls_repeat(struct rpc *r, int64_t now_ns) {
     if (r->n_streams_active == 0)
         return;

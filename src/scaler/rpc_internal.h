@@ -51,6 +51,8 @@ struct rpc_call *rpc_call_open(struct rpc *r, struct rpc_object *o, struct grpc_
                                enum rpc_call_kind kind);
 // Answers what was parked for this object and tells its streams, after a publication.
 void rpc_calls_published(struct rpc *r, struct rpc_object *o);
+// Ends them all, before the object goes.
+void rpc_calls_gone(struct rpc *r, struct rpc_object *o);
 // Sends `true` on one stream when it is due.
 void rpc_call_push(struct rpc_call *c, int64_t now_ns);
 void rpc_calls_repeat(struct rpc *r, int64_t now_ns);

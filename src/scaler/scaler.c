@@ -82,6 +82,7 @@ static void on_signal(void *ctx, int number) {
 static void receive(struct io *io, struct to_io *m) {
     switch (m->kind) {
     case TO_IO_REGISTER:
+        io_cluster_freshen(io);
         io_register(io, m);
         break;
     case TO_IO_DROP:
@@ -176,6 +177,7 @@ static int start(struct io *io, struct err *e) {
     raise_descriptor_limit();
     io->started_ns = io->rpc_heard_ns = clock_mono_ns();
     vec_init(&io->outbox, LIMIT_SCALED_OBJECTS * 2);
+    vec_init(&io->gone, LIMIT_SCALED_OBJECTS * 2);
     arena_init(&io->pods_arena, IO_PODS_ARENA_BYTES);
     histogram_init(&io->tick_s, histogram_latency_s, histogram_latency_s_n);
     rpc_stats_init(&io->rpc_stats);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/limits.h"
+#include "base/map.h"
 #include "base/mem.h"
 #include "core/signal/reading.h"
 #include "net/addr.h"
@@ -162,7 +163,21 @@ static int finish(struct workloads *all, struct workload *w, struct err *e) {
             return err_set(e, rc, "%s: pod %s", w->id, p->name);
         w->status += p->state != POD_TERMINATING;
     }
+    workload_digest(w);
     return check_pods_once(&all->arena, w, e);
+}
+
+// Pods come in any order: a sum.
+void workload_digest(struct workload *w) {
+    const int64_t numbers[] = {w->replicas, w->status, (int64_t)w->pods.n};
+    w->digest = map_hash(numbers, sizeof(numbers));
+    for (size_t i = 0; i < w->pods.n; i++) {
+        const struct workload_pod *p = &w->pods.items[i];
+        const uint64_t parts[] = {map_hash(p->name, strlen(p->name)), p->state, p->port,
+                                  p->ip ? map_hash(p->ip, strlen(p->ip)) : 0,
+                                  (uint64_t)p->started_real_ns};
+        w->digest += map_hash(parts, sizeof(parts));
+    }
 }
 
 static struct workloads *make(void) {
@@ -206,6 +221,7 @@ int workloads_load(struct workloads **ret, const char *file, struct err *e) {
 struct workloads *workloads_free(struct workloads *w) {
     if (w != NULL) {
         workloads_index_done(w);
+        cluster_index_done(w);
         arena_done(&w->arena);
         mem_free(w);
     }

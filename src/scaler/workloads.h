@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The workloads file: which pods a workload has, which are ready, and how many replicas are
- * specified, where no Kubernetes API says so. Strictly bound; one version is one immutable object.
+ * What is known of the workloads: one version is one immutable object, made from the cluster's
+ * caches (cluster_build.h) or from the workloads file: which pods a workload has, which are ready,
+ * and how many replicas are specified, where no Kubernetes API says so. Strictly bound.
  *
  *     workloads:
  *     - namespace: prod
@@ -36,20 +37,33 @@ struct workload {
     int64_t replicas; // spec.replicas; -1: unknown
     CONF_LIST_OF(struct workload_pod) pods;
     // Made from them:
-    const char *id; // "prod/deployment/llm"
-    int status;     // status.replicas: pods that are not terminating; -1: no pods are given
+    const char *id;  // "prod/deployment/llm"
+    int status;      // status.replicas: pods that are not terminating; -1: no pods are given
+    uint64_t digest; // equal: nothing that is decided by has changed
 };
 
 struct workloads {
     struct arena arena;
     CONF_LIST_OF(struct workload) list;
     struct workloads_index *index; // workloads_find.c
+    struct cluster_index *cluster; // cluster_build.c; NULL: of a file
 };
 
 // Reads one version. ERR_IO, ERR_PARSE, ERR_INVALID, ERR_LIMIT with the file's name and the place.
 int workloads_load(struct workloads **ret, const char *file, struct err *e);
-// One without workloads. ERR_NOMEM.
+// One without workloads, for the cluster's builder. ERR_NOMEM.
 int workloads_new(struct workloads **ret, struct err *e);
+// Enters what the trigger's `workload` means ("deployment/llm", "selector:app=llm"; "": the
+// ScaledObject's own target): a workload, or (NULL) why there is none. Strings are borrowed.
+// ERR_NOMEM.
+int workloads_add_trigger(struct workloads *w, const char *namespace_, const char *scaled_object,
+                          const char *means, const struct workload *workload,
+                          const struct err *why);
+int workloads_add_target(struct workloads *w, const struct workload *workload); // by its id
+// By "prod/deployment/llm"; NULL: none.
+const struct workload *workloads_by_id(const struct workloads *w, const char *id);
+// Sets the digest from what the workload holds.
+void workload_digest(struct workload *w);
 struct workloads *workloads_free(struct workloads *w);
 
 // The workload that a trigger means: `name` is a deployment's or statefulset's name or a selector

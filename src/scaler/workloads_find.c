@@ -16,11 +16,20 @@ struct index_entry {
     UT_hash_handle hh;
 };
 
-struct workloads_index {
-    struct index_entry *by_target, *by_object;
+// What a trigger of the cluster means.
+struct trigger_entry {
+    const char *key; // "prod llm deployment/llm"
+    const struct workload *workload;
+    const struct err *why; // where there is none
+    UT_hash_handle hh;
 };
 
-enum { KEY_MAX = 1024 };
+struct workloads_index {
+    struct index_entry *by_target, *by_object;
+    struct trigger_entry *by_trigger;
+};
+
+enum { KEY_MAX = 1024, MEANS_MAX = LIMIT_METADATA_VALUE_BYTES + 16 };
 
 static const struct workload *look_up(struct index_entry *table, const char *key) {
     struct index_entry *found;
@@ -74,7 +83,65 @@ void workloads_index_done(struct workloads *w) {
     if (w->index != NULL) {
         HASH_CLEAR(hh, w->index->by_target); // the entries are the arena's
         HASH_CLEAR(hh, w->index->by_object);
+        HASH_CLEAR(hh, w->index->by_trigger);
     }
+}
+
+int workloads_add_target(struct workloads *w, const struct workload *workload) {
+    return add(&w->arena, &w->index->by_target, workload->id, workload);
+}
+
+const struct workload *workloads_by_id(const struct workloads *w, const char *id) {
+    return look_up(w->index->by_target, id);
+}
+
+int workloads_add_trigger(struct workloads *w, const char *namespace_, const char *scaled_object,
+                          const char *means, const struct workload *workload,
+                          const struct err *why) {
+    struct trigger_entry *x = arena_zalloc(&w->arena, sizeof(*x)), *other;
+    if (x == NULL)
+        return ERR_NOMEM;
+    x->key = arena_printf(&w->arena, "%s %s %s", namespace_, scaled_object, means);
+    if (x->key == NULL)
+        return ERR_NOMEM;
+    HASH_FIND(hh, w->index->by_trigger, x->key, strlen(x->key), other);
+    if (other != NULL)
+        return 0; // two triggers of one ScaledObject mean the same
+    x->workload = workload;
+    if (workload == NULL) {
+        struct err *copy = arena_alloc(&w->arena, sizeof(*copy));
+        if (copy == NULL)
+            return ERR_NOMEM;
+        *copy = *why;
+        x->why = copy;
+    }
+    HASH_ADD_KEYPTR(hh, w->index->by_trigger, x->key, strlen(x->key), x);
+    return map_oom() ? ERR_NOMEM : 0;
+}
+
+static int find_of_cluster(const struct workloads *w, struct str ns, struct str so,
+                           enum trigger_target target, const char *name,
+                           const struct workload **ret, struct err *e) {
+    // By enum trigger_target.
+    static const char *const prefixes[] = {"", "deployment/", "statefulset/", "selector:"};
+    char key[MEANS_MAX + 2 * KEY_MAX];
+    int n = snprintf(key, sizeof(key), STR_FMT " " STR_FMT " %s%s", STR_ARG(ns), STR_ARG(so),
+                     prefixes[target], name ? name : "");
+    struct trigger_entry *x = NULL;
+    if (n > 0 && (size_t)n < sizeof(key))
+        HASH_FIND(hh, w->index->by_trigger, key, (size_t)n, x);
+    if (x == NULL)
+        return err_set(e, ERR_NOTFOUND,
+                       "the cluster has no ScaledObject of this name in namespace " STR_FMT
+                       " with such an external trigger (yet, or any more)",
+                       STR_ARG(ns));
+    if (x->workload == NULL) {
+        if (e != NULL)
+            *e = *x->why;
+        return x->why->code;
+    }
+    *ret = x->workload;
+    return 0;
 }
 
 static bool has_label(const struct workload *w, struct str key, struct str value) {
@@ -133,6 +200,8 @@ static int find_target(const struct workloads *w, struct str ns, const char *kin
 int workloads_find(const struct workloads *w, struct str namespace_, struct str scaled_object,
                    enum trigger_target target, const char *name, const struct workload **ret,
                    struct err *e) {
+    if (w->cluster != NULL)
+        return find_of_cluster(w, namespace_, scaled_object, target, name, ret, e);
     switch (target) {
     case TARGET_DEPLOYMENT:
         return find_target(w, namespace_, "deployment", name, ret, e);

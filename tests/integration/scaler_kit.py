@@ -43,9 +43,9 @@ class Counter:
 
 
 class Page:
-    """One page on a port of its own. `fault`: None, or how it misbehaves."""
+    """One page on a port of its own, or at (host, port). `fault`: None, or how it misbehaves."""
 
-    def __init__(self, render):
+    def __init__(self, render, at=("127.0.0.1", 0)):
         self.render = render
         self.fault = None
         self.hits = 0
@@ -61,13 +61,13 @@ class Page:
             def log_message(self, *args):
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = http.server.ThreadingHTTPServer(at, Handler)
         self.server.daemon_threads = True
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     @property
     def addr(self):
-        return "127.0.0.1:%d" % self.server.server_address[1]
+        return "%s:%d" % self.server.server_address[:2]
 
     @property
     def url(self):
@@ -100,10 +100,10 @@ class VllmPod(Page):
     """One vLLM pod's page. A request is 500 computed prompt tokens (as many more were cached) and 200
     generated ones, 50 ms apart."""
 
-    def __init__(self, rate=0.0, waiting=0, running=1, kv=0.1):
+    def __init__(self, rate=0.0, waiting=0, running=1, kv=0.1, at=("127.0.0.1", 0)):
         self.finished = Counter(rate)
         self.waiting, self.running, self.kv = waiting, running, kv
-        super().__init__(self.text)
+        super().__init__(self.text, at)
 
     def text(self):
         at, n = 'engine="0",model_name="m"', self.finished.value()

@@ -32,6 +32,7 @@ static inline struct io *lab_open(const char *workloads, size_t queue_items) {
     assert_int_equal(uv_loop_init(&io->loop), 0);
     binder_init(&io->binder, no_demand, NULL);
     vec_init(&io->outbox, LIMIT_SCALED_OBJECTS);
+    vec_init(&io->gone, LIMIT_SCALED_OBJECTS);
     arena_init(&io->pods_arena, IO_PODS_ARENA_BYTES);
     histogram_init(&io->tick_s, histogram_latency_s, histogram_latency_s_n);
     rpc_stats_init(&io->rpc_stats);

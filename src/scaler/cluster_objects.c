@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The deciders follow the ScaledObjects: a trigger that binds is decided from the watch on, so its
+ * windows are full when KEDA first asks. KEDA sends a trigger's metadata whole (external_scaler.go:
+ * scalerAddress and all), so the watch's bytes name the object that its calls will name; only where
+ * a value comes from the environment (keys that end in FromEnv) the first call must tell it.
+ */
+#include "base/clock.h"
+#include "base/log.h"
+#include "scaler/cluster_internal.h"
+
+struct created VEC(struct object *);
+
+static bool of_environment(struct str key) {
+    return str_ends(key, "FromEnv");
+}
+
+// The trigger as KEDA will name it. False: more keys than a call may have, or values that only the
+// environment knows (*ret_environment).
+static bool take_ref(const struct kube_scaled_object *so, const struct kube_trigger *t,
+                     struct object_pair pairs[LIMIT_METADATA_KEYS], struct object_ref *ret,
+                     bool *ret_environment) {
+    *ret_environment = false;
+    if (t->n_metadata > LIMIT_METADATA_KEYS)
+        return false;
+    for (size_t i = 0; i < t->n_metadata; i++) {
+        pairs[i] = (struct object_pair){str_from(t->metadata[i].key),
+                                        str_from(t->metadata[i].value)};
+        *ret_environment |= of_environment(pairs[i].key);
+    }
+    *ret = (struct object_ref){str_from(so->o.namespace_), str_from(so->o.name), pairs,
+                               t->n_metadata};
+    return !*ret_environment;
+}
+
+static const struct object_pair *pair_of(const struct object_ref *r, struct str key) {
+    for (size_t i = 0; i < r->n_pairs; i++)
+        if (str_eq(r->pairs[i].key, key))
+            return &r->pairs[i];
+    return NULL;
+}
+
+// Is the object this trigger, whatever its environment says?
+static bool matches_but_environment(const struct object_ref *o, const struct object_ref *t) {
+    if (!str_eq(o->name, t->name) || !str_eq(o->namespace_, t->namespace_))
+        return false;
+    for (size_t i = 0; i < o->n_pairs; i++)
+        if (pair_of(t, o->pairs[i].key) == NULL)
+            return false;
+    for (size_t i = 0; i < t->n_pairs; i++) {
+        const struct object_pair *p = pair_of(o, t->pairs[i].key);
+        if (!of_environment(t->pairs[i].key) && (p == NULL || !str_eq(p->value, t->pairs[i].value)))
+            return false;
+    }
+    return true;
+}
+
+static void mark(const struct cluster *c, struct object *o) {
+    o->watched = true;
+    o->leaving = false;
+    o->pass = c->pass;
+}
+
+static void mark_trigger(struct io *io, const struct kube_scaled_object *so,
+                         const struct kube_trigger *t, struct created *created) {
+    struct cluster *c = io->cluster;
+    struct object_pair pairs[LIMIT_METADATA_KEYS];
+    struct object_ref r;
+    struct object_hash h;
+    bool environment;
+    if (!take_ref(so, t, pairs, &r, &environment)) {
+        for (struct object *o = environment ? io->objects : NULL; o != NULL; o = o->hh.next)
+            if (matches_but_environment(&o->key->ref, &r))
+                mark(c, o);
+        return;
+    }
+    object_ref_hash(&r, &h);
+    struct object *o = io_object_find(io, &r, &h);
+    if (o == NULL && HASH_COUNT(io->objects) < LIMIT_SCALED_OBJECTS) {
+        struct object_key *key = object_key_new(&r, &h);
+        o = key ? io_object_new(io, 0, key) : NULL;
+        if (o != NULL)
+            (void)vec_push(created, o); // without memory it begins from spec.replicas
+    }
+    if (o != NULL)
+        mark(c, o);
+    else
+        c->unbound++;
+}
+
+// KEDA's call came first, or its values are of the environment.
+bool io_cluster_has(struct io *io, struct object *o) {
+    struct cluster *c = io->cluster;
+    if (c == NULL || o->watched)
+        return true;
+    const struct object_ref *ref = &o->key->ref;
+    const struct kube_scaled_object *so = (const void *)kube_reflector_find(
+        c->view.scaled_objects, ref->namespace_.p, ref->name.p);
+    for (size_t i = 0; so != NULL && i < so->n_triggers; i++) {
+        struct object_pair pairs[LIMIT_METADATA_KEYS];
+        struct object_ref r = {0};
+        bool environment;
+        if (cluster_trigger_is_ours(&c->view, &so->triggers[i]) &&
+            (take_ref(so, &so->triggers[i], pairs, &r, &environment) || environment) &&
+            matches_but_environment(ref, &r))
+            mark(c, o);
+    }
+    return o->watched;
+}
+
+// The decision goes on where a trigger was edited.
+static void hand_over(const struct object *from, const struct created *created) {
+    if (!from->decided || from->last.state != DECISION_OK)
+        return;
+    for (size_t i = 0; i < created->n; i++) {
+        struct object *to = created->items[i];
+        if (str_eq(to->key->ref.name, from->key->ref.name) &&
+            str_eq(to->key->ref.namespace_, from->key->ref.namespace_))
+            decider_seed(to->decider, from->last.desired, from->last.sequence, clock_mono_ns());
+    }
+}
+
+void cluster_objects_mark(struct io *io) {
+    struct cluster *c = io->cluster;
+    struct created created;
+    vec_init(&created, LIMIT_SCALED_OBJECTS);
+    c->pass++;
+    c->unbound = 0;
+    for (const struct kube_object *x = NULL;
+         (x = kube_reflector_next(c->view.scaled_objects, x)) != NULL;) {
+        const struct kube_scaled_object *so = (const void *)x;
+        for (size_t i = 0; i < so->n_triggers; i++)
+            if (cluster_trigger_is_ours(&c->view, &so->triggers[i]))
+                mark_trigger(io, so, &so->triggers[i], &created);
+    }
+    for (struct object *o = io->objects; o != NULL; o = o->hh.next) {
+        o->leaving = o->watched && o->pass != c->pass;
+        if (o->leaving)
+            hand_over(o, &created);
+    }
+    vec_done(&created);
+}
+
+void cluster_objects_settle(struct io *io) {
+    struct object *o, *next;
+    HASH_ITER(hh, io->objects, o, next) {
+        if (!o->leaving)
+            continue;
+        log_info("trigger gone: its ScaledObject was deleted or edited",
+                 LOG_VIEW("namespace", o->key->ref.namespace_), LOG_VIEW("name", o->key->ref.name));
+        io_object_remove(io, o);
+    }
+}

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+/* One target after the other, each by discovery and then by its scale; see the header. */
+#include "scaler/cluster_scale.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "kube/discovery.h"
+#include "net/loop.h"
+
+enum {
+    PERIOD_MS = 2000, // between two askings of a target
+    TURN_MS = 100,    // one look at who is due
+    TURN_MAX = 10,    // requests that begin in one turn: many targets are asked less often
+    KEY_MAX = 1024,
+};
+
+struct target {
+    char *key; // "ml argoproj.io/v1alpha1 Rollout llm"
+    char *namespace_, *group, *version, *kind, *name;
+    char plural[KUBE_PLURAL_MAX]; // "": not known yet
+    struct kube_object *scale;    // of kube_scales; NULL: none yet
+    struct err why;               // where there is no scale
+    struct kube_call *call;
+    struct cluster_scales *all;
+    int64_t asked_ns; // INT64_MIN: never
+    unsigned generation;
+    UT_hash_handle hh;
+};
+
+struct cluster_scales {
+    struct kube_client *kube;
+    struct net_timer *timer;
+    struct target *targets;
+    unsigned generation;
+    void (*changed)(void *ctx);
+    void *ctx;
+};
+
+static struct target *target_free(struct target *t) {
+    if (t->call != NULL)
+        kube_call_cancel(t->call);
+    kube_object_free(t->scale);
+    mem_free(t->key);
+    mem_free(t->namespace_);
+    mem_free(t->group);
+    mem_free(t->version);
+    mem_free(t->kind);
+    mem_free(t->name);
+    mem_free(t);
+    return NULL;
+}
+
+static void take_plural(struct target *t, const struct kube_answer *a) {
+    struct err e = a->err;
+    if (a->fault == KUBE_OK && kube_discovery_scalable(t->plural, a->body, t->kind, &e) == 0) {
+        t->asked_ns = INT64_MIN; // its scale, at once
+        return;
+    }
+    if (t->why.code == e.code && strcmp(t->why.msg, e.msg) == 0)
+        return;
+    t->why = e;
+    t->all->changed(t->all->ctx);
+}
+
+static bool same_scale(const struct kube_object *a, const struct kube_object *b) {
+    const struct kube_scale *x = (const void *)a, *y = (const void *)b;
+    return x->replicas == y->replicas && x->status_replicas == y->status_replicas &&
+           strcmp(x->selector, y->selector) == 0 && strcmp(x->o.uid, y->o.uid) == 0;
+}
+
+static void take_scale(struct target *t, const struct kube_answer *a) {
+    struct err e = a->err;
+    struct kube_object *fresh = NULL;
+    if (a->fault == KUBE_OK && kube_object_parse(&fresh, &kube_scales, a->body, &e) == 0) {
+        bool same = t->scale != NULL && same_scale(t->scale, fresh);
+        kube_object_free(t->scale);
+        t->scale = fresh;
+        if (!same)
+            t->all->changed(t->all->ctx);
+        return;
+    }
+    if (a->fault == KUBE_NOT_FOUND) { // it is gone; or its kind is, and is looked for anew
+        t->scale = kube_object_free(t->scale);
+        t->plural[0] = '\0';
+        e.code = ERR_NOTFOUND;
+    }
+    bool told = t->scale != NULL || (t->why.code == e.code && strcmp(t->why.msg, e.msg) == 0);
+    t->why = e;
+    if (!told)
+        t->all->changed(t->all->ctx);
+}
+
+static void on_answer(void *ctx, const struct kube_answer *a) {
+    struct target *t = ctx;
+    t->call = NULL;
+    if (t->plural[0] == '\0')
+        take_plural(t, a);
+    else
+        take_scale(t, a);
+}
+
+static void ask(struct target *t) {
+    bool known = t->plural[0] != '\0';
+    struct kube_request q = {
+        .verb = "get",
+        .at = {.group = t->group, .version = t->version},
+        .done = on_answer,
+        .ctx = t,
+    };
+    if (known) {
+        q.at.resource = t->plural;
+        q.at.namespace_ = t->namespace_;
+        q.at.name = t->name;
+        q.at.subresource = "scale";
+    }
+    if (kube_client_ask(&t->call, t->all->kube, &q, &t->why) < 0)
+        t->call = NULL;
+}
+
+static void on_turn(void *ctx) {
+    struct cluster_scales *s = ctx;
+    int64_t now_ns = clock_mono_ns();
+    for (int i = 0; i < TURN_MAX; i++) {
+        struct target *oldest = NULL;
+        for (struct target *t = s->targets; t != NULL; t = t->hh.next)
+            if (t->call == NULL &&
+                (t->asked_ns == INT64_MIN || now_ns - t->asked_ns >= PERIOD_MS * NS_PER_MS) &&
+                (oldest == NULL || t->asked_ns < oldest->asked_ns))
+                oldest = t;
+        if (oldest == NULL)
+            return;
+        oldest->asked_ns = now_ns;
+        ask(oldest);
+    }
+}
+
+int cluster_scales_new(struct cluster_scales **ret, struct kube_client *kube,
+                       void (*changed)(void *ctx), void *ctx, struct err *e) {
+    struct cluster_scales *s = mem_zalloc(sizeof(*s));
+    if (s == NULL)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    s->kube = kube;
+    s->changed = changed;
+    s->ctx = ctx;
+    int rc = net_timer_start(&s->timer, kube_client_loop(kube), TURN_MS * NS_PER_MS,
+                             TURN_MS * NS_PER_MS, on_turn, s, e);
+    if (rc < 0)
+        mem_free(s);
+    else
+        *ret = s;
+    return rc;
+}
+
+struct cluster_scales *cluster_scales_free(struct cluster_scales *s) {
+    struct target *t, *next;
+    if (s == NULL)
+        return NULL;
+    net_timer_stop(&s->timer);
+    HASH_ITER(hh, s->targets, t, next) {
+        HASH_DEL(s->targets, t);
+        target_free(t);
+    }
+    mem_free(s);
+    return NULL;
+}
+
+static int target_new(struct cluster_scales *s, const struct kube_scaled_object *so,
+                      const char *key, struct target **ret) {
+    struct str version = str_from(so->target_api), group = {0};
+    if (strchr(so->target_api, '/') != NULL)
+        group = str_cut(&version, '/');
+    struct target *t = mem_zalloc(sizeof(*t));
+    if (t == NULL)
+        return ERR_NOMEM;
+    t->key = mem_strdup(key);
+    t->namespace_ = mem_strdup(so->o.namespace_);
+    t->group = mem_strndup(group.p, group.n);
+    t->version = mem_strndup(version.p, version.n);
+    t->kind = mem_strdup(so->target_kind);
+    t->name = mem_strdup(so->target_name);
+    t->all = s;
+    t->asked_ns = INT64_MIN;
+    (void)err_set(&t->why, ERR_UNAVAILABLE, "its scale was not read yet");
+    if (!t->key || !t->namespace_ || !t->group || !t->version || !t->kind || !t->name) {
+        target_free(t);
+        return ERR_NOMEM;
+    }
+    HASH_ADD_KEYPTR(hh, s->targets, t->key, strlen(t->key), t);
+    if (map_oom()) {
+        target_free(t);
+        return ERR_NOMEM;
+    }
+    *ret = t;
+    return 0;
+}
+
+int cluster_scales_get(struct cluster_scales *s, const struct kube_scaled_object *so,
+                       const struct kube_scale **ret, struct err *e) {
+    char key[KEY_MAX];
+    int n = snprintf(key, sizeof(key), "%s %s %s %s", so->o.namespace_, so->target_api,
+                     so->target_kind, so->target_name);
+    if (n < 0 || (size_t)n >= sizeof(key))
+        return err_set(e, ERR_LIMIT, "the names of its target are too long");
+    struct target *t;
+    HASH_FIND(hh, s->targets, key, (size_t)n, t);
+    if (t == NULL && target_new(s, so, key, &t) < 0)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    t->generation = s->generation;
+    if (t->scale != NULL) {
+        *ret = (const struct kube_scale *)(const void *)t->scale;
+        return 0;
+    }
+    *e = t->why;
+    return err_wrap(e, "target %s/%s", so->target_kind, so->target_name);
+}
+
+void cluster_scales_sweep(struct cluster_scales *s) {
+    struct target *t, *next;
+    HASH_ITER(hh, s->targets, t, next) {
+        if (t->generation == s->generation)
+            continue;
+        HASH_DEL(s->targets, t);
+        target_free(t);
+    }
+    s->generation++;
+}
