@@ -50,31 +50,46 @@ static struct kube_reflector *cache(const struct kube_kind *kind, const char *it
                              "},\"triggers\":[{\"type\":\"external\",\"metadata\":{" metadata      \
                              "}}]}}"
 
-static const char scaled_objects[] = OBJECT("llm", "\"name\":\"llm\"", "\"scalerAddress\":\"a:1\"") "," OBJECT("twin", "\"name\":\"llm\"", "\"workload\":\" deployment/ llm \"") "," OBJECT(
-    "away", "\"name\":\"absent\"",
-    "") "," OBJECT("foreign", "\"name\":\"llm\"",
-                   "\"workload\":\"deployment/theirs\"") "," OBJECT("picked", "\"name\":\"llm\"",
-                                                                    "\"workload\":\"selector:role="
-                                                                    "leader\"") "," OBJECT("broken",
-                                                                                           "\"name"
-                                                                                           "\":"
-                                                                                           "\"llm"
-                                                                                           "\"",
-                                                                                           "\"workl"
-                                                                                           "oad\":"
-                                                                                           "\"selec"
-                                                                                           "tor:"
-                                                                                           "role "
-                                                                                           "in "
-                                                                                           "leader"
-                                                                                           "\"") "," OBJECT("rollout",
-                                                                                                            "\"name\":\"r\",\"kind\":\"Rollout\",\"apiVersion\":\"argoproj.io/v1\"",
-                                                                                                            "") ","
-                                                                                                                "{" META(
-                                                                                                                    "ml",
-                                                                                                                    "cpu",
-                                                                                                                    "") ",\"spec\":{\"scaleTargetRef\":{\"name\":\"llm\"},\"triggers\":[{\"type\":"
-                                                                                                                        "\"cpu\",\"metadata\":{}}]}}";
+static const char scaled_objects[] =
+    OBJECT("llm", "\"name\":\"llm\"", "\"scalerAddress\":\"a:1\"") "," OBJECT("twin", "\"name\":\"llm\"", "\"workload\":\" deployment/ llm \"") "," OBJECT(
+        "away", "\"name\":\"absent\"",
+        "") "," OBJECT("foreign", "\"name\":\"llm\"",
+                       "\"workload\":\"deployment/theirs\"") "," OBJECT("picked",
+                                                                        "\"name\":\"llm\"",
+                                                                        "\"workload\":\"selector:"
+                                                                        "role="
+                                                                        "leader\"") "," OBJECT("bro"
+                                                                                               "ke"
+                                                                                               "n",
+                                                                                               "\"n"
+                                                                                               "ame"
+                                                                                               "\":"
+                                                                                               "\"l"
+                                                                                               "lm"
+                                                                                               "\"",
+                                                                                               "\"w"
+                                                                                               "ork"
+                                                                                               "l"
+                                                                                               "oad"
+                                                                                               "\":"
+                                                                                               "\"s"
+                                                                                               "ele"
+                                                                                               "c"
+                                                                                               "tor"
+                                                                                               ":"
+                                                                                               "rol"
+                                                                                               "e "
+                                                                                               "in "
+                                                                                               "lea"
+                                                                                               "der"
+                                                                                               "\"") "," OBJECT("rollout",
+                                                                                                                "\"name\":\"r\",\"kind\":\"Rollout\",\"apiVersion\":\"argoproj.io/v1\"",
+                                                                                                                "") ","
+                                                                                                                    "{" META(
+                                                                                                                        "ml",
+                                                                                                                        "cpu",
+                                                                                                                        "") ",\"spec\":{\"scaleTargetRef\":{\"name\":\"llm\"},\"triggers\":[{\"type\":"
+                                                                                                                            "\"cpu\",\"metadata\":{}}]}}";
 static const char deployments[] =
     "{" META("ml", "llm", "") ",\"spec\":{\"replicas\":3},\"status\":{\"replicas\":4}},"
                               "{" META("other", "theirs", "") ",\"spec\":{\"replicas\":1}}";
