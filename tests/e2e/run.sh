@@ -44,6 +44,8 @@ built kubelet "the kubelet's pod-resources server (a minute or two when nothing 
 (cd "$here/kubelet" && GPUSCALE_BUILD=$build "$test" -test.v -test.timeout 5m -test.count 1) || status=1
 echo "installing and running Ray Serve, KServe and TorchServe (minutes the first time)"
 (cd "$here/engines" && GPUSCALE_BUILD=$build /usr/bin/python3 -m pytest -q -p no:cacheprovider .) || status=1
+echo "running the programs under the container runtimes' seccomp profile (a Go module, not built)"
+(cd "$here/confined" && GPUSCALE_BUILD=$build /usr/bin/python3 -m pytest -q -p no:cacheprovider .) || status=1
 echo "building and running a control plane with KEDA (25 CPU-minutes when nothing is cached)"
 (cd "$here/cluster" && GPUSCALE_BUILD=$build /usr/bin/python3 -m pytest -q -p no:cacheprovider --durations=8 .) || status=1
 exit $status

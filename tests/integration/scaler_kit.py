@@ -296,10 +296,10 @@ class Pushed:
 
 
 class Scaler:
-    """`gpuscale scaler` with its two files in a folder."""
+    """`gpuscale scaler` with its two files in a folder. `prefix`: words before the program."""
 
     def __init__(self, folder, workloads, demand=None, agents=(), agents_tls=None, tls=None,
-                 listen="127.0.0.1:0", **more):
+                 listen="127.0.0.1:0", prefix=(), program="gpuscale", **more):
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.set_workloads(workloads)
@@ -312,7 +312,7 @@ class Scaler:
         if demand:
             config["demand"] = demand
         (folder / "scaler.yaml").write_text(json.dumps(config)) # JSON is YAML
-        self.program = Program("gpuscale", "scaler", "--config", folder / "scaler.yaml")
+        self.program = Program(*prefix, program, "scaler", "--config", folder / "scaler.yaml")
         self.grpc = self.program.addr("grpc")
         self.http = self.program.addr("http")
         self.health = self.program.addr("health")
