@@ -9,7 +9,8 @@ and real processes, one for each container whose image starts with `gpuscale`:
     readinessProbe: {httpGet: {path: /ready, port: 8000}, periodSeconds: 1}
     resources: {limits: {nvidia.com/gpu: 1}}
 
-An engine is told its GPUs and the node's load socket (--gpu, --load-socket), so that the agent sees the GPUs busy while it works.
+An engine is told its GPUs and the node's load socket (--gpu, --load-socket), so that the agent sees the GPUs busy while it works
+(not with the annotation gpuscale.test/gpu: idle).
 Every other image is an object only. As a kubelet does: phase, conditions, podIP and containerStatuses are patched, readiness is
 probed (httpGet, or a gRPC or TCP probe by connecting), a container that ended starts again, deletion is SIGTERM, grace, SIGKILL."""
 
@@ -212,7 +213,8 @@ class Pod:
                 for a in container.get("command", ["gpuscale"]) + container.get("args", [])]
         argv[0] = str(find_program(pathlib.Path(argv[0]).name))
         gpus = self.given[container["name"]]
-        if gpus and "engine" in argv:
+        idle = self.pod["metadata"].get("annotations", {}).get("gpuscale.test/gpu") == "idle"
+        if gpus and "engine" in argv and not idle:
             argv += ["--gpu", ",".join(str(i) for i, _ in gpus), "--load-socket", str(self.node.load_socket)]
         process = Process(self.folder, container["name"], argv, env)
         process.start()

@@ -15,3 +15,20 @@ def engine_deployment(namespace, name, replicas=1, load_time="2s", profile="clas
                 "ports": [{"name": "http", "containerPort": 8000}],
                 "readinessProbe": {"httpGet": {"path": "/ready", "port": "http"}, "periodSeconds": 1},
                 "resources": {"limits": {"nvidia.com/gpu": gpus}}}]}}}}]
+
+
+# A service that does one request at a time, as the classic recipe scales it; windows of seconds, so that tests do not wait.
+CLASSIC = {"metricsPort": "8000", "queue": "10", "gpuUtilization": "55", "rateWindow": "3s", "downWindow": "5s", "maxAge": "5s"}
+
+
+def scaled_object(namespace, name, metadata, least=1, most=8, **spec):
+    """A ScaledObject with gpuscale's trigger, KEDA's and the HPA's timers short, and the damper left to gpuscale."""
+    return [{
+        "apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "scaleTargetRef": {"name": name}, "minReplicaCount": least, "maxReplicaCount": most, "pollingInterval": 2, "cooldownPeriod": 3,
+            "advanced": {"horizontalPodAutoscalerConfig": {"behavior": {
+                "scaleDown": {"stabilizationWindowSeconds": 0, "tolerance": "0"}, "scaleUp": {"tolerance": "0"}}}},
+            "fallback": {"failureThreshold": 3, "replicas": 1, "behavior": "currentReplicasIfHigher"},
+            "triggers": [{"type": "external-push", "metadata": {"scalerAddress": "gpuscale-scaler.gpuscale.svc:9443", **metadata},
+                          "authenticationRef": {"name": "gpuscale", "kind": "ClusterTriggerAuthentication"}}], **spec}}]
