@@ -200,7 +200,10 @@ static bool free_agent(struct agent *a) {
         agent_page_done(&a->pages[f]);
     agent_state_done(&a->state);
     agent_owners_done(&a->owners);
-    net_tls_free(a->metrics_tls);
+    if (a->web)
+        web_auth_free(a->web);
+    else
+        net_tls_free(a->metrics_tls);
     net_tls_free(a->grpc_tls);
     agent_config_free(a->config);
     mem_free(a);

@@ -13,6 +13,7 @@
 #include "net/http_server.h"
 #include "net/signals.h"
 #include "net/tls.h"
+#include "net/web_auth.h"
 
 struct agent {
     int argc;
@@ -45,7 +46,8 @@ struct agent {
     struct agent_dcgm_probe *probe;
     struct agent_kubelet *kubelet; // NULL: not asked
 
-    struct net_tls *metrics_tls, *grpc_tls;
+    struct web_auth *web;                   // who may read /metrics; NULL: no such file
+    struct net_tls *metrics_tls, *grpc_tls; // the first is the file's where there is one
     struct http_server *metrics, *health;
     struct grpc_server *grpc;
     const struct grpc_service *services[2];

@@ -79,6 +79,9 @@ static const struct conf_field metrics_fields[] = {
     {"listen", CONF_STRING(metrics_config, listen), .def = ":9400", .flag = "listen",
      .arg = "ADDR:PORT", .help = "Where /metrics is served."},
     {"tls", CONF_STRUCT(metrics_config, tls, metrics_tls_fields), .help = "TLS of that port."},
+    {"webConfig", CONF_STRING(metrics_config, web_config), .flag = "web-config", .arg = "FILE",
+     .help = "In place of `tls`: a web-config file as Prometheus' exporters have (TLS, users with "
+             "bcrypt hashes), re-read when it changes."},
     {"dcgm", CONF_ENUM(metrics_config, dcgm, dcgm_names), .def = "auto", .flag = "dcgm",
      .arg = "auto|on|off",
      .help = "Serve dcgm-exporter's series (DCGM_FI_*). auto: while no dcgm-exporter answers at "
@@ -214,6 +217,11 @@ static int check_pods(const struct agent_config *c, struct err *e) {
 static int check_config(const void *bound, struct err *e) {
     const struct agent_config *c = bound;
     int r = check_tls("metrics", &c->metrics.tls, e);
+    if (!r && c->metrics.web_config && c->metrics.tls.cert)
+        r = err_set(e, ERR_INVALID,
+                    "metrics.tls and metrics.webConfig exclude each other: write the certificate "
+                    "into %s (tls_server_config)",
+                    c->metrics.web_config);
     if (!r)
         r = check_tls("grpc", &c->grpc.tls, e);
     if (!r && c->pods.items && c->pod_resources.mode == AGENT_KUBELET_ON)
@@ -326,6 +334,8 @@ const char *agent_config_needs_restart(const struct agent_config *a, const struc
         return "metrics.listen";
     if (tls_differs(&a->metrics.tls, &b->metrics.tls))
         return "metrics.tls";
+    if (differs(a->metrics.web_config, b->metrics.web_config))
+        return "metrics.webConfig";
     if (differs(a->grpc.listen, b->grpc.listen))
         return "grpc.listen";
     if (tls_differs(&a->grpc.tls, &b->grpc.tls))

@@ -31,6 +31,7 @@ struct agent_config {
     struct {
         const char *listen;
         struct agent_tls_config tls;
+        const char *web_config; // NULL: none
         enum agent_dcgm_mode dcgm;
         const char *dcgm_exporter; // asked by AGENT_DCGM_AUTO
         enum agent_hostname_label hostname_label;

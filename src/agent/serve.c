@@ -57,7 +57,7 @@ static struct agent_page_stats page_stats(const struct agent *a) {
     };
 }
 
-static void handle_metrics(struct http_request *request, void *ctx) {
+static void answer_metrics(struct http_request *request, void *ctx) {
     struct agent *a = ctx;
     struct agent_page *page = &a->pages[metrics_format(request)];
     int64_t now_ns = clock_mono_ns();
@@ -84,6 +84,14 @@ static void handle_metrics(struct http_request *request, void *ctx) {
         answer.body_gzip = true;
     }
     http_request_answer(request, &answer);
+}
+
+static void handle_metrics(struct http_request *request, void *ctx) {
+    struct agent *a = ctx;
+    if (a->web)
+        web_auth_admit(a->web, request, answer_metrics, a);
+    else
+        answer_metrics(request, a);
 }
 
 static void handle_healthz(struct http_request *request, void *ctx) {
@@ -152,7 +160,13 @@ static int load_tls(struct net_tls **ret, const struct agent_tls_config *c, enum
 
 static int serve_metrics(struct agent *a, struct err *e) {
     const struct agent_config *c = &a->config->config;
-    int r = load_tls(&a->metrics_tls, &c->metrics.tls, NET_TLS_ALPN_HTTP1, e);
+    int r;
+    if (c->metrics.web_config)
+        r = web_auth_open(&a->web, &a->loop, c->metrics.web_config, e);
+    else
+        r = load_tls(&a->metrics_tls, &c->metrics.tls, NET_TLS_ALPN_HTTP1, e);
+    if (a->web)
+        a->metrics_tls = web_auth_tls(a->web);
     struct http_server_options o = {
         .listen = c->metrics.listen,
         .tls = a->metrics_tls,
@@ -165,7 +179,11 @@ static int serve_metrics(struct agent *a, struct err *e) {
         r = http_server_open(&a->metrics, &a->loop, &o, e);
     if (r)
         return err_wrap(e, "metrics port");
-    say_listening("metrics", http_server_addr(a->metrics), a->metrics_tls, c->metrics.tls.ca);
+    say_listening("metrics", http_server_addr(a->metrics), a->metrics_tls,
+                  c->metrics.tls.ca || (a->web && web_auth_mutual(a->web)));
+    if (a->web && web_auth_has_users(a->web) && !a->metrics_tls)
+        log_warn("passwords for /metrics cross the network readable: no tls_server_config",
+                 LOG_STR("file", c->metrics.web_config));
     return 0;
 }
 
@@ -215,6 +233,7 @@ static void on_server_closed(void *ctx) {
 void agent_serve_stop(struct agent *a) {
     if (a->metrics)
         http_server_close(a->metrics, GRACE_MS, on_server_closed, a);
+    web_auth_stop(a->web);
     if (a->health)
         http_server_close(a->health, GRACE_MS, on_server_closed, a);
     if (a->grpc)

@@ -112,10 +112,27 @@ static void reload_tls(struct net_tls *tls, const char *server) {
                   LOG_ERR(&e));
 }
 
+static void reload_metrics(struct agent *a) {
+    struct err e = {0};
+    const char *file = a->config->config.metrics.web_config;
+    if (!a->web) {
+        reload_tls(a->metrics_tls, "metrics");
+        return;
+    }
+    int r = web_auth_reload(a->web, &e);
+    if (r > 0) {
+        log_info("web-config reloaded", LOG_STR("file", file));
+        if (a->metrics)
+            http_server_renew(a->metrics);
+    } else if (r < 0) {
+        log_error("web-config not reloaded, the version before stays", LOG_ERR(&e));
+    }
+}
+
 void agent_reload(struct agent *a) {
     struct agent_config_file *fresh;
     struct err e = {0};
-    reload_tls(a->metrics_tls, "metrics");
+    reload_metrics(a);
     reload_tls(a->grpc_tls, "grpc");
     const char *file = a->config->path;
     if ((file && conf_file_check_again(file, &e)) ||
@@ -145,7 +162,7 @@ void agent_upkeep(void *ctx) {
     if (++a->upkeeps == 1)
         agent_trim_startup_memory();
     if (a->upkeeps % TLS_EVERY == 0) {
-        reload_tls(a->metrics_tls, "metrics");
+        reload_metrics(a);
         reload_tls(a->grpc_tls, "grpc");
     }
     agent_watch_stall(a, clock_mono_ns());

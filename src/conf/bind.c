@@ -46,12 +46,14 @@ static void at(const struct conf_binding *b, const struct path *p, const struct 
 }
 
 static int refuse(const struct conf_binding *b, const struct path *p, const struct conf_node *n,
-                  const char *expected, struct err *e) {
+                  const char *expected, bool secret, struct err *e) {
     if (n->kind != CONF_NODE_SCALAR)
         err_set(e, ERR_INVALID, "found a %s, expected %s",
                 n->kind == CONF_NODE_LIST ? "list" : "map", expected);
     else if (n->text.n == 0 && !n->quoted)
         err_set(e, ERR_INVALID, "found nothing, expected %s", expected);
+    else if (secret)
+        err_set(e, ERR_INVALID, "found a value that is not shown, expected %s", expected);
     else
         err_set(e, ERR_INVALID,
                 n->quoted ? "found \"%.60s\", expected %s" : "found '%.60s', expected %s",
@@ -68,13 +70,13 @@ static int bind_one(const struct conf_binding *b, const struct conf_field *f,
                     const struct conf_node *n, const struct path *p, char *dst, struct err *e) {
     if (f->kind == CONF_KIND_STRUCT) {
         if (n->kind != CONF_NODE_MAP)
-            return refuse(b, p, n, "a map", e);
+            return refuse(b, p, n, "a map", f->secret, e);
         return bind_struct(b, f->table, n, p, dst, e);
     }
     if (n->kind != CONF_NODE_SCALAR) {
         char expected[320];
         conf_expected(f, expected, sizeof(expected));
-        return refuse(b, p, n, expected, e);
+        return refuse(b, p, n, expected, f->secret, e);
     }
     int r = conf_scalar(f, n->text, n->quoted ? CONF_QUOTED : CONF_PLAIN, dst, b->a, e);
     if (r < 0)
@@ -154,7 +156,7 @@ static int bind_many(const struct conf_binding *b, const struct conf_field *f,
                      const struct conf_node *n, const struct path *p, char *dst, struct err *e) {
     bool map = f->many == CONF_MAP;
     if (n->kind != (map ? CONF_NODE_MAP : CONF_NODE_LIST))
-        return refuse(b, p, n, map ? "a map" : "a list", e);
+        return refuse(b, p, n, map ? "a map" : "a list", f->secret, e);
     int r = check_count(b, f, n, p, e);
     if (r == 0 && map)
         r = check_keys_unique(b, n, p, e);
@@ -294,7 +296,7 @@ static int bind_struct(const struct conf_binding *b, const struct conf_field *ta
 int conf_bind(const struct conf_binding *b, const struct conf_field *table,
               const struct conf_node *root, struct err *e) {
     if (root && root->kind != CONF_NODE_MAP)
-        return refuse(b, NULL, root, "a map of keys", e);
+        return refuse(b, NULL, root, "a map of keys", false, e);
     return bind_struct(b, table, root, NULL, b->base, e);
 }
 

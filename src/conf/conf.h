@@ -82,6 +82,7 @@ struct conf_field {
     const char *arg;  // what --help calls the value: "HOST:PORT"
     bool required;    // in a nested struct: where that struct is written at all
     bool numbers_too; // string: an unquoted number is taken as its text (`gpu: 0`)
+    bool secret;      // no message shows its value
     // Further check of a string; its message ends "key 'x': found 'y', ...". Sets e, returns its
     // code.
     int (*check)(const char *value, struct err *e);

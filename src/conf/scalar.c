@@ -130,6 +130,8 @@ static int refuse(const struct conf_field *f, struct str text, enum conf_origin 
     int shown = (int)(text.n > SHOWN_BYTES ? SHOWN_BYTES : text.n);
     snprintf(found, sizeof(found), "%s%.*s%s%s", quote, shown, text.p,
              text.n > SHOWN_BYTES ? "..." : "", quote);
+    if (f->secret)
+        snprintf(found, sizeof(found), "a value that is not shown");
     return err_set(e, ERR_INVALID, "found %s, expected %s%s",
                    text.n == 0 && origin == CONF_PLAIN ? "nothing" : found, expected, remark);
 }
@@ -254,6 +256,8 @@ static int check_string(const struct conf_field *f, const char *value, struct er
     struct err why = {0};
     if (!f->check || f->check(value, &why) == 0)
         return 0;
+    if (f->secret)
+        return err_set(e, why.code ? why.code : ERR_INVALID, "%s", why.msg);
     return err_set(e, why.code ? why.code : ERR_INVALID, "found '%.*s', %s", SHOWN_BYTES, value,
                    why.msg[0] ? why.msg : "which is not allowed");
 }

@@ -43,6 +43,9 @@ struct net_tls {
     int64_t not_after_s;
     STACK_OF(X509) * clients; // authorities of certificates that clients may show; NULL: none asked
     struct net_tls_names allowed;
+    bool ca_optional;
+    int oldest, newest; // OpenSSL's version numbers
+    char *ciphers, *groups;
 };
 
 // ALPN wire format: length, name.
@@ -157,14 +160,18 @@ static int configure(SSL_CTX *ctx, struct net_tls *tls, struct err *e) {
     SSL_CTX_set_security_level(ctx, 2);
     SSL_CTX_set_app_data(ctx, &tls->allowed);
     // TLS 1.2: forward secrecy and AEAD only (what HTTP/2 demands, RFC 9113 9.2.2).
-    if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1 ||
-        SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20") != 1 ||
+    if (SSL_CTX_set_min_proto_version(ctx, tls->oldest) != 1 ||
+        SSL_CTX_set_max_proto_version(ctx, tls->newest) != 1 ||
+        SSL_CTX_set_cipher_list(ctx, tls->ciphers ? tls->ciphers : "ECDHE+AESGCM:ECDHE+CHACHA20") !=
+            1 ||
+        (tls->groups && SSL_CTX_set1_groups_list(ctx, tls->groups) != 1) ||
         SSL_CTX_set_num_tickets(ctx, asks ? 0 : 1) != 1)
         return net_tls_error(e, ERR_INVALID, "TLS settings");
     if (tls->role == NET_TLS_SERVER) {
         SSL_CTX_set_alpn_select_cb(ctx, select_alpn, (void *)(intptr_t)tls->alpn);
         SSL_CTX_set_verify(ctx,
-                           mutual ? SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT
+                           mutual && !tls->ca_optional
+                               ? SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT
                            : asks ? SSL_VERIFY_PEER
                                   : SSL_VERIFY_NONE,
                            asks ? tls_peer_verify : NULL);
@@ -242,6 +249,12 @@ static int copy_paths(struct net_tls *tls, const struct net_tls_files *files, st
     for (int i = 0; i < FILE_COUNT; i++)
         if (given[i] && !(tls->paths[i] = mem_strdup(given[i])))
             return err_set(e, ERR_NOMEM, "TLS: no memory");
+    if ((files->ciphers && !(tls->ciphers = mem_strdup(files->ciphers))) ||
+        (files->groups && !(tls->groups = mem_strdup(files->groups))))
+        return err_set(e, ERR_NOMEM, "TLS: no memory");
+    tls->ca_optional = files->ca_optional;
+    tls->oldest = files->oldest == 13 ? TLS1_3_VERSION : TLS1_2_VERSION;
+    tls->newest = files->newest == 12 ? TLS1_2_VERSION : TLS1_3_VERSION;
     tls->allowed.items = mem_array(files->n_allowed + 1, sizeof(*tls->allowed.items));
     if (!tls->allowed.items)
         return err_set(e, ERR_NOMEM, "TLS: no memory");
@@ -281,8 +294,19 @@ struct net_tls *net_tls_free(struct net_tls *tls) {
     for (size_t i = 0; i < tls->allowed.n; i++)
         mem_free(tls->allowed.items[i]);
     mem_free(tls->allowed.items);
+    mem_free(tls->ciphers);
+    mem_free(tls->groups);
     mem_free(tls);
     return NULL;
+}
+
+void net_tls_replace(struct net_tls *tls, struct net_tls *fresh) {
+    struct net_tls old = *tls;
+    *tls = *fresh;
+    *fresh = old;
+    // Connections of the old context are judged by the new names: what no longer holds ends.
+    SSL_CTX_set_app_data(tls->ctx, &tls->allowed);
+    net_tls_free(fresh);
 }
 
 int net_tls_reload_if_changed(struct net_tls *tls, struct err *e) {

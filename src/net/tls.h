@@ -23,6 +23,10 @@ struct net_tls_files {
     // it for a common name where it carries neither), letter by letter. n 0: any will do.
     const char *const *allowed;
     size_t n_allowed;
+    bool ca_optional;    // servers with `ca`: who shows no certificate is let in too
+    int oldest, newest;  // 12 or 13: TLS 1.2, 1.3; 0: 12 and 13
+    const char *ciphers; // of TLS 1.2, OpenSSL's names, among those that are allowed; NULL: those
+    const char *groups;  // for key exchange, OpenSSL's names; NULL: OpenSSL's own
 };
 
 enum net_tls_role {
@@ -43,6 +47,8 @@ struct net_tls; // one thread
 int net_tls_new(struct net_tls **ret, enum net_tls_role role, enum net_tls_alpn alpn,
                 const struct net_tls_files *files, struct err *e);
 struct net_tls *net_tls_free(struct net_tls *tls);
+// The files and settings of `fresh`, which goes, are from now on those of `tls`. Both of one role.
+void net_tls_replace(struct net_tls *tls, struct net_tls *fresh);
 // Of a server without files.ca: from now on new connections' clients are asked for a certificate.
 // One that is shown must be signed by an authority of `pem` (copied); none need be shown. An empty
 // view: nobody is asked. ERR_INVALID (no certificate in it), ERR_NOMEM, ...: it stays as it was.

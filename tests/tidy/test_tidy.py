@@ -19,7 +19,7 @@ MAY_USE = {
     "conf": {"base"},
     "core": {"base"},
     "gpu": {"base", "core"},
-    "net": {"base", "core"},
+    "net": {"base", "core", "conf"},
     "podres": {"base", "core", "net"},
     "store": {"base", "core"},
     "web": {"base", "core", "net"},
