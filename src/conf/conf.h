@@ -90,7 +90,7 @@ struct conf_field {
 
 struct conf_spec {
     const char *program; // "gpuscale-agent", "gpuscale scaler"
-    const char *about;   // a sentence for --help
+    const char *about;   // sentences for --help; lines that begin with a blank stand as they are
     bool flags_only;     // no --config and no --print-config
     const char *rest;    // what --help calls the arguments that are no flags; NULL: none allowed
     const struct conf_field *fields;

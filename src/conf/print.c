@@ -99,7 +99,14 @@ const char *conf_help(const struct conf_spec *spec, const struct conf_flags *fla
     buf_init(&b, TEXT_MAX);
     buf_addf(&b, "Usage: %s [FLAGS]%s%s\n\n", spec->program, spec->rest ? " " : "",
              spec->rest ? spec->rest : "");
-    add_wrapped(&b, spec->about ? spec->about : "", "", 0);
+    for (struct str about = str_from(spec->about); about.n > 0;) {
+        struct str line = str_cut(&about, '\n');
+        const char *text = arena_strdup(a, line);
+        if (text && line.p[0] == ' ') // an example
+            buf_addf(&b, "%s\n", text);
+        else
+            add_wrapped(&b, text ? text : "", "", 0);
+    }
     buf_addc(&b, "\nFlags:\n");
     for (size_t i = 0; i < flags->n; i++) {
         const struct conf_field *f = flags->items[i].field;
