@@ -44,6 +44,7 @@ enum {
     LIMIT_CASE_SERIES = 65536,         // of an external metric
     LIMIT_CASE_POD_VALUES = 8192,      // PodMetrics; pods that one metric has values of
     LIMIT_CASE_METRICS = 1024,         // names that have values
+    LIMIT_CASE_MANIFESTS = 65536,      // objects of the files of one run
     LIMIT_ANSWER_BYTES = 64 << 20,     // about one case
     LIMIT_QUANTITY_DIGITS = 64,
     LIMIT_QUANTITY_EXPONENT = 400,
