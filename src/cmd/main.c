@@ -22,6 +22,7 @@ static const struct verb {
     {"hpa", verb_hpa, "what the HorizontalPodAutoscaler would do with this, and why"},
     {"certs", verb_certs,
      "certificates for scaler, agents and KEDA; what a certificate is good for"},
+    {"generate", verb_generate, "manifests that scale a workload, with a comment for each choice"},
     {"load", verb_load, "HTTP load at a rate of its own, measured from the intended send time"},
     {"demo", verb_demo, "three ways to scale one service, side by side, without GPU or cluster"},
     {"engine", verb_engine,

@@ -13,3 +13,4 @@ int verb_demo(int argc, char **argv);
 int verb_engine(int argc, char **argv);
 int verb_certs(int argc, char **argv);
 int verb_hpa(int argc, char **argv);
+int verb_generate(int argc, char **argv);
