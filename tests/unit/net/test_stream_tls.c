@@ -294,6 +294,35 @@ static void a_client_that_is_asked_may_show_none_but_none_of_another_authority(v
     world_done(&w);
 }
 
+static void the_authorities_of_who_may_show_a_certificate_may_stand_in_a_file(void **state) {
+    struct world w;
+    world_init(&w);
+    const struct {
+        struct side client;
+        const char *name; // NULL: refused
+    } cases[] = {
+        {{NULL, &w.ca}, ""},
+        {{&w.leaf, &w.ca}, "keda-operator"},
+        {{&w.stranger, &w.ca}, NULL},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct net_tls_files files = {.cert = unit_write_cert(&w.dir, "server.crt", &w.leaf),
+                                      .key = unit_write_key(&w.dir, "server.key", &w.leaf),
+                                      .ca = unit_write_cert(&w.dir, "server.ca", &w.ca),
+                                      .ca_optional = true};
+        assert_int_equal(net_tls_new(&w.server_tls, NET_TLS_SERVER, NET_TLS_ALPN_H2, &files, NULL),
+                         0);
+        w.client_tls = make_tls(&w, NET_TLS_CLIENT, NET_TLS_ALPN_H2, &cases[i].client);
+        dial(&w, "agent.example");
+        RUN_UNTIL(&w.loop, cases[i].name ? w.client.ready && w.server.ready : w.server.closed);
+        if (cases[i].name != NULL)
+            assert_string_equal(net_stream_peer_name(w.server.stream), cases[i].name);
+        end_streams(&w);
+        free_tls(&w);
+    }
+    world_done(&w);
+}
+
 static void a_reload_of_the_files_still_asks_for_certificates(void **state) {
     struct world w;
     world_init(&w);
@@ -628,6 +657,7 @@ int main(void) {
         cmocka_unit_test(only_the_right_certificates_get_through),
         cmocka_unit_test(the_client_is_known_by_its_common_name),
         cmocka_unit_test(a_client_that_is_asked_may_show_none_but_none_of_another_authority),
+        cmocka_unit_test(the_authorities_of_who_may_show_a_certificate_may_stand_in_a_file),
         cmocka_unit_test(a_reload_of_the_files_still_asks_for_certificates),
         cmocka_unit_test(only_the_allowed_names_get_through),
         cmocka_unit_test(both_ends_must_agree_on_the_protocol),
