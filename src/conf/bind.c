@@ -71,6 +71,11 @@ static int bind_one(const struct conf_binding *b, const struct conf_field *f,
     if (f->kind == CONF_KIND_STRUCT) {
         if (n->kind != CONF_NODE_MAP)
             return refuse(b, p, n, "a map", f->secret, e);
+        struct conf_place place = {n->line, n->column};
+        if (n->key_line > 0)
+            place = (struct conf_place){n->key_line, n->key_column};
+        if (f->place > 0)
+            memcpy(dst + f->place, &place, sizeof(place));
         return bind_struct(b, f->table, n, p, dst, e);
     }
     if (n->kind != CONF_NODE_SCALAR) {

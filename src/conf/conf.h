@@ -65,6 +65,10 @@ enum conf_many {
     CONF_MAP,
 };
 
+struct conf_place { // in the file; line 0: none, it is not written there
+    unsigned line, column;
+};
+
 struct conf_field {
     const char *key; // camelCase; NULL ends the table
     enum conf_kind kind;
@@ -72,8 +76,9 @@ struct conf_field {
     size_t offset;
     size_t item_size;               // lists and maps: of an element
     const struct conf_field *table; // of a struct
-    const char *const *names;       // of an enum, NULL at the end
-    const char *help;               // a sentence or more
+    size_t place; // of a struct: where its struct conf_place is (CONF_PLACE); 0: it has none
+    const char *const *names; // of an enum, NULL at the end
+    const char *help;         // a sentence or more
     // As the file would write them: "1s", "64KiB", "true". Without `def`: NULL, 0, false. `min`
     // and `max` hold for integers, numbers, durations and bytes; for strings and lists and maps
     // they count bytes and items.
@@ -152,6 +157,10 @@ struct conf_spec {
     .item_size = sizeof(((s *)0)->m.items[0]),                                                     \
     .offset = offsetof(s, m) + CONF_SAME_(s, m.items[0].name, const char *) +                      \
               0 * sizeof(char[offsetof(typeof(((s *)0)->m.items[0]), name) == 0 ? 1 : -1])
+
+// Of .place: the item that a list or a map holds remembers where it is written, for the messages of
+// spec->check.
+#define CONF_PLACE(s, m) (offsetof(s, m) + CONF_SAME_(s, m, struct conf_place))
 
 // Binds text (YAML; JSON where `name` ends with .json) over the defaults into *ret. `name` stands
 // in messages. Flags and .flag are not looked at.

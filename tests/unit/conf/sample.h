@@ -27,6 +27,7 @@ struct sample_pod {
 struct sample_demand {
     const char *name, *url;
     double weight;
+    struct conf_place place;
 };
 struct sample {
     const char *listen, *note;
@@ -104,7 +105,8 @@ static const struct conf_field sample_fields[] = {
     {"pods", CONF_LIST_STRUCT(struct sample, pods, sample_pod_fields), .help = "Who holds GPUs."},
     {"labels", CONF_MAP_STRING(struct sample, labels)},
     {"weights", CONF_MAP_NUMBER(struct sample, weights)},
-    {"demand", CONF_MAP_STRUCT(struct sample, demand, sample_demand_fields), .help = "By name."},
+    {"demand", CONF_MAP_STRUCT(struct sample, demand, sample_demand_fields),
+     .place = CONF_PLACE(struct sample_demand, place), .help = "By name."},
     {0}};
 
 static int sample_check(const void *bound, struct err *e) {

@@ -71,6 +71,7 @@ static void check_full(const struct sample *s) {
     assert_string_equal(s->demand.items[0].name, "chat");
     assert_string_equal(s->demand.items[0].url, "http://x");
     assert_true(s->demand.items[0].weight == 2);
+    assert_true(s->demand.items[0].place.line > 0 && s->demand.items[0].place.column > 0);
 }
 
 static void every_kind_of_field_is_bound(void **state) {
