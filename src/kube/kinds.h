@@ -123,6 +123,19 @@ struct kube_lease {
 };
 extern const struct kube_kind kube_leases;
 
+// core/v1 ConfigMap extension-apiserver-authentication in kube-system: how the API server's front
+// proxy is known, and in which headers it says who asks. The API server writes lists as JSON.
+struct kube_front_proxy {
+    struct kube_object o;
+    const char *ca; // PEM: who signs its certificate; "": not told, or what is told makes no sense
+    struct kube_texts {
+        const char **items;
+        size_t n;
+    } allowed_names, // common names; none: any
+        user_headers, uid_headers, group_headers, extra_prefixes;
+};
+extern const struct kube_kind kube_front_proxies; // of any ConfigMap
+
 // resource.k8s.io/v1 ResourceSlice: which devices a driver has on a node.
 struct kube_resource_slice {
     struct kube_object o;
