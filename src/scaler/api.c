@@ -89,6 +89,7 @@ static void add_object(struct buf *b, const struct object *o) {
     (void)buf_addc(b, "{\"namespace\":");
     (void)buf_add_json(b, o->key->ref.namespace_);
     api_text(b, "name", o->key->ref.name.p);
+    api_text(b, "kind", object_ref_kind(&o->key->ref));
     api_int(b, "id", (int64_t)o->id);
     if (o->feed != NULL) {
         api_text(b, "workload", o->feed->workload->target);

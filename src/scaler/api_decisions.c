@@ -29,6 +29,7 @@ static void add_json(struct buf *b, const struct filter *f, const struct object 
     (void)buf_addc(b, "{\"namespace\":");
     (void)buf_add_json(b, o->key->ref.namespace_);
     api_text(b, "name", o->key->ref.name.p);
+    api_text(b, "kind", object_ref_kind(&o->key->ref));
     if (o->feed != NULL)
         api_text(b, "workload", o->feed->workload->target);
     else
@@ -72,7 +73,8 @@ static void add_now(struct buf *b, const struct object *o) {
 }
 
 static void add_text(struct buf *b, const struct filter *f, const struct object *o) {
-    (void)buf_addf(b, "%s/%s", o->key->ref.namespace_.p, o->key->ref.name.p);
+    (void)buf_addf(b, "%s%s/%s", o->key->ref.rule ? "rule " : "", o->key->ref.namespace_.p,
+                   o->key->ref.name.p);
     if (o->feed == NULL) {
         (void)buf_addf(b, "\n  %s\n", o->fault.msg);
         return;
@@ -113,7 +115,8 @@ static void answer_text(struct http_request *r, const struct io *io, const struc
     if (found > API_LIMIT_MAX)
         (void)buf_addf(&out, "(%zu more: name one)\n", found - API_LIMIT_MAX);
     if (found == 0 && f->name[0] != '\0') {
-        http_request_answer_text(r, 404, "no such ScaledObject: %s/%s", f->namespace_, f->name);
+        http_request_answer_text(r, 404, "no such ScaledObject or rule: %s/%s", f->namespace_,
+                                 f->name);
         return;
     }
     if (found == 0)
@@ -133,7 +136,7 @@ static void answer_json(struct http_request *r, const struct io *io, const struc
         if (wanted(f, o) && api_page_item(&p))
             add_json(&p.out, f, o);
     if (p.seen == 0 && f->name[0] != '\0')
-        api_page_fail(&p, 404, "no such ScaledObject");
+        api_page_fail(&p, 404, "no such ScaledObject or rule");
     else
         api_page_end(&p);
 }

@@ -25,6 +25,8 @@ void binder_init(struct binder *b, const char *const *demand_names,
     b->demand_provides = demand_provides;
     b->servers = NULL;
     b->n_servers = 0;
+    b->names = NULL;
+    b->provides = NULL;
     b->n_presets = engine_presets_n;
     for (unsigned i = 0; i < engine_presets_n; i++) {
         const struct engine_preset *p = engine_presets[i];
@@ -35,6 +37,39 @@ void binder_init(struct binder *b, const char *const *demand_names,
             .provides = engine_preset_provides(p),
         };
     }
+}
+
+static int name_demand(struct binder *b, const struct scaler_config *c, struct err *e) {
+    for (size_t i = 0; i < c->demand.n; i++) {
+        const struct config_demand *d = &c->demand.items[i];
+        struct demand_rule *rule;
+        int rc = demand_rule_new(&rule, &d->rule, e);
+        if (rc < 0)
+            return err_wrap(e, "demand.%s", d->name);
+        b->names[i] = d->name;
+        b->provides[i] = rule->provides;
+        demand_rule_free(rule);
+    }
+    return 0;
+}
+
+int binder_of_config(struct binder *b, const struct scaler_config *c, struct err *e) {
+    const char **names = mem_array(c->demand.n + 1, sizeof(*names));
+    uint32_t *provides = mem_array(c->demand.n + 1, sizeof(*provides));
+    binder_init(b, names, provides);
+    b->names = names;
+    b->provides = provides;
+    binder_set_servers(b, c->prometheus.items, c->prometheus.n);
+    if (names == NULL || provides == NULL)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    return name_demand(b, c, e);
+}
+
+void binder_done(struct binder *b) {
+    mem_free(b->names);
+    mem_free(b->provides);
+    b->names = NULL;
+    b->provides = NULL;
 }
 
 static uint32_t engine_provides(const struct binder *b, const struct trigger *t) {
@@ -138,7 +173,7 @@ int binder_bind(const struct binder *b, const struct object_ref *r, struct trigg
         rc = check_queries(b, t, r->namespace_, e);
     if (rc < 0) {
         trigger_free(t);
-        (void)err_wrap(e, "ScaledObject " STR_FMT "/" STR_FMT, STR_ARG(r->namespace_),
+        (void)err_wrap(e, "%s " STR_FMT "/" STR_FMT, object_ref_kind(r), STR_ARG(r->namespace_),
                        STR_ARG(r->name));
         return rc;
     }

@@ -104,9 +104,16 @@ static void on_changed(void *ctx, enum kube_change change, const struct kube_obj
     }
 }
 
+// Where KEDA is not installed, the API server knows no ScaledObjects: there are none.
+static bool has_no_kind(const struct cluster_cache *cache) {
+    return cache->fault == KUBE_NOT_FOUND &&
+           cache == &cache->io->cluster->caches[CLUSTER_SCALED_OBJECTS];
+}
+
 static bool synced(const struct cluster *c) {
     for (int i = 0; i < CLUSTER_REQUIRED; i++)
-        if (!kube_reflector_synced(cluster_cache_of(c, (enum cluster_cache_kind)i)))
+        if (!kube_reflector_synced(cluster_cache_of(c, (enum cluster_cache_kind)i)) &&
+            !has_no_kind(&c->caches[i]))
             return false;
     return true;
 }
@@ -140,6 +147,8 @@ static void on_state(void *ctx, enum kube_fault fault, const struct err *e) {
         return;
     }
     cache->failures[fault]++;
+    if (has_no_kind(cache))
+        on_synced(cache);
     if (was_well)
         cache->failing_since_ns = clock_mono_ns();
     if (!again)
@@ -222,6 +231,8 @@ static int follow_all(struct io *io, struct err *e) {
         .scale = get_scale,
         .ctx = io,
         .addresses = c->addresses,
+        .rules = io->config->rules.items,
+        .n_rules = io->config->rules.n,
     };
     return 0;
 }

@@ -323,8 +323,36 @@ static int add_triggers(struct builder *b) {
     return 0;
 }
 
+static int add_rule(struct builder *b, const struct config_rule *rule) {
+    // A rule means what a ScaledObject of its name and namespace would with `workload`.
+    const struct kube_scaled_object so = {
+        .o = {.namespace_ = rule->namespace_, .name = rule->name}};
+    char means[ID_MAX];
+    struct entry *x = NULL;
+    struct err why = {0};
+    if (!clean_means(str_from(rule->target), means, sizeof(means)))
+        return ERR_LIMIT; // the configuration was checked: too long
+    char *slash = strchr(means, '/');
+    *slash = '\0';
+    int rc = get_target(b, &so, false, means, slash + 1, &x);
+    *slash = '/';
+    if (rc == ERR_LIMIT)
+        (void)err_set(&why, ERR_LIMIT, "the name of its workload is too long");
+    else if (rc < 0)
+        return rc;
+    return workloads_add_trigger(b->w, rule->namespace_, rule->name, means, x ? x->workload : NULL,
+                                 x && x->why ? x->why : &why);
+}
+
+static int add_rules(struct builder *b) {
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < b->view->n_rules; i++)
+        rc = add_rule(b, &b->view->rules[i]);
+    return rc;
+}
+
 static size_t count_triggers(const struct cluster_view *v) {
-    size_t n = 0;
+    size_t n = v->n_rules;
     for (const struct kube_object *o = NULL;
          (o = kube_reflector_next(v->scaled_objects, o)) != NULL;) {
         const struct kube_scaled_object *so = (const void *)o;
@@ -475,6 +503,7 @@ int cluster_build(struct workloads **ret, const struct cluster_view *view, struc
     rc = b.w->cluster == NULL || b.w->list.items == NULL ? ERR_NOMEM
          : b.max > LIMIT_WORKLOADS                       ? ERR_LIMIT
                                                          : add_triggers(&b);
+    rc = rc < 0 ? rc : add_rules(&b);
     rc = rc < 0 ? rc : add_pods(&b);
     vec_done(&b.members);
     if (rc < 0) {

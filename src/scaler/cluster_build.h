@@ -12,6 +12,7 @@
 
 #include "kube/kinds.h"
 #include "kube/reflector.h"
+#include "scaler/config.h"
 #include "scaler/workloads.h"
 
 struct cluster_view {
@@ -23,6 +24,8 @@ struct cluster_view {
     void *ctx;
     // Whose scalerAddress is ours, ends with NULL; NULL: any.
     const char *const *addresses;
+    const struct config_rule *rules; // of the configuration: their targets count, too
+    size_t n_rules;
 };
 
 int cluster_build(struct workloads **ret, const struct cluster_view *view, struct err *e);

@@ -42,7 +42,7 @@ static const struct object_pair *pair_of(const struct object_ref *r, struct str 
 
 // Is the object this trigger, whatever its environment says?
 static bool matches_but_environment(const struct object_ref *o, const struct object_ref *t) {
-    if (!str_eq(o->name, t->name) || !str_eq(o->namespace_, t->namespace_))
+    if (o->rule || !str_eq(o->name, t->name) || !str_eq(o->namespace_, t->namespace_))
         return false;
     for (size_t i = 0; i < o->n_pairs; i++)
         if (pair_of(t, o->pairs[i].key) == NULL)
@@ -91,7 +91,7 @@ static void mark_trigger(struct io *io, const struct kube_scaled_object *so,
 // KEDA's call came first, or its values are of the environment.
 bool io_cluster_has(struct io *io, struct object *o) {
     struct cluster *c = io->cluster;
-    if (c == NULL || o->watched)
+    if (c == NULL || o->watched || o->key->ref.rule)
         return true;
     const struct object_ref *ref = &o->key->ref;
     const struct kube_scaled_object *so = (const void *)kube_reflector_find(

@@ -6,6 +6,7 @@
 #include "core/metrics/selector.h"
 #include "net/addr.h"
 #include "scaler/config_prometheus.h"
+#include "scaler/config_rules.h"
 #include "source/agents.h"
 #include "source/exporters.h"
 #include "web/fetch.h"
@@ -198,6 +199,33 @@ static const struct conf_field kubernetes_fields[] = {
      .help = "Agents found through their Service, beside those of agents.targets."},
     {0}};
 
+static const struct conf_field key_pair_fields[] = {
+    {"cert", CONF_STRING(struct config_tls, cert), .required = true,
+     .help = "Certificate chain (PEM), re-read when it changes; its name is the Service's: "
+             "gpuscale-scaler.gpuscale.svc."},
+    {"key", CONF_STRING(struct config_tls, key), .required = true, .help = "Its key (PEM)."},
+    {0}};
+
+static const struct conf_field request_header_fields[] = {
+    {"ca", CONF_STRING(MEMBER(metrics_api.request_header), ca),
+     .help = "Authorities (PEM) of the API server's front proxy. Left out: the ConfigMap "
+             "kube-system/extension-apiserver-authentication says everything of this section."},
+    {"allowedNames", CONF_LIST_STRING(MEMBER(metrics_api.request_header), allowed_names),
+     .max = "64", .help = "Common names that its certificate may have; left out: any."},
+    {0}};
+
+static const struct conf_field metrics_api_fields[] = {
+    {"enabled", CONF_BOOL(MEMBER(metrics_api), enabled), .def = "false", .flag = "metrics-api",
+     .help = "Serve external.metrics.k8s.io/v1beta1, so that HPAs scale on `rules` without KEDA. "
+             "A cluster has one such server, and KEDA is one."},
+    {"listen", CONF_STRING(MEMBER(metrics_api), listen), .def = ":6443",
+     .flag = "metrics-api-listen", .arg = "ADDR:PORT", .check = check_address,
+     .help = "Where the API server asks, by https."},
+    {"tls", CONF_STRUCT(MEMBER(metrics_api), tls, key_pair_fields), .help = "Left out: http.tls."},
+    {"requestHeader", CONF_STRUCT(MEMBER(metrics_api), request_header, request_header_fields),
+     .help = "Whose word about the user counts (X-Remote-User)."},
+    {0}};
+
 // By enum log_format and enum log_level.
 static const char *const log_formats[] = {"logfmt", "json", NULL};
 static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL};
@@ -222,6 +250,13 @@ static const struct conf_field fields[] = {
     {"prometheus", CONF_MAP_STRUCT(conf, prometheus, config_prometheus_fields), .max = "64",
      .help = "Prometheus servers, by the name that triggers use (prometheus.X: NAME)."},
     {"kubernetes", CONF_STRUCT(conf, kubernetes, kubernetes_fields), .help = "The cluster."},
+    {"metricsAPI", CONF_STRUCT(conf, metrics_api, metrics_api_fields),
+     .help = "The metrics API for HPAs without KEDA."},
+    {"rules", CONF_MAP_STRUCT(conf, rules, config_rule_fields), .max = "10000",
+     .place = CONF_PLACE(struct config_rule, place),
+     .help =
+         "What is decided for HPAs without KEDA, by name: their metric is desired-replicas with "
+         "the label gpuscale.io/rule=NAME."},
     {"workloads", CONF_STRING(conf, workloads), .flag = "workloads", .arg = "FILE",
      .help = "Which pods each workload has, where no Kubernetes API says it; re-read when it "
              "changes."},
@@ -261,6 +296,23 @@ static int check_allowed(const struct config_tls *t, const char *where, struct e
                    where);
 }
 
+static int check_metrics_api(const struct scaler_config *c, struct err *e) {
+    if (!c->metrics_api.enabled)
+        return 0;
+    if (!c->kubernetes.enabled)
+        return err_set(e, ERR_INVALID,
+                       "metricsAPI.enabled needs kubernetes.enabled: the cluster says who may ask");
+    if (c->metrics_api.tls.cert == NULL && c->http.tls.cert == NULL)
+        return err_set(e, ERR_INVALID,
+                       "metricsAPI.enabled needs metricsAPI.tls (or http.tls): the API server "
+                       "speaks https only");
+    if (c->metrics_api.request_header.ca == NULL && c->metrics_api.request_header.allowed_names.n)
+        return err_set(e, ERR_INVALID,
+                       "metricsAPI.requestHeader: allowedNames needs its ca: without one the "
+                       "cluster's ConfigMap says both");
+    return 0;
+}
+
 static int check(const void *bound, struct err *e) {
     const struct scaler_config *c = bound;
     if (check_allowed(&c->grpc.tls, "grpc", e) < 0 || check_allowed(&c->http.tls, "http", e) < 0)
@@ -278,7 +330,9 @@ static int check(const void *bound, struct err *e) {
     for (size_t i = 0; i < c->prometheus.n; i++)
         if (config_prometheus_check(&c->prometheus.items[i], e) < 0)
             return ERR_INVALID;
-    return 0;
+    if (check_metrics_api(c, e) < 0)
+        return ERR_INVALID;
+    return config_rules_check(c, e);
 }
 
 const struct conf_spec scaler_config_spec = {

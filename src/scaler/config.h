@@ -22,6 +22,10 @@
  *     kubernetes: {enabled: false, kubeconfig: FILE, events: true,
  *                  agents: {service: NAMESPACE/NAME, port: grpc},
  *                  scalerAddresses: [HOST:PORT]}
+ *     metricsAPI: {enabled: false, listen: ":6443", tls: {cert, key},
+ *                  requestHeader: {ca: FILE, allowedNames: [NAME]}}   # docs/metrics-api.md
+ *     rules:
+ *       NAME:  {namespace: NAMESPACE, target: deployment/NAME, metadata: {KEYS...}}
  *     workloads: FILE                              # workloads.h; where there is no Kubernetes
  *     tick: 1s
  *     log: {format: logfmt, level: info}
@@ -61,6 +65,13 @@ struct config_prometheus {
     int64_t interval_ns, timeout_ns, lookback_ns;
 };
 
+struct config_rule {
+    const char *name; // first: the map's key
+    const char *namespace_, *target;
+    CONF_MAP_OF(const char *) metadata;
+    struct conf_place place;
+};
+
 struct scaler_config {
     struct {
         const char *listen;
@@ -98,6 +109,16 @@ struct scaler_config {
         } agents;
         CONF_LIST_OF(const char *) scaler_addresses; // none: any
     } kubernetes;
+    struct {
+        bool enabled;
+        const char *listen;
+        struct config_tls tls; // cert NULL: http's
+        struct {
+            const char *ca; // file; NULL: the cluster's ConfigMap says both
+            CONF_LIST_OF(const char *) allowed_names;
+        } request_header;
+    } metrics_api;
+    CONF_LIST_OF(struct config_rule) rules;
     const char *workloads; // file; NULL: the cluster tells
     int64_t tick_ns;
     struct {

@@ -112,9 +112,8 @@ int io_feed_get(struct io *io, struct object *o, struct feed **ret, struct err *
     char key[KEY_MAX];
     if (!io_cluster_ready(io, NULL))
         return err_set(e, ERR_UNAVAILABLE,
-                       "ScaledObject %s/%s: the cluster is not read yet (/readyz says what is "
-                       "missing)",
-                       r->namespace_.p, r->name.p);
+                       "%s %s/%s: the cluster is not read yet (/readyz says what is missing)",
+                       object_ref_kind(r), r->namespace_.p, r->name.p);
     if (!io_cluster_has(io, o))
         return err_set(e, ERR_NOTFOUND,
                        "ScaledObject %s/%s: the cluster has no ScaledObject of this name with such "
@@ -123,7 +122,7 @@ int io_feed_get(struct io *io, struct object *o, struct feed **ret, struct err *
     int rc = workloads_find(io->workloads, r->namespace_, r->name, t->target, t->target_name, &w,
                             e);
     if (rc < 0) {
-        (void)err_wrap(e, "ScaledObject %s/%s", r->namespace_.p, r->name.p);
+        (void)err_wrap(e, "%s %s/%s", object_ref_kind(r), r->namespace_.p, r->name.p);
         return rc;
     }
     if (feed_key(w, t, key) < 0)

@@ -12,6 +12,7 @@
 #include "scaler/cluster.h"
 #include "scaler/io.h"
 #include "scaler/live.h"
+#include "scaler/metrics_api.h"
 #include "scaler/metrics_page.h"
 #include "scaler/refused.h"
 
@@ -112,6 +113,7 @@ int io_http_start(struct io *io, struct err *e) {
 }
 
 void io_http_reload(struct io *io) {
+    io_metrics_api_reload(io);
     io->http_tls_checked_ns = clock_mono_ns();
     if (io->http_tls == NULL)
         return;

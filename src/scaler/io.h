@@ -4,7 +4,8 @@
  * their workloads, and the sources that tell it. One thread owns all of it; the rpc thread is
  * reached by two queues (messages.h).
  *
- *     object  one trigger: {namespace, ScaledObject, metadata}; a decider; its last decisions
+ *     object  one trigger: {namespace, ScaledObject, metadata}, or a rule of the configuration; a
+ *             decider; its last decisions
  *     feed    what is measured of one workload in one way (engine, port, path, demand source);
  *             objects that measure alike share it
  */
@@ -86,6 +87,7 @@ struct object {
     bool decided;
     bool published;        // `sent` is what the rpc thread has or will get
     struct published sent; // without the message
+    char *message;         // of a rule's last answer that is an error; else NULL
     int64_t sent_ns;
     uint64_t decisions, changes;
     struct query_use queries[LIMIT_TRIGGER_QUERIES]; // the trigger's, in its order
@@ -128,8 +130,6 @@ struct io {
     uv_loop_t loop;
     const struct scaler_config *config;
     struct binder binder;
-    const char **demand_names;
-    uint32_t *demand_provides;
     struct queue *to_io, *to_rpc;
     struct rpc *rpc;
     struct net_watch *watch;
@@ -139,6 +139,7 @@ struct io {
     struct err workloads_bad; // why the newest version is not in use
 
     struct object *objects; // by id
+    struct object **rules;  // by index of config.rules; NULL: not yet
     struct object *by_rpc;  // by rpc_id
     struct object *by_key;  // by the hash of their reference
     uint64_t next_own_id;
@@ -160,9 +161,10 @@ struct io {
     struct demand_state *demands; // by index of config.demand
     struct queries *queries;      // on Prometheus servers
 
-    struct kube_client *kube; // NULL: no cluster is configured. Gone in io_cluster_stop()
-    struct access *access;    // who may read; NULL as `kube`. Goes before it
-    struct cluster *cluster;  // cluster.c
+    struct kube_client *kube;        // NULL: no cluster is configured. Gone in io_cluster_stop()
+    struct access *access;           // who may read; NULL as `kube`. Goes before it
+    struct cluster *cluster;         // cluster.c
+    struct metrics_api *metrics_api; // NULL: not enabled
 
     struct net_tls *http_tls;
     struct http_server *http, *health;
@@ -188,6 +190,8 @@ struct object *io_object_find(const struct io *io, const struct object_ref *r,
                               const struct object_hash *h);
 // Not decided yet. NULL: no memory, or its metadata does not bind.
 struct object *io_object_new(struct io *io, uint64_t rpc_id, struct object_key *key);
+// Finds what it is measured by, and decides.
+void io_object_begin(struct io *io, struct object *o, int64_t now_ns);
 void io_object_remove(struct io *io, struct object *o); // the rpc thread is told
 // Decides every object of the feed.
 void io_decide_feed(struct io *io, struct feed *f, int64_t now_ns);
@@ -197,6 +201,10 @@ void io_flush(struct io *io, int64_t now_ns); // hands the outbox to the rpc thr
 // Finds the workloads of all objects anew, after the file changed.
 void io_rebind_all(struct io *io, int64_t now_ns);
 void io_objects_done(struct io *io);
+
+// rules.c: the configuration's rules as objects, for HPAs without KEDA
+int io_rules_start(struct io *io, struct err *e); // fills io->rules
+void io_rules_done(struct io *io);
 
 // feeds.c: what is measured
 // The feed of a trigger's workload, made when it is new. ERR_NOTFOUND, ERR_INVALID, ERR_NOMEM.

@@ -94,7 +94,7 @@ static void object_family(struct prom_writer *w, const struct object **all, size
         const struct object_ref *r = &all[i]->key->ref;
         struct prom_label labels[] = {{STR("namespace"), r->namespace_},
                                       LABEL("workload", all[i]->feed->workload->target),
-                                      {STR("scaledobject"), r->name}};
+                                      {r->rule ? STR("rule") : STR("scaledobject"), r->name}};
         prom_sample(w, labels, COUNT_OF(labels), most);
     }
 }

@@ -17,9 +17,13 @@ static uint64_t mix(uint64_t a, uint64_t b) {
     return x * UINT64_C(0x94d049bb133111eb);
 }
 
+const char *object_ref_kind(const struct object_ref *r) {
+    return r->rule ? "rule" : "ScaledObject";
+}
+
 void object_ref_hash(const struct object_ref *r, struct object_hash *ret) {
     assert(r->n_pairs <= LIMIT_METADATA_KEYS);
-    uint64_t sum = r->n_pairs;
+    uint64_t sum = r->n_pairs + (r->rule ? UINT64_C(1) << 63 : 0);
     for (size_t i = 0; i < r->n_pairs; i++) {
         const struct object_pair *p = &r->pairs[i];
         ret->pair[i] = mix(map_hash(p->key.p, p->key.n), map_hash(p->value.p, p->value.n));
@@ -53,7 +57,8 @@ struct object_key *object_key_new(const struct object_ref *r, const struct objec
     char *text = (char *)(k->pair_hash + r->n_pairs);
     k->hash = h->all;
     k->bytes = bytes;
-    k->ref = (struct object_ref){put(&text, r->namespace_), put(&text, r->name), pairs, r->n_pairs};
+    k->ref = (struct object_ref){put(&text, r->namespace_), put(&text, r->name), pairs, r->n_pairs,
+                                 r->rule};
     for (size_t i = 0; i < r->n_pairs; i++) {
         pairs[i] = (struct object_pair){put(&text, r->pairs[i].key), put(&text, r->pairs[i].value)};
         k->pair_hash[i] = h->pair[i];
@@ -77,8 +82,8 @@ static bool has_pair(const struct object_key *k, const struct object_pair *p, ui
 
 bool object_key_matches(const struct object_key *k, const struct object_ref *r,
                         const struct object_hash *h) {
-    if (k->hash != h->all || k->ref.n_pairs != r->n_pairs || !str_eq(k->ref.name, r->name) ||
-        !str_eq(k->ref.namespace_, r->namespace_))
+    if (k->hash != h->all || k->ref.rule != r->rule || k->ref.n_pairs != r->n_pairs ||
+        !str_eq(k->ref.name, r->name) || !str_eq(k->ref.namespace_, r->namespace_))
         return false;
     for (size_t i = 0; i < r->n_pairs; i++)
         if (!has_pair(k, &r->pairs[i], h->pair[i]))

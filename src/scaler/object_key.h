@@ -22,7 +22,10 @@ struct object_ref {
     struct str namespace_, name;
     const struct object_pair *pairs;
     size_t n_pairs;
+    bool rule; // of the scaler's own configuration, for an HPA without KEDA
 };
+// "ScaledObject" or "rule": what messages call it.
+const char *object_ref_kind(const struct object_ref *r);
 
 // The hashes of a reference, made once a call. Seeded per process (base/map.h).
 struct object_hash {
@@ -41,7 +44,7 @@ struct object_key {
 // NULL: no memory.
 struct object_key *object_key_new(const struct object_ref *r, const struct object_hash *h);
 struct object_key *object_key_free(struct object_key *k);
-// The same namespace, name and pairs, in whatever order. Exact: bytes are compared, not hashes
-// only.
+// The same kind, namespace, name and pairs, in whatever order. Exact: bytes are compared, not
+// hashes only.
 bool object_key_matches(const struct object_key *k, const struct object_ref *r,
                         const struct object_hash *h);

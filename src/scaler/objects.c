@@ -22,6 +22,7 @@ static struct object *object_free(struct io *io, struct object *o) {
     trigger_free(o->trigger);
     history_done(&o->history);
     object_key_free(o->key);
+    mem_free(o->message);
     mem_free(o);
     return NULL;
 }
@@ -40,13 +41,16 @@ static void detach(struct object *o) {
     o->next = NULL;
 }
 
-// Puts the answer into the outbox. Without memory the object counts as not published, so that the
-// next tick tries again.
+// Puts the answer into the outbox; a rule's, which no rpc thread is asked for, stays with the
+// object. Without memory the object counts as not published, so that the next tick tries again.
 static void put_out(struct io *io, struct object *o, struct published *p, struct str message) {
     o->published = false;
     if (p->status != GRPC_OK && (p->message = mem_strndup(message.p, message.n)) == NULL)
         return;
-    if (vec_push(&io->outbox, *p) < 0) {
+    if (o->key->ref.rule) {
+        mem_free(o->message);
+        o->message = p->message;
+    } else if (vec_push(&io->outbox, *p) < 0) {
         mem_free(p->message);
         return;
     }
@@ -87,11 +91,16 @@ static void publish_zero(struct io *io, struct object *o) {
         put_out(io, o, &p, (struct str){0});
 }
 
+// Does anybody ask for it?
+static bool is_told(const struct object *o) {
+    return o->rpc_id != 0 || o->key->ref.rule;
+}
+
 static void publish_fault(struct io *io, struct object *o) {
-    if (o->rpc_id == 0 || o->leaving ||
-        (io->cluster != NULL && clock_mono_ns() - o->since_ns < SEEN_SOON_S * NS_PER_S))
+    bool soon = io->cluster != NULL && clock_mono_ns() - o->since_ns < SEEN_SOON_S * NS_PER_S;
+    if (!is_told(o) || o->leaving || (soon && !o->key->ref.rule))
         return;
-    if (o->decided && o->last.spec == 0) {
+    if (o->decided && o->last.spec == 0 && !o->key->ref.rule) {
         publish_zero(io, o);
         return;
     }
@@ -105,8 +114,16 @@ static void publish_fault(struct io *io, struct object *o) {
         put_out(io, o, &p, str_from(o->fault.msg));
 }
 
+// A rule's HPA has no activation beside the number: nothing to wake for is 0. What is not known is
+// an error there, which leaves the HPA at zero as 0 would, and is told in its condition.
+static void publish_asleep(const struct record *r, struct published *p) {
+    p->value = 0;
+    if (r->activity == INACTIVE_ZERO_UNKNOWN)
+        p->status = GRPC_UNAVAILABLE;
+}
+
 static void publish_record(struct io *io, struct object *o, const struct record *r) {
-    if (o->rpc_id == 0)
+    if (!is_told(o))
         return;
     struct published p = {
         .id = o->rpc_id,
@@ -117,13 +134,15 @@ static void publish_record(struct io *io, struct object *o, const struct record 
         .status = r->state == DECISION_OK ? GRPC_OK : GRPC_UNAVAILABLE,
         .fails_all = r->state != DECISION_OK && r->spec < 0,
     };
+    if (o->key->ref.rule && r->spec == 0 && !r->active)
+        publish_asleep(r, &p);
     if (same_answer(o, &p, r->now_ns))
         return;
     CLEANUP_BUF struct buf message;
     buf_init(&message, SENTENCE_MAX);
     if (p.status != GRPC_OK) {
-        (void)buf_addf(&message, "ScaledObject %s/%s: ", o->key->ref.namespace_.p,
-                       o->key->ref.name.p);
+        (void)buf_addf(&message, "%s %s/%s: ", object_ref_kind(&o->key->ref),
+                       o->key->ref.namespace_.p, o->key->ref.name.p);
         (void)record_sentence(&message, r);
     }
     put_out(io, o, &p, buf_str(&message));
@@ -140,6 +159,7 @@ static void log_change(struct object *o, const struct record *r) {
     log_write_(told ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, &o->told, "decision",
                (const struct log_field[]){LOG_VIEW("namespace", o->key->ref.namespace_),
                                           LOG_VIEW("name", o->key->ref.name),
+                                          LOG_STR("kind", object_ref_kind(&o->key->ref)),
                                           LOG_I64("spec", r->spec),
                                           LOG_I64("desired", r->desired),
                                           LOG_BOOL("active", r->active),
@@ -194,7 +214,7 @@ static void find_feed(struct io *io, struct object *o) {
         log_warn("no workload for a trigger", LOG_ERR(&e));
 }
 
-static void find_and_decide(struct io *io, struct object *o, int64_t now_ns) {
+void io_object_begin(struct io *io, struct object *o, int64_t now_ns) {
     find_feed(io, o);
     if (o->feed == NULL)
         publish_fault(io, o);
@@ -205,7 +225,7 @@ static void find_and_decide(struct io *io, struct object *o, int64_t now_ns) {
 void io_tend_feedless(struct io *io, int64_t now_ns) {
     for (struct object *o = io->objects; o != NULL; o = o->hh.next)
         if (o->feed == NULL && o->fault.code == ERR_NOMEM)
-            find_and_decide(io, o, now_ns);
+            io_object_begin(io, o, now_ns);
         else if (o->feed == NULL)
             publish_fault(io, o);
 }
@@ -343,7 +363,7 @@ void io_register(struct io *io, struct to_io *m) {
     // ends with "ask again", and then it is told again.
     o = io_object_new(io, m->id, TAKE_PTR(m->key));
     if (o != NULL)
-        find_and_decide(io, o, clock_mono_ns());
+        io_object_begin(io, o, clock_mono_ns());
 }
 
 void io_drop(struct io *io, uint64_t rpc_id) {

@@ -13,6 +13,7 @@
 #include "scaler/cluster.h"
 #include "scaler/io.h"
 #include "scaler/live.h"
+#include "scaler/metrics_api.h"
 
 enum { QUEUE_ITEMS = LIMIT_QUEUE_ITEMS, HTTP_GRACE_MS = 2000, RPC_END_MS = 20000 };
 
@@ -46,6 +47,7 @@ static void stop_io(struct io *io) {
     if (io->health != NULL)
         http_server_close(io->health, HTTP_GRACE_MS, http_closed, io);
     io->http = io->health = NULL;
+    io_metrics_api_stop(io);
     io_cluster_stop(io);
     net_signals_stop(&io->stop_signals);
 }
@@ -143,27 +145,6 @@ static int start_rpc(struct io *io, struct err *e) {
     return 0;
 }
 
-static int name_demand(struct io *io, struct err *e) {
-    size_t n = io->config->demand.n;
-    io->demand_names = mem_array(n + 1, sizeof(*io->demand_names));
-    io->demand_provides = mem_array(n + 1, sizeof(*io->demand_provides));
-    if (io->demand_names == NULL || io->demand_provides == NULL)
-        return err_set(e, ERR_NOMEM, "out of memory");
-    for (size_t i = 0; i < n; i++) {
-        const struct config_demand *d = &io->config->demand.items[i];
-        struct demand_rule *rule;
-        int rc = demand_rule_new(&rule, &d->rule, e);
-        if (rc < 0)
-            return err_wrap(e, "demand.%s", d->name);
-        io->demand_names[i] = d->name;
-        io->demand_provides[i] = rule->provides;
-        demand_rule_free(rule);
-    }
-    binder_init(&io->binder, io->demand_names, io->demand_provides);
-    binder_set_servers(&io->binder, io->config->prometheus.items, io->config->prometheus.n);
-    return 0;
-}
-
 // As many connections as the limits allow need more descriptors than the usual soft limit of 1024.
 static void raise_descriptor_limit(void) {
     const uint64_t served = LIMIT_GRPC_CONNECTIONS + 2 * LIMIT_HTTP_CONNECTIONS;
@@ -181,7 +162,7 @@ static int start(struct io *io, struct err *e) {
     arena_init(&io->pods_arena, IO_PODS_ARENA_BYTES);
     histogram_init(&io->tick_s, histogram_latency_s, histogram_latency_s_n);
     rpc_stats_init(&io->rpc_stats);
-    int rc = name_demand(io, e);
+    int rc = binder_of_config(&io->binder, io->config, e);
     if (rc == 0)
         rc = queue_new(&io->to_io, QUEUE_ITEMS, e);
     if (rc == 0)
@@ -199,9 +180,13 @@ static int start(struct io *io, struct err *e) {
     if (rc == 0)
         rc = io_cluster_start(io, e);
     if (rc == 0)
+        rc = io_rules_start(io, e);
+    if (rc == 0)
         rc = io_live_start(io, e);
     if (rc == 0)
         rc = io_http_start(io, e);
+    if (rc == 0)
+        rc = io_metrics_api_start(io, e);
     if (rc == 0)
         rc = net_watch_start(&io->watch, &io->loop, queue_wake_fd(io->to_io), on_messages, io, e);
     if (rc == 0)
@@ -227,14 +212,14 @@ static void io_free(struct io *io) {
     io->rpc = rpc_join(io->rpc);
     drain(io);
     io_objects_done(io);
+    io_rules_done(io);
     signal_join_free(io->join);
     workloads_free(io->workloads);
     arena_done(&io->pods_arena);
     net_tls_free(io->http_tls);
     io_cluster_done(io);
     mem_free(io->demands);
-    mem_free(io->demand_names);
-    mem_free(io->demand_provides);
+    binder_done(&io->binder);
     net_loop_drain_close(&io->loop);
     mem_free(io);
 }

@@ -4,6 +4,7 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
+#include "scaler/config_rules.h"
 #include "unit.h"
 
 static int parse(const char *text, struct scaler_config *c, struct arena *a, struct err *e) {
@@ -104,6 +105,42 @@ static void everything_is_bound(void **state) {
     assert_int_equal(c.log.level, LOG_LEVEL_DEBUG);
 }
 
+static void rules_are_bound_as_triggers_are(void **state) {
+    static const char text[] =
+        "kubernetes: {enabled: true}\n"
+        "http: {tls: {cert: c, key: k}}\n"
+        "demand: {gateway: {url: 'http://g/', requestsTotal: r}}\n"
+        "metricsAPI: {enabled: true, requestHeader: {ca: f, allowedNames: [front-proxy-client]}}\n"
+        "rules:\n"
+        "  llm:\n"
+        "    namespace: prod\n"
+        "    target: deployment/llm\n"
+        "    metadata: {engine: vllm, capacity: 2, demand: gateway}\n"
+        "  b: {namespace: prod, target: statefulset/b, metadata: {engine: vllm}}\n";
+    CLEANUP_ARENA struct arena a;
+    arena_init(&a, LIMIT_CONFIG_ARENA_BYTES);
+    struct scaler_config c = {0};
+    struct err e = {0};
+    int rc = parse(text, &c, &a, &e);
+    assert_string_equal(e.msg, "");
+    assert_int_equal(rc, 0);
+    assert_true(c.metrics_api.enabled);
+    assert_string_equal(c.metrics_api.listen, ":6443");
+    assert_string_equal(c.metrics_api.request_header.ca, "f");
+    assert_string_equal(c.metrics_api.request_header.allowed_names.items[0], "front-proxy-client");
+    assert_int_equal(c.rules.n, 2);
+    assert_string_equal(c.rules.items[0].name, "llm");
+    assert_string_equal(c.rules.items[0].metadata.items[1].value, "2"); // a number's text
+    assert_int_equal(c.rules.items[1].place.line, 10);
+    struct object_pair pairs[LIMIT_METADATA_KEYS];
+    struct object_ref ref;
+    assert_int_equal(config_rule_ref(&c.rules.items[0], pairs, &ref, &e), 0);
+    assert_true(ref.rule);
+    assert_int_equal(ref.n_pairs, 4);
+    assert_true(str_eqc(ref.pairs[0].key, "workload"));
+    assert_true(str_eqc(ref.pairs[0].value, "deployment/llm"));
+}
+
 static void mistakes_are_told_with_the_place(void **state) {
     static const struct {
         const char *text, *says[3];
@@ -166,6 +203,31 @@ static void mistakes_are_told_with_the_place(void **state) {
          {"passwordFile"}},
         {"workloads: w\nprometheus: {m: {url: 'http://p', namespaces: ['*'], interval: 1ms}}\n",
          {"interval"}},
+        {"workloads: w\nmetricsAPI: {enabled: true}\n", {"metricsAPI", "kubernetes.enabled"}},
+        {"kubernetes: {enabled: true}\nmetricsAPI: {enabled: true}\n",
+         {"metricsAPI.tls", "http.tls"}},
+        {"workloads: w\nmetricsAPI: {tls: {cert: c}}\n", {"metricsAPI.tls.key", "missing"}},
+        {"kubernetes: {enabled: true}\nmetricsAPI: {enabled: true, tls: {cert: c, key: k},\n"
+         "  requestHeader: {allowedNames: [a]}}\n",
+         {"requestHeader", "needs its ca"}},
+        {"workloads: w\nrules:\n  a: {target: deployment/a, metadata: {engine: vllm}}\n",
+         {"scaler.yaml:3", "rules.a.namespace", "missing"}},
+        {"workloads: w\nrules:\n  a: {namespace: n, target: pod/a, metadata: {engine: vllm}}\n",
+         {"scaler.yaml:3:29", "rules.a.target", "deployment/NAME"}},
+        {"workloads: w\nrules:\n  a: {namespace: n, target: deployment/a, metadata: {queue: 3}}\n",
+         {"line 3: rules.a", "rule n/a", "no capacity signal"}},
+        {"workloads: w\nrules:\n  a: {namespace: n, target: deployment/a,\n"
+         "      metadata: {engine: vllm, capacty: 3}}\n",
+         {"line 3: rules.a", "rule n/a: unknown key \"capacty\"", "capacity"}},
+        {"workloads: w\nrules:\n  a: {namespace: n, target: deployment/a,\n"
+         "      metadata: {engine: vllm, demand: gate}}\n",
+         {"line 3: rules.a", "demand \"gate\"", "no demand sources"}},
+        {"workloads: w\nrules:\n  a: {namespace: n, target: deployment/a,\n"
+         "      metadata: {engine: vllm, workload: deployment/b}}\n",
+         {"line 3: rules.a", "workload", "target"}},
+        {"workloads: w\nrules: {A: {namespace: n, target: deployment/a, metadata: {engine: "
+         "vllm}}}\n",
+         {"line 2: rules.A", "lower case"}},
         {"workloads: w\nlog: {level: loud}\n", {"level", "loud"}},
         {"workloads: w\nworkloads: v\n", {"scaler.yaml:2", "workloads"}},
         {"workloads: [w]\n", {"workloads"}},
@@ -207,6 +269,7 @@ int main(void) {
         cmocka_unit_test(a_cluster_takes_the_place_of_the_workloads_file),
         cmocka_unit_test(defaults_are_the_documented_ports),
         cmocka_unit_test(everything_is_bound),
+        cmocka_unit_test(rules_are_bound_as_triggers_are),
         cmocka_unit_test(mistakes_are_told_with_the_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -58,11 +58,17 @@ static void every_difference_makes_another_object(void **state) {
     struct object_pair twice[] = {PAIR("queue", "10"), PAIR("queue", "10")};
     struct object_ref base = {STR("ns"), STR("so"), p, 2};
     struct object_ref others[] = {
-        {STR("ns"), STR("so"), value, 2},   {STR("ns"), STR("so"), key, 2},
-        {STR("ns"), STR("so"), swapped, 2}, {STR("ns"), STR("so"), moved, 2},
-        {STR("ns"), STR("so"), twice, 2},   {STR("ns"), STR("so"), p, 1},
-        {STR("ns"), STR("so"), p, 0},       {STR("n"), STR("sso"), p, 2},
-        {STR("so"), STR("ns"), p, 2},       {STR("ns2"), STR("so"), p, 2},
+        {STR("ns"), STR("so"), p, 2, .rule = true},
+        {STR("ns"), STR("so"), value, 2},
+        {STR("ns"), STR("so"), key, 2},
+        {STR("ns"), STR("so"), swapped, 2},
+        {STR("ns"), STR("so"), moved, 2},
+        {STR("ns"), STR("so"), twice, 2},
+        {STR("ns"), STR("so"), p, 1},
+        {STR("ns"), STR("so"), p, 0},
+        {STR("n"), STR("sso"), p, 2},
+        {STR("so"), STR("ns"), p, 2},
+        {STR("ns2"), STR("so"), p, 2},
         {STR("ns"), STR("so2"), p, 2},
     };
     assert_true(same(&base, &base));
