@@ -164,6 +164,21 @@ def live(tmp_path_factory):
     engine.close()
 
 
+def test_the_rules_to_paste_are_taken_by_the_scaler(tmp_path):
+    """The table of docs/guide.md, row by row, as KEDA would send it."""
+    table = (ROOT / "docs/guide.md").read_text().split("| service | metadata |", 1)[1].split("\n\n", 1)[0]
+    rows = [dict(re.findall(r"`([\w.]+): ([^`]*)`", line)) for line in table.splitlines()[2:]]
+    assert len(rows) >= 7 and all(rows)
+    with Scaler(tmp_path / "scaler", [workload(replicas=1)],
+                prometheus={"main": {"url": "http://127.0.0.1:9", "namespaces": ["*"]}}) as scaler:
+        keda = Keda(scaler.grpc, tmp_path)
+        for row in rows:
+            keda.spec(metadata={k: v.strip('"') for k, v in row.items()})
+        keda.spec(metadata={"engine": "vllm", "gpuUtilization": "55"})
+        scaler.program.wait_log("gpuUtilization unknown is shown, it does not size")  # as docs/guide.md says
+        keda.close()
+
+
 class Server:
     def __init__(self, port):
         self.url = f"http://127.0.0.1:{port}/api/v1"

@@ -8,6 +8,7 @@ import base64
 import json
 import pathlib
 import re
+import shlex
 import subprocess
 
 import pytest
@@ -148,6 +149,33 @@ def test_every_object_is_accepted(plane, name):
                                      stdin=text, check=False)
     assert status == 0, err
     assert "arning" not in err, err
+
+
+def test_the_installation_guide_s_commands_and_objects_are_good(plane, tmp_path):
+    """docs/install.md: each helm command renders with the chart as it is, each ScaledObject is accepted."""
+    text = (ROOT / "docs/install.md").read_text()
+    commands = re.findall(r"^helm (?:install|upgrade --install) gpuscale (.*)$", text, re.M)
+    assert len(commands) >= 4
+    (tmp_path / "pki").mkdir()
+    (tmp_path / "pki/ca.crt").write_text("PEM")
+    for command in commands:
+        args = [a.replace("pki/", f"{tmp_path}/pki/") for a in shlex.split(command) if a != "--reuse-values"]
+        plane.helm("template", "gpuscale", *[CHART if a == "deploy/helm/gpuscale" else a for a in args])
+    rows = re.findall(r"^\|[^|]*\| (`[a-z]+\.[^|]*) \|$", text, re.M)  # the table of settings
+    assert len(rows) >= 5
+    for row in rows:
+        values = [v for v in re.findall(r"`([a-zA-Z.]+=[^`]*)`", row)]
+        assert values, row
+        plane.helm("template", "gpuscale", CHART, *flags(values))
+    found = [o for block in re.findall(r"^```yaml\n(.*?)^```", text, re.M | re.S) for o in yaml.safe_load_all(block) if "kind" in o]
+    assert [o["kind"] for o in found] == ["ScaledObject"]
+    for o in found:
+        o["metadata"]["namespace"] = "default"
+    plane.kubectl("apply", "--server-side", "--validate=strict", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump_all(found))
+    guide = (ROOT / "docs/guide.md").read_text()
+    for block in re.findall(r"^```yaml\n# values.yaml(.*?)^```", guide, re.M | re.S):
+        (tmp_path / "values.yaml").write_text("# " + block)
+        plane.helm("template", "gpuscale", CHART, "--values", tmp_path / "values.yaml")
 
 
 def test_a_field_that_the_api_does_not_know_is_refused(plane):
