@@ -111,7 +111,7 @@ void write_hpa(const struct generate_plan *p, struct yaml_writer *w) {
     yaml_text(w, "name", "desired-replicas");
     yaml_map(w, "selector");
     yaml_map(w, "matchLabels");
-    yaml_text(w, "rule", rule_name(p));
+    yaml_text(w, "gpuscale.io/rule", rule_name(p));
     yaml_map_end(w);
     yaml_map_end(w);
     yaml_map_end(w);

@@ -561,7 +561,7 @@ def test_a_managed_keda_asks_for_the_decision():
 def test_the_hpa_does_what_the_decision_says():
     (hpa,), text, _ = generate("--style", "hpa", "--max", "20", text=dump(deployment()))
     selector = hpa["spec"]["metrics"][0]["external"]["metric"]["selector"]
-    assert selector == {"matchLabels": {"rule": "ml-llm"}} and "ml-llm" in commented(text)["rules"]
+    assert selector == {"matchLabels": {"gpuscale.io/rule": "ml-llm"}} and "ml-llm" in commented(text)["rules"]
     for n, decided in ((4, 5), (4, 4), (12, 11), (12, 13), (20, 1)):
         case = {"hpa": hpa, "scale": {"spec": n, "status": n}, "external": {"desired-replicas": decided}, "controller": {"version": "1.37"}, "now": "2026-11-23T12:00:00Z"}
         done = subprocess.run([GPUSCALE, "hpa", "--json"], input=json.dumps(case), capture_output=True, text=True, timeout=60)

@@ -3,11 +3,16 @@
 
 import json
 import ssl
+import subprocess
 
 import pytest
+import yaml
 
+from harness import find_program
 from metrics_api_kit import BASE, GROUP, ApiScaler, available, call, documented_manifest, follower_role, front_leaf, may_list, values
-from plane import Plane
+from plane import HERE, Plane
+
+CHART = HERE.parents[2] / "deploy/helm/gpuscale"
 
 RULE = {"target": "deployment/llm", "metadata": {"engine": "vllm", "capacity": 2}}
 NOBODY = {"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "nobody"}
@@ -142,3 +147,25 @@ def test_a_token_is_reviewed(plane, scaler):
     assert call(plane, values("other", "x"), bearer + user("root", "system:masters"))[0] == 403
     assert call(plane, path, [("Authorization", "Bearer not.a.token")])[0] == 401
     assert call(plane, path, [("Authorization", "Basic eDp5")])[0] == 401
+
+
+def test_the_chart_has_what_it_needs(plane, scaler, tmp_path):
+    """Its objects are those of the documentation, and its configuration is the scaler's."""
+    (tmp_path / "values.yaml").write_text(yaml.safe_dump({
+        "metricsAPI": {"enabled": True, "caBundle": plane.certs.ca.read_text()},
+        "scaler": {"config": {"rules": {"llm": {"namespace": "prod", **RULE}}}}}))
+    rendered = plane.helm("template", "gpuscale", CHART, "-n", "gpuscale", "-f", tmp_path / "values.yaml")
+    objects = [o for o in yaml.safe_load_all(rendered) if o]
+
+    def essence(every):
+        kinds = ("APIService", "RoleBinding", "ClusterRoleBinding")
+        return {o["kind"] + "/" + str(o.get("spec") or o["roleRef"]["name"] + str(o["subjects"])) for o in every if o["kind"] in kinds}
+    assert essence(documented_manifest(plane.certs.ca)) <= essence(objects)
+    config = [o["data"]["scaler.yaml"] for o in objects if o["kind"] == "ConfigMap" and "scaler.yaml" in o["data"]][0]
+    (tmp_path / "scaler.yaml").write_text(config)
+    done = subprocess.run([find_program("gpuscale"), "scaler", "--config", tmp_path / "scaler.yaml", "--print-config"],
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    printed = yaml.safe_load(done.stdout)
+    assert printed["metricsAPI"]["enabled"] is True and printed["metricsAPI"]["tls"]["cert"].endswith("tls.crt")
+    assert printed["rules"]["llm"]["target"] == "deployment/llm"

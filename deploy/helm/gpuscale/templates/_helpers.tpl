@@ -46,6 +46,9 @@ gpuscale-{{ .component }}.{{ .root.Release.Namespace }}.svc
 {{- $_ := set $made "agents" (dict "tls" (merge (dict "serverName" (include "gpuscale.name" (dict "component" "agent" "root" .))) $mutual)) }}
 {{- end }}
 {{- $_ := set $made "kubernetes" $kubernetes }}
+{{- if .Values.metricsAPI.enabled }}
+{{- $_ := set $made "metricsAPI" (dict "enabled" true "listen" ":6443" "tls" $pair) }}
+{{- end }}
 {{- mergeOverwrite (deepCopy .Values.scaler.config) $made | toYaml }}
 {{- end }}
 
