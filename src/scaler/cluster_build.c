@@ -121,8 +121,8 @@ static int find_apps(struct builder *b, const char *kind, const char *ns, const 
                                                                       name);
     if (w == NULL)
         return err_set(e, ERR_NOTFOUND,
-                       "namespace %s has no %s/%s: a ScaledObject can only mean what lies in its "
-                       "own namespace",
+                       "namespace %s has no %s/%s, and only what lies in its own namespace can be "
+                       "meant",
                        ns, kind, name);
     *ret = (struct scale){w->replicas, w->status_replicas, "", w->o.uid};
     return 0;

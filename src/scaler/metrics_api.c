@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "core/metrics/prom_write.h"
 #include "kube/informer.h"
 #include "kube/labels.h"
 #include "net/addr.h"
@@ -360,6 +361,26 @@ void io_metrics_api_reload(struct io *io) {
         io->count.tls_reload_failures++;
         log_error("metrics API: certificates not re-read, the old ones stay", LOG_ERR(&e));
     }
+}
+
+int64_t io_metrics_api_not_after_s(const struct io *io) {
+    return io->metrics_api ? net_tls_not_after_s(io->metrics_api->tls) : 0;
+}
+
+void io_metrics_api_families(const struct io *io, struct prom_writer *w) {
+    const struct metrics_api *api = io->metrics_api;
+    if (api == NULL)
+        return;
+    struct http_server_stats s = http_server_stats(api->server);
+    prom_family(w, "gpuscale_metrics_api_requests_total", PROM_COUNTER,
+                "Requests to external.metrics.k8s.io.");
+    prom_sample_u64(w, NULL, 0, s.requests);
+    prom_family(w, "gpuscale_metrics_api_certificates_refused_total", PROM_COUNTER,
+                "Clients whose certificate the front proxy's authority did not sign.");
+    prom_sample_u64(w, NULL, 0, s.certificates_refused);
+    prom_family(w, "gpuscale_metrics_api_front_proxy_known", PROM_GAUGE,
+                "1: it is known whose word about the user counts.");
+    prom_sample(w, NULL, 0, api->proxy != NULL);
 }
 
 static void on_closed(void *ctx) {

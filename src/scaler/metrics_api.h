@@ -15,3 +15,7 @@ struct io;
 int io_metrics_api_start(struct io *io, struct err *e);
 void io_metrics_api_stop(struct io *io);   // NULL-safe; before io->kube goes
 void io_metrics_api_reload(struct io *io); // certificates, when they changed
+struct prom_writer;
+void io_metrics_api_families(const struct io *io, struct prom_writer *w); // of /metrics
+// When the server's certificate ends; 0: it is not served.
+int64_t io_metrics_api_not_after_s(const struct io *io);

@@ -8,6 +8,7 @@
 #include "net/grpc_status.h"
 #include "scaler/cluster.h"
 #include "scaler/io.h"
+#include "scaler/metrics_api.h"
 
 #define LABEL(n, v) ((struct prom_label){STR(n), str_from(v)})
 
@@ -339,6 +340,7 @@ static void program_families(struct prom_writer *w, const struct io *io) {
                 "When the server's certificate ends.");
     certificate(w, "grpc", io->rpc_stats.cert_not_after_s);
     certificate(w, "http", io->http_tls ? net_tls_not_after_s(io->http_tls) : 0);
+    certificate(w, "metrics-api", io_metrics_api_not_after_s(io));
     counter(w, "gpuscale_http_requests_total", "HTTP requests.", h.requests);
     counter(w, "gpuscale_http_bad_requests_total", "HTTP requests refused.", h.bad_requests);
     counter(w, "gpuscale_http_handshake_failures_total", "TLS handshakes that failed.",
@@ -359,6 +361,7 @@ int metrics_page_render(const struct io *io, enum prom_format format, struct buf
     agent_families(&w, io);
     exporter_families(&w, io);
     io_cluster_families(io, &w);
+    io_metrics_api_families(io, &w);
     rc = rc < 0 ? rc : io_queries_families(io, &w);
     int end = prom_writer_end(&w);
     return rc < 0 ? rc : end;

@@ -212,6 +212,35 @@ static void what_a_trigger_cannot_mean_is_said(void **state) {
     close_caches(&c);
 }
 
+static void a_rule_means_its_target(void **state) {
+    struct caches c = open_caches();
+    struct cluster_view view = view_of(&c);
+    struct workloads *w;
+    struct err e = {0};
+    const struct config_rule rules[] = {
+        {.name = "r", .namespace_ = "ml", .target = "deployment/llm"},
+        {.name = "s", .namespace_ = "ml", .target = "statefulset/absent"},
+        {.name = "t", .namespace_ = "other", .target = "deployment/theirs"},
+    };
+    kube_reflector_free(c.scaled_objects); // no ScaledObject at all
+    c.scaled_objects = cache(&kube_scaled_objects, "");
+    view.scaled_objects = c.scaled_objects;
+    view.rules = rules;
+    view.n_rules = COUNT_OF(rules);
+    assert_int_equal(cluster_build(&w, &view, &e), 0);
+    assert_int_equal(w->list.n, 2);
+    const struct workload *llm = find(w, "r", TARGET_DEPLOYMENT, "llm", &e);
+    assert_non_null(llm);
+    assert_true(has_pods(llm, "ab"));
+    assert_null(find(w, "s", TARGET_STATEFULSET, "absent", &e));
+    assert_non_null(strstr(e.msg, "namespace ml has no statefulset/absent"));
+    assert_null(find(w, "t", TARGET_DEPLOYMENT, "theirs", &e)); // not in this namespace
+    assert_non_null(workloads_by_id(w, "other/deployment/theirs"));
+    assert_true(cluster_target_counts(w, "statefulset", "ml", "absent")); // it may come
+    workloads_free(w);
+    close_caches(&c);
+}
+
 static void another_target_is_known_by_its_scale(void **state) {
     struct caches c = open_caches();
     struct cluster_view view = view_of(&c);
@@ -297,6 +326,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_trigger_means_its_own_target_or_what_it_names_in_its_namespace),
         cmocka_unit_test(what_a_trigger_cannot_mean_is_said),
+        cmocka_unit_test(a_rule_means_its_target),
         cmocka_unit_test(another_target_is_known_by_its_scale),
         cmocka_unit_test(what_concerns_a_workload_is_known_before_a_version_is_made),
         cmocka_unit_test(a_version_digests_what_is_decided_by),
