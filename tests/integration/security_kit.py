@@ -5,10 +5,13 @@ it."""
 import os
 import shutil
 import subprocess
+import threading
+import time
 
 import grpc
 
-from harness import run
+from harness import DEADLINE_S, run
+from scaler_kit import Keda
 
 SCALER, AGENT, KEDA = (f"gpuscale-{x}.gpuscale.svc" for x in ("scaler", "agent", "keda"))
 
@@ -16,9 +19,10 @@ SCALER, AGENT, KEDA = (f"gpuscale-{x}.gpuscale.svc" for x in ("scaler", "agent",
 class Pki:
     """A folder of `gpuscale certs`, and further certificates of its authority."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, new=True):
         self.folder = folder
-        self.certs()
+        if new:
+            self.certs()
 
     def certs(self, *args):
         done = run("gpuscale", "certs", "--output", self.folder, *args)
@@ -96,3 +100,42 @@ class Mounted:
 
     def pair(self):
         return self.folder / "tls.crt", self.folder / "tls.key"
+
+
+class Callers:
+    """KEDA, many times: each opens a connection with what the Secret says then, asks, and opens another one."""
+
+    def __init__(self, addr, folder, n):
+        self.addr, self.folder = addr, folder
+        self.secret = None  # (ca, key, cert), replaced as a whole
+        self.calls, self.failures = 0, []
+        self.stopping = threading.Event()
+        self.threads = [threading.Thread(target=self.run, daemon=True) for _ in range(n)]
+
+    def take(self, pki):
+        self.secret = tuple(pki.path(n).read_bytes() for n in ("ca.crt", "keda.key", "keda.crt"))
+
+    def keda(self):
+        return Keda(self.addr, self.folder, grpc.ssl_channel_credentials(*self.secret), as_server(SCALER))
+
+    def start(self):
+        for t in self.threads:
+            t.start()
+
+    def run(self):
+        while not self.stopping.is_set():
+            keda = self.keda()
+            try:
+                for _ in range(5):
+                    assert keda.spec().metricSpecs and keda.active() is True
+                    keda.metrics()
+                    self.calls += 3
+            except (grpc.RpcError, AssertionError) as e:
+                self.failures.append(f"{time.time():.3f} {e!r}")
+            keda.close()
+
+    def stop(self):
+        self.stopping.set()
+        for t in self.threads:
+            t.join(DEADLINE_S)
+        assert not any(t.is_alive() for t in self.threads)

@@ -7,16 +7,14 @@ import signal
 import socket
 import ssl
 import threading
-import time
 
-import grpc
 import pytest
 
 import harness
 from agent_kit import Agent, Watch
 from harness import metric_values, wait_until
-from scaler_kit import Keda, Pushed, Scaler, eventually, workload
-from security_kit import AGENT, KEDA, SCALER, Mounted, Pki, as_server
+from scaler_kit import Pushed, Scaler, eventually, workload
+from security_kit import AGENT, KEDA, SCALER, Callers, Mounted, Pki, as_server
 
 STEPS = (["--renew"], ["--new-ca"], ["--renew"], ["--drop-ca"])
 
@@ -26,45 +24,6 @@ def pb(tmp_path_factory):
     harness.make_stubs(tmp_path_factory.mktemp("stubs"), "node", "health")
     import node_pb2
     return node_pb2
-
-
-class Callers:
-    """KEDA, many times: each opens a connection with what the Secret says then, asks, and opens another one."""
-
-    def __init__(self, addr, folder, n):
-        self.addr, self.folder = addr, folder
-        self.secret = None  # (ca, key, cert), replaced as a whole
-        self.calls, self.failures = 0, []
-        self.stopping = threading.Event()
-        self.threads = [threading.Thread(target=self.run, daemon=True) for _ in range(n)]
-
-    def take(self, pki):
-        self.secret = tuple(pki.path(n).read_bytes() for n in ("ca.crt", "keda.key", "keda.crt"))
-
-    def keda(self):
-        return Keda(self.addr, self.folder, grpc.ssl_channel_credentials(*self.secret), as_server(SCALER))
-
-    def start(self):
-        for t in self.threads:
-            t.start()
-
-    def run(self):
-        while not self.stopping.is_set():
-            keda = self.keda()
-            try:
-                for _ in range(5):
-                    assert keda.spec().metricSpecs and keda.active() is True
-                    keda.metrics()
-                    self.calls += 3
-            except (grpc.RpcError, AssertionError) as e:
-                self.failures.append(f"{time.time():.3f} {e!r}")
-            keda.close()
-
-    def stop(self):
-        self.stopping.set()
-        for t in self.threads:
-            t.join(harness.DEADLINE_S)
-        assert not any(t.is_alive() for t in self.threads)
 
 
 def served(addr, pki):

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Certificates on a real cluster: the manifests of `gpuscale certs`, with which KEDA comes to the scaler; all of them and the
+authority are changed under load; and what does not pass is told in the ScaledObject's condition and in the scaler's log."""
+
+import base64
+import pathlib
+import re
+import signal
+import threading
+
+import pytest
+
+from harness import metric_values
+from player import Player
+from recorder import Recorder
+from security_kit import KEDA, SCALER, Callers, Pki
+from service import ADDRESS, AGENTS, Certificates, Gateway, Scaler
+from workloads import engine_deployment, scaled_object
+
+# Engines do one request at a time in 250 ms: 4 requests a second a replica.
+RATE = {"metricsPort": "8000", "requestRate": "4", "rateWindow": "3s", "downWindow": "5s", "maxAge": "5s"}
+
+
+class Rig:
+    def __init__(self, plane):
+        self.plane = plane
+        self.certificates = Certificates(plane)
+        self.pki = Pki(self.certificates.folder, new=False)
+        flags = [*self.certificates.agent_flags(), "--grpc-tls-allowed-name", SCALER]
+        self.player = Player(plane, nodes=1, agent_flags=flags).start()
+        self.player.agent_service(AGENTS)
+        self.gateway = Gateway(self.player, "none")
+        # Connections are renewed all the time, so that every certificate that is in use is shown and looked at.
+        grpc = {"listen": f"{ADDRESS}:9443", "tls": {**self.certificates.tls("scaler"), "allowedNames": [KEDA, SCALER]},
+                "maxConnectionAge": "2s"}
+        self.scaler = Scaler(plane, self.certificates, grpc=grpc).start()
+
+    def log(self, pattern, start=0):
+        return re.findall(f".*{pattern}.*", self.log_text()[start:])
+
+    def log_text(self):
+        return pathlib.Path(self.scaler.process.log).read_text(errors="replace")
+
+    def stop(self):
+        self.scaler.process.stop()
+        self.gateway.stop()
+        self.player.stop()
+
+
+@pytest.fixture(scope="module")
+def rig(plane):
+    rig = Rig(plane)
+    yield rig
+    rig.stop()
+
+
+class Watcher:
+    """Looks at the ScaledObject's and the HPA's conditions while a test runs: what was ever not true."""
+
+    def __init__(self, plane, ns, name):
+        self.plane, self.paths = plane, {
+            "ScaledObject": (f"/apis/keda.sh/v1alpha1/namespaces/{ns}/scaledobjects/{name}", {"Ready"}),
+            "HPA": (f"/apis/autoscaling/v2/namespaces/{ns}/horizontalpodautoscalers/keda-hpa-{name}", {"ScalingActive", "AbleToScale"})}
+        self.looks, self.bad, self.stopping = 0, [], threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        while not self.stopping.wait(0.3):
+            for what, (path, types) in self.paths.items():
+                for c in (self.plane.get(path) or {}).get("status", {}).get("conditions", []):
+                    self.looks += 1
+                    if c["type"] in types and c["status"] != "True":
+                        self.bad.append((what, c["type"], c.get("reason"), c.get("message")))
+
+    def stop(self):
+        self.stopping.set()
+        self.thread.join(10)
+
+
+def condition(plane, ns, name, kind="Ready"):
+    so = plane.get(f"/apis/keda.sh/v1alpha1/namespaces/{ns}/scaledobjects/{name}") or {}
+    return next((c for c in so.get("status", {}).get("conditions", []) if c["type"] == kind), {})
+
+
+def test_everything_scales_on_while_all_certificates_change(plane, rig):
+    ns = plane.namespace("rotation")
+    rig.gateway.namespace = ns
+    plane.apply(engine_deployment(ns, "llm", replicas=1, load_time="0s"))
+    recorder = Recorder(plane, ns, "llm")
+    plane.apply(scaled_object(ns, "llm", RATE))
+    rig.gateway.rate = 6
+    plane.wait_until(lambda: recorder.now == 2, "6 a second need 2 replicas")
+    plane.wait_until(lambda: condition(plane, ns, "llm").get("status") == "True", "the ScaledObject is ready")
+    watcher = Watcher(plane, ns, "llm")
+    callers = Callers(f"{ADDRESS}:9443", plane.folder, 2)
+    callers.take(rig.pki)
+    callers.start()
+    losses = metric(rig, "gpuscale_agent_losses_total")
+    try:
+        for i, step in enumerate((["--renew"], ["--new-ca"], ["--renew"], ["--drop-ca"])):
+            before = len(rig.log("gRPC certificate re-read"))
+            rig.certificates.run("--output", rig.certificates.folder, *step)
+            plane.apply(rig.certificates.run("--output", rig.certificates.folder, "--manifests"))
+            rig.scaler.process.proc.send_signal(signal.SIGHUP)
+            for node in rig.player.nodes.values():
+                node.agent.proc.send_signal(signal.SIGHUP)
+            plane.wait_until(lambda: len(rig.log("gRPC certificate re-read")) > before, f"{step}: the scaler shows it")
+            callers.take(rig.pki)
+            calls = callers.calls
+            plane.wait_until(lambda: callers.calls > calls + 60, "callers come with it")
+            rig.gateway.rate = (14, 6)[i % 2]
+            plane.wait_until(lambda: recorder.now == (4, 2)[i % 2], f"{step}: KEDA and the HPA follow the load")
+    finally:
+        callers.stop()
+        watcher.stop()
+        rig.gateway.rate = 0
+    assert callers.failures == [] and callers.calls > 300
+    assert metric(rig, "gpuscale_agent_losses_total") == losses
+    assert {n for _, n in recorder.replicas} <= {1, 2, 3, 4}, recorder.replicas
+    assert watcher.looks > 50 and watcher.bad == []
+    recorder.stop()
+
+
+def metric(rig, name):
+    return sum(rig.scaler.page(name).values())
+
+
+def secret(ns, name, pki, leaf, ca="ca.crt"):
+    def text(path):
+        return base64.b64encode(pki.path(path).read_bytes()).decode()
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"namespace": ns, "name": name},
+            "data": {"ca.crt": text(ca), "tls.crt": text(f"{leaf}.crt"), "tls.key": text(f"{leaf}.key")}}
+
+
+def authentication(ns, name):
+    return {"apiVersion": "keda.sh/v1alpha1", "kind": "TriggerAuthentication", "metadata": {"namespace": ns, "name": name},
+            "spec": {"secretTargetRef": [{"parameter": p, "name": name, "key": k} for p, k in (
+                ("caCert", "ca.crt"), ("tlsClientCert", "tls.crt"), ("tlsClientKey", "tls.key"))]}}
+
+
+@pytest.mark.parametrize("who, says", [
+    ("tenant", "none of its names is an allowed one.*llm.team-a.svc"),
+    ("expired", "certificate has expired"),
+    ("foreign", "unable to get local issuer certificate|self-signed"),
+])
+def test_a_certificate_that_does_not_pass_scales_nothing_and_is_told(plane, rig, tmp_path, who, says):
+    """A tenant's certificate of the very same authority, one that expired, one of another authority."""
+    ns = plane.namespace(f"with-{who}")
+    rig.gateway.namespace = ns
+    if who == "tenant":
+        rig.pki.issue("tenant", "DNS:llm.team-a.svc")
+        shown = secret(ns, "own", rig.pki, "tenant")
+    elif who == "expired":
+        rig.pki.issue("expired", f"DNS:{KEDA}", days=-1)
+        shown = secret(ns, "own", rig.pki, "expired")
+    else:
+        foreign = Pki(tmp_path / "foreign")
+        shown = secret(ns, "own", foreign, "keda")
+        shown["data"]["ca.crt"] = secret(ns, "own", rig.pki, "keda")["data"]["ca.crt"]
+    start = len(rig.log_text())
+    rig.gateway.rate = 20
+    plane.apply([*engine_deployment(ns, "llm", replicas=1, load_time="0s"), shown, authentication(ns, "own")])
+    recorder = Recorder(plane, ns, "llm")
+    objects = scaled_object(ns, "llm", RATE)
+    for trigger in objects[0]["spec"]["triggers"]:
+        trigger["authenticationRef"] = {"name": "own"}
+    try:
+        plane.apply(objects)
+        plane.wait_until(lambda: rig.log(f"client refused.*({says})", start), "the scaler's log says who and why")
+        plane.wait_until(lambda: condition(plane, ns, "llm").get("status") == "False", "the ScaledObject is not ready")
+        told = condition(plane, ns, "llm")["message"] + " ".join(e.get("message", "") for e in plane.events(ns))
+        assert re.search("scal", told)
+        # More refusals come, and none of them scales.
+        refused = metric(rig, "gpuscale_grpc_certificates_refused_total")
+        plane.wait_until(lambda: metric(rig, "gpuscale_grpc_certificates_refused_total") > refused + 1, "KEDA tries again")
+        assert [n for _, n in recorder.replicas] == [1]
+    finally:
+        rig.gateway.rate = 0
+        recorder.stop()
+        plane.delete(f"/apis/keda.sh/v1alpha1/namespaces/{ns}/scaledobjects/llm")
