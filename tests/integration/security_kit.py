@@ -105,8 +105,8 @@ class Mounted:
 class Callers:
     """KEDA, many times: each opens a connection with what the Secret says then, asks, and opens another one."""
 
-    def __init__(self, addr, folder, n):
-        self.addr, self.folder = addr, folder
+    def __init__(self, addr, folder, n, **ref):
+        self.addr, self.folder, self.ref = addr, folder, ref  # of the ScaledObject: name, namespace, metadata
         self.secret = None  # (ca, key, cert), replaced as a whole
         self.calls, self.failures = 0, []
         self.stopping = threading.Event()
@@ -127,12 +127,22 @@ class Callers:
             keda = self.keda()
             try:
                 for _ in range(5):
-                    assert keda.spec().metricSpecs and keda.active() is True
-                    keda.metrics()
+                    assert keda.spec(**self.ref).metricSpecs and keda.active(**self.ref) is True
+                    assert keda.metrics(**self.ref).metricValues
                     self.calls += 3
             except (grpc.RpcError, AssertionError) as e:
                 self.failures.append(f"{time.time():.3f} {e!r}")
             keda.close()
+
+    def more(self, n):
+        """A condition: so many more calls were answered, none has failed."""
+        goal = self.calls + n
+
+        def reached():
+            if self.failures:
+                raise RuntimeError(f"calls failed: {self.failures[:3]}")
+            return self.calls > goal
+        return reached
 
     def stop(self):
         self.stopping.set()

@@ -69,8 +69,7 @@ class Rotation:
         """What `gpuscale certs` made last reaches one of them, and is in use."""
         if name == "keda":
             self.callers.take(self.pki)
-            calls = self.callers.calls
-            wait_until(lambda: self.callers.calls > calls + 45, "KEDA calls with it")
+            wait_until(self.callers.more(45), "KEDA calls with it")
             return
         before = self.reloads()[name]
         self.mounts[name].set_party(self.pki, name)

@@ -88,12 +88,13 @@ def test_everything_scales_on_while_all_certificates_change(plane, rig):
     rig.gateway.namespace = ns
     plane.apply(engine_deployment(ns, "llm", replicas=1, load_time="0s"))
     recorder = Recorder(plane, ns, "llm")
-    plane.apply(scaled_object(ns, "llm", RATE))
+    objects = scaled_object(ns, "llm", RATE)
+    plane.apply(objects)
     rig.gateway.rate = 6
     plane.wait_until(lambda: recorder.now == 2, "6 a second need 2 replicas")
     plane.wait_until(lambda: condition(plane, ns, "llm").get("status") == "True", "the ScaledObject is ready")
     watcher = Watcher(plane, ns, "llm")
-    callers = Callers(f"{ADDRESS}:9443", plane.folder, 2)
+    callers = Callers(f"{ADDRESS}:9443", plane.folder, 2, namespace=ns, metadata=objects[0]["spec"]["triggers"][0]["metadata"])
     callers.take(rig.pki)
     callers.start()
     losses = metric(rig, "gpuscale_agent_losses_total")
@@ -107,8 +108,7 @@ def test_everything_scales_on_while_all_certificates_change(plane, rig):
                 node.agent.proc.send_signal(signal.SIGHUP)
             plane.wait_until(lambda: len(rig.log("gRPC certificate re-read")) > before, f"{step}: the scaler shows it")
             callers.take(rig.pki)
-            calls = callers.calls
-            plane.wait_until(lambda: callers.calls > calls + 60, "callers come with it")
+            plane.wait_until(callers.more(60), "callers come with it")
             rig.gateway.rate = (14, 6)[i % 2]
             plane.wait_until(lambda: recorder.now == (4, 2)[i % 2], f"{step}: KEDA and the HPA follow the load")
     finally:
@@ -142,7 +142,7 @@ def authentication(ns, name):
 @pytest.mark.parametrize("who, says", [
     ("tenant", "none of its names is an allowed one.*llm.team-a.svc"),
     ("expired", "certificate has expired"),
-    ("foreign", "unable to get local issuer certificate|self-signed"),
+    ("foreign", "shows no certificate"),  # Go's client shows none to a server that names other authorities
 ])
 def test_a_certificate_that_does_not_pass_scales_nothing_and_is_told(plane, rig, tmp_path, who, says):
     """A tenant's certificate of the very same authority, one that expired, one of another authority."""
@@ -167,7 +167,8 @@ def test_a_certificate_that_does_not_pass_scales_nothing_and_is_told(plane, rig,
         trigger["authenticationRef"] = {"name": "own"}
     try:
         plane.apply(objects)
-        plane.wait_until(lambda: rig.log(f"client refused.*({says})", start), "the scaler's log says who and why")
+        # After ten lines of a kind the log has one a minute.
+        plane.wait_until(lambda: rig.log(f"client refused.*({says})", start), "the scaler's log says who and why", deadline_s=150)
         plane.wait_until(lambda: condition(plane, ns, "llm").get("status") == "False", "the ScaledObject is not ready")
         told = condition(plane, ns, "llm")["message"] + " ".join(e.get("message", "") for e in plane.events(ns))
         assert re.search("scal", told)
