@@ -142,6 +142,11 @@ struct kube_informer *kube_informer_free(struct kube_informer *i) {
     return NULL;
 }
 
+bool kube_informer_answered(const struct kube_informer *i) {
+    int status = i->call ? kube_call_status(i->call) : 0;
+    return status >= 200 && status < 300;
+}
+
 const struct kube_reflector *kube_informer_reflector(const struct kube_informer *i) {
     return i->reflector;
 }

@@ -20,4 +20,7 @@ struct kube_informer_options {
 int kube_informer_new(struct kube_informer **ret, const struct kube_informer_options *options,
                       struct err *e);
 struct kube_informer *kube_informer_free(struct kube_informer *informer); // before its client
+// Has the server answered the request that runs with a success? A quiet watch is well before it
+// brings its first byte, which may take a minute.
+bool kube_informer_answered(const struct kube_informer *informer);
 const struct kube_reflector *kube_informer_reflector(const struct kube_informer *informer);

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "scaler/cluster_events.h"
 #include "scaler/cluster_internal.h"
 
 // Is it another for the workloads? For each kind of cache.
@@ -40,6 +41,7 @@ static bool pod_differs(const struct kube_object *a, const struct kube_object *b
     const struct kube_pod *x = (const void *)a, *y = (const void *)b;
     return x->ready != y->ready || ended(x) != ended(y) || strcmp(x->ip, y->ip) != 0 ||
            (x->o.deletion_ns != 0) != (y->o.deletion_ns != 0) ||
+           x->unschedulable_ns != y->unschedulable_ns ||
            strcmp(x->o.owner_uid, y->o.owner_uid) != 0 || labels_differ(a, b);
 }
 
@@ -47,6 +49,12 @@ static bool workload_differs(const struct kube_object *a, const struct kube_obje
     const struct kube_workload *x = (const void *)a, *y = (const void *)b;
     return x->replicas != y->replicas || x->status_replicas != y->status_replicas ||
            strcmp(x->o.uid, y->o.uid) != 0;
+}
+
+static bool hpa_differs(const struct kube_object *a, const struct kube_object *b) {
+    const struct kube_hpa *x = (const void *)a, *y = (const void *)b;
+    return x->desired != y->desired || strcmp(x->target_name, y->target_name) != 0 ||
+           strcmp(x->target_kind, y->target_kind) != 0;
 }
 
 static bool workload_counts(const struct io *io, enum cluster_cache_kind kind,
@@ -98,6 +106,11 @@ static void on_changed(void *ctx, enum kube_change change, const struct kube_obj
         touch_if(io, &c->pods_stale,
                  (!replaced || workload_differs(now, was)) && workload_counts(io, kind, o));
         break;
+    case CLUSTER_HPAS: // KEDA's own say nothing new
+        touch_if(io, &c->pods_stale,
+                 strcmp(o->owner_kind, "ScaledObject") != 0 &&
+                     (!replaced || hpa_differs(now, was)));
+        break;
     default:
         touch_if(io, &c->agents_stale, true);
         break;
@@ -123,7 +136,7 @@ static void on_synced(void *ctx) {
     struct cluster *c = cache->io->cluster;
     if (cache == &c->caches[CLUSTER_AGENTS])
         c->agents_stale = true;
-    else if (c->built_ns == 0)
+    else if (cache < &c->caches[CLUSTER_REQUIRED] && c->built_ns == 0)
         c->objects_stale = true;
     cluster_touch(cache->io);
 }
@@ -219,6 +232,7 @@ static int follow_all(struct io *io, struct err *e) {
     int rc = cluster_scales_new(&c->scales, io->kube, on_scale_changed, io, e);
     for (size_t k = 0; rc == 0 && k < COUNT_OF(kinds); k++)
         rc = follow(io, (enum cluster_cache_kind)k, kinds[k], NULL, NULL, e);
+    rc = rc < 0 ? rc : follow(io, CLUSTER_HPAS, &kube_hpas, NULL, NULL, e);
     rc = rc < 0 ? rc : follow_agents(io, e);
     if (rc < 0)
         return rc;
@@ -228,6 +242,7 @@ static int follow_all(struct io *io, struct err *e) {
         .deployments = cluster_cache_of(c, CLUSTER_DEPLOYMENTS),
         .stateful_sets = cluster_cache_of(c, CLUSTER_STATEFUL_SETS),
         .replica_sets = cluster_cache_of(c, CLUSTER_REPLICA_SETS),
+        .hpas = cluster_cache_of(c, CLUSTER_HPAS),
         .scale = get_scale,
         .ctx = io,
         .addresses = c->addresses,
@@ -355,6 +370,10 @@ int io_cluster_start(struct io *io, struct err *e) {
 void io_cluster_stop(struct io *io) {
     struct cluster *c = io->cluster;
     io->access = access_free(io->access);
+    for (struct object *o = c ? io->objects : NULL; o != NULL; o = o->hh.next) {
+        io_events_forget(o); // calls on io->kube
+        io_cluster_forget_job(o);
+    }
     if (c != NULL) {
         for (int i = 0; i < CLUSTER_CACHES; i++)
             c->caches[i].informer = kube_informer_free(c->caches[i].informer);

@@ -28,6 +28,13 @@ int64_t io_cluster_ready_ns(const struct io *io); // since when; the start's tim
 void io_cluster_troubles(const struct io *io, struct buf *out);
 // Takes changes that wait, now: something is asked about that may be among them.
 void io_cluster_freshen(struct io *io);
+// What surrounds the object's workload; zeroed where there is no cluster.
+struct record_scene;
+void io_cluster_scene(const struct io *io, const struct object *o, int64_t real_ns,
+                      struct record_scene *ret);
 // Has its ScaledObject such a trigger? True where there is no cluster.
 bool io_cluster_has(struct io *io, struct object *o);
+// Its ScaledObject is not there: it is refused (io_object_refuse()) if it is a ScaledJob.
+void io_cluster_ask_job(struct io *io, struct object *o);
+void io_cluster_forget_job(struct object *o);
 void io_cluster_families(const struct io *io, struct prom_writer *w);

@@ -133,11 +133,11 @@ static bool is_apps(const struct kube_scaled_object *so) {
 }
 
 // "deployment", "rollout.argoproj.io".
-static void kind_of(const struct kube_scaled_object *so, char *dst, size_t cap) {
-    struct str version = str_from(so->target_api), group = str_cut(&version, '/');
-    lower(dst, cap, so->target_kind);
+static void kind_of(const char *api, const char *kind, char *dst, size_t cap) {
+    struct str version = str_from(api), group = str_cut(&version, '/');
+    lower(dst, cap, kind);
     size_t n = strlen(dst);
-    if (!is_apps(so) && version.n > 0)
+    if (!str_eqc(group, "apps") && version.n > 0)
         (void)snprintf(dst + n, cap - n, "." STR_FMT, STR_ARG(group));
 }
 
@@ -191,6 +191,7 @@ static int add_workload(struct builder *b, struct entry *x, const char *ns, cons
     x->uid = arena_strdup(a, str_from(s->uid));
     if (w->namespace_ == NULL || w->target == NULL || x->uid == NULL)
         return err_set(e, ERR_NOMEM, "out of memory");
+    w->of_cluster = true;
     w->replicas = s->replicas;
     w->status = s->status;
     x->by_labels = *s->selector != '\0';
@@ -286,7 +287,7 @@ static int add_trigger(struct builder *b, const struct kube_scaled_object *so,
     struct entry *x = NULL;
     struct err why = {0};
     struct str value = cluster_trigger_value(t, "workload");
-    kind_of(so, kind, sizeof(kind));
+    kind_of(so->target_api, so->target_kind, kind, sizeof(kind));
     int rc;
     if (value.n == 0) {
         rc = get_target(b, so, true, kind, so->target_name, &x);
@@ -433,17 +434,100 @@ struct taking {
     const struct kube_pod *pod;
 };
 
+// A pod that finds no place: the first of them gives the words.
+static int note_unschedulable(struct arena *a, struct workload *w, const struct kube_pod *p) {
+    if (p->unschedulable_ns == 0 || p->o.deletion_ns != 0)
+        return 0;
+    if (w->unschedulable++ == 0 || p->unschedulable_ns < w->unschedulable_real_ns) {
+        w->unschedulable_real_ns = p->unschedulable_ns;
+        w->unschedulable_why = arena_strdup(a, str_from(p->unschedulable));
+    }
+    return w->unschedulable_why ? 0 : ERR_NOMEM;
+}
+
 static int take_member(void *ctx, struct entry *e) {
     const struct taking *t = ctx;
     if (e->workload == NULL)
         return 0;
+    if (note_unschedulable(&t->b->w->arena, e->workload, t->pod) < 0)
+        return ERR_NOMEM;
     e->workload->pods.n++;
     struct membership m = {e, t->pod};
     return vec_push(&t->b->members, m);
 }
 
+// The entry of a target, whoever names it; NULL: no trigger means it.
+static struct entry *entry_of_target(const struct builder *b, const char *ns, const char *api,
+                                     const char *kind, const char *name) {
+    char lowered[320], key[ID_MAX];
+    kind_of(api, kind, lowered, sizeof(lowered));
+    int n = snprintf(key, sizeof(key), "%s/%s/%s", ns, lowered, name);
+    struct entry *e = n > 0 && (size_t)n < sizeof(key) ? find_entry(b->w->cluster, key) : NULL;
+    return e != NULL && e->workload != NULL ? e : NULL;
+}
+
+static struct entry *target_of(const struct builder *b, const struct kube_object *o) {
+    const struct kube_scaled_object *so = (const void *)o;
+    return entry_of_target(b, so->o.namespace_, so->target_api, so->target_kind, so->target_name);
+}
+
+// Who scales each workload: every ScaledObject, whatever its triggers.
+static int add_scalers(struct builder *b) {
+    const struct kube_reflector *all = b->view->scaled_objects;
+    struct arena *a = &b->w->arena;
+    struct entry *e;
+    for (const struct kube_object *o = NULL; (o = kube_reflector_next(all, o)) != NULL;)
+        if ((e = target_of(b, o)) != NULL)
+            e->workload->scaled_objects.n++;
+    for (size_t i = 0; i < b->w->list.n; i++) {
+        struct workload *w = &b->w->list.items[i];
+        w->scaled_objects.items = arena_array(a, w->scaled_objects.n + 1,
+                                              sizeof(*w->scaled_objects.items));
+        if (w->scaled_objects.items == NULL)
+            return ERR_NOMEM;
+        w->scaled_objects.n = 0;
+    }
+    for (const struct kube_object *o = NULL; (o = kube_reflector_next(all, o)) != NULL;) {
+        if ((e = target_of(b, o)) == NULL)
+            continue;
+        const char *name = arena_strdup(a, str_from(o->name));
+        if (name == NULL)
+            return ERR_NOMEM;
+        e->workload->scaled_objects.items[e->workload->scaled_objects.n++] = name;
+    }
+    return 0;
+}
+
+// HPAs that are not KEDA's own.
+static int add_hpas(struct builder *b) {
+    const struct kube_reflector *all = b->view->hpas;
+    for (const struct kube_object *o = NULL;
+         all != NULL && (o = kube_reflector_next(all, o)) != NULL;) {
+        const struct kube_hpa *h = (const void *)o;
+        if (strcmp(o->owner_kind, "ScaledObject") == 0)
+            continue;
+        struct entry *e = entry_of_target(b, o->namespace_, h->target_api, h->target_kind,
+                                          h->target_name);
+        if (e == NULL)
+            continue;
+        e->workload->hpa = arena_strdup(&b->w->arena, str_from(o->name));
+        e->workload->hpa_desired = h->desired;
+        if (e->workload->hpa == NULL)
+            return ERR_NOMEM;
+    }
+    return 0;
+}
+
 static bool has_ended(const struct kube_pod *p) {
     return strcmp(p->phase, "Succeeded") == 0 || strcmp(p->phase, "Failed") == 0;
+}
+
+// Condition Ready tells of its last change: of the first only while nothing was restarted.
+static int64_t first_ready_ns(const struct kube_pod *p) {
+    for (size_t i = 0; i < p->n_containers; i++)
+        if (p->containers[i].restarts > 0)
+            return 0;
+    return p->ready ? p->ready_ns : 0;
 }
 
 static int fill_pod(struct arena *a, struct workload_pod *ret, const struct kube_pod *p) {
@@ -451,6 +535,7 @@ static int fill_pod(struct arena *a, struct workload_pod *ret, const struct kube
     ret->name = arena_strdup(a, str_from(p->o.name));
     ret->state = p->o.deletion_ns != 0 ? POD_TERMINATING : serves ? POD_READY : POD_STARTING;
     ret->started_real_ns = p->o.created_ns;
+    ret->ready_real_ns = first_ready_ns(p);
     if (*p->ip != '\0') {
         ret->ip = ret->address = arena_strdup(a, str_from(p->ip));
         if (ret->ip == NULL)
@@ -504,6 +589,8 @@ int cluster_build(struct workloads **ret, const struct cluster_view *view, struc
          : b.max > LIMIT_WORKLOADS                       ? ERR_LIMIT
                                                          : add_triggers(&b);
     rc = rc < 0 ? rc : add_rules(&b);
+    rc = rc < 0 ? rc : add_scalers(&b);
+    rc = rc < 0 ? rc : add_hpas(&b);
     rc = rc < 0 ? rc : add_pods(&b);
     vec_done(&b.members);
     if (rc < 0) {

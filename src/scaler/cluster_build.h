@@ -17,6 +17,7 @@
 
 struct cluster_view {
     const struct kube_reflector *scaled_objects, *pods, *deployments, *stateful_sets, *replica_sets;
+    const struct kube_reflector *hpas; // may be empty
     // The scale of a target that is none of apps/v1's. ERR_UNAVAILABLE: asked for, not known yet;
     // or why it cannot be known.
     int (*scale)(void *ctx, const struct kube_scaled_object *so, const struct kube_scale **ret,

@@ -23,6 +23,7 @@ enum cluster_cache_kind {
     CLUSTER_REPLICA_SETS,
     CLUSTER_REQUIRED,                  // those above: without them nothing is decided
     CLUSTER_AGENTS = CLUSTER_REQUIRED, // EndpointSlices of their Service
+    CLUSTER_HPAS,
     CLUSTER_CACHES,
 };
 
@@ -50,7 +51,11 @@ struct cluster {
     uint64_t versions;
     char *service, *service_namespace; // of the agents; NULL: none
     unsigned pass;                     // over the ScaledObjects' triggers
-    size_t unbound;                    // external triggers whose metadata does not bind
+    uint64_t events_written, events_failed;
+    enum kube_fault events_fault; // of the last that failed; said once
+    double events_budget;
+    int64_t events_turn_ns;
+    size_t unbound; // external triggers whose metadata does not bind
 };
 
 const struct kube_reflector *cluster_cache_of(const struct cluster *c, enum cluster_cache_kind k);

@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "scaler/cluster_internal.h"
 
-struct created VEC(struct object *);
+struct created VEC(struct object *); // or not decided yet
 
 static bool of_environment(struct str key) {
     return str_ends(key, "FromEnv");
@@ -79,13 +79,14 @@ static void mark_trigger(struct io *io, const struct kube_scaled_object *so,
     if (o == NULL && HASH_COUNT(io->objects) < LIMIT_SCALED_OBJECTS) {
         struct object_key *key = object_key_new(&r, &h);
         o = key ? io_object_new(io, 0, key) : NULL;
-        if (o != NULL)
-            (void)vec_push(created, o); // without memory it begins from spec.replicas
     }
-    if (o != NULL)
-        mark(c, o);
-    else
+    if (o == NULL) {
         c->unbound++;
+        return;
+    }
+    mark(c, o);
+    if (!o->decided)                // ours, or KEDA's call was faster
+        (void)vec_push(created, o); // without memory it begins from spec.replicas
 }
 
 // KEDA's call came first, or its values are of the environment.
@@ -108,13 +109,49 @@ bool io_cluster_has(struct io *io, struct object *o) {
     return o->watched;
 }
 
+// Another ScaledObject that scales the same; NULL: none.
+static const char *rival_of(const struct workload *w, const char *name) {
+    bool own = false;
+    const char *other = NULL;
+    for (size_t i = 0; i < w->scaled_objects.n; i++) {
+        if (strcmp(w->scaled_objects.items[i], name) == 0)
+            own = true;
+        else if (other == NULL || strcmp(w->scaled_objects.items[i], other) < 0)
+            other = w->scaled_objects.items[i];
+    }
+    return own ? other : NULL;
+}
+
+void io_cluster_scene(const struct io *io, const struct object *o, int64_t real_ns,
+                      struct record_scene *ret) {
+    const struct workload *w = o->feed->workload;
+    *ret = (struct record_scene){0};
+    if (io->cluster == NULL || !w->of_cluster)
+        return;
+    const struct object_ref *ref = &o->key->ref;
+    const struct kube_scaled_object *so = (const void *)kube_reflector_find(
+        io->cluster->view.scaled_objects, ref->namespace_.p, ref->name.p);
+    ret->paused = so != NULL && so->paused;
+    kube_clean(ret->rival, sizeof(ret->rival), rival_of(w, ref->name.p));
+    kube_clean(ret->hpa, sizeof(ret->hpa), ref->rule ? NULL : w->hpa); // a rule's HPA is meant
+    ret->hpa_desired = w->hpa_desired;
+    ret->unschedulable = w->unschedulable;
+    if (w->unschedulable > 0 && real_ns > w->unschedulable_real_ns)
+        ret->unschedulable_ns = real_ns - w->unschedulable_real_ns;
+    char *why = ret->unschedulable_why;
+    if (w->unschedulable > 0)
+        kube_clean(why, sizeof(ret->unschedulable_why), w->unschedulable_why);
+    if (*why != '\0' && why[strlen(why) - 1] == '.') // the sentence has its own
+        why[strlen(why) - 1] = '\0';
+}
+
 // The decision goes on where a trigger was edited.
 static void hand_over(const struct object *from, const struct created *created) {
     if (!from->decided || from->last.state != DECISION_OK)
         return;
     for (size_t i = 0; i < created->n; i++) {
         struct object *to = created->items[i];
-        if (str_eq(to->key->ref.name, from->key->ref.name) &&
+        if (!to->decided && str_eq(to->key->ref.name, from->key->ref.name) &&
             str_eq(to->key->ref.namespace_, from->key->ref.namespace_))
             decider_seed(to->decider, from->last.desired, from->last.sequence, clock_mono_ns());
     }

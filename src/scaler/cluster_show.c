@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "core/metrics/prom_write.h"
+#include "scaler/cluster_events.h"
 #include "scaler/cluster_internal.h"
 
 bool io_cluster_ready(const struct io *io, struct buf *missing) {
@@ -22,6 +23,12 @@ bool io_cluster_ready(const struct io *io, struct buf *missing) {
     return c->built_ns != 0;
 }
 
+// Since when the collection cannot be followed; 0: it can.
+static int64_t failing_since_ns(const struct cluster_cache *cache) {
+    bool well = cache->informer == NULL || kube_informer_answered(cache->informer);
+    return well ? 0 : cache->failing_since_ns;
+}
+
 int64_t io_cluster_ready_ns(const struct io *io) {
     return io->cluster ? io->cluster->first_ns : io->started_ns;
 }
@@ -31,10 +38,10 @@ void io_cluster_troubles(const struct io *io, struct buf *out) {
     int64_t now_ns = clock_mono_ns();
     for (int i = 0; c != NULL && i < CLUSTER_CACHES; i++) {
         const struct cluster_cache *cache = &c->caches[i];
-        if (cache->informer != NULL && cache->failing_since_ns != 0)
+        int64_t since_ns = failing_since_ns(cache);
+        if (since_ns != 0)
             (void)buf_addf(out, "%s as it was %lld s ago: %s\n", cache->resource,
-                           (long long)((now_ns - cache->failing_since_ns) / NS_PER_S),
-                           cache->why.msg);
+                           (long long)((now_ns - since_ns) / NS_PER_S), cache->why.msg);
     }
     const struct err *trouble = io->kube ? kube_client_trouble(io->kube) : NULL;
     if (trouble != NULL && trouble->code != 0)
@@ -76,7 +83,7 @@ static void cache_gauges(struct prom_writer *w, const struct shown *s, size_t n)
     prom_family(w, "gpuscale_cluster_failing_seconds", PROM_GAUGE,
                 "For so long the collection cannot be followed: its last state stands; 0: it can.");
     for (size_t i = 0; i < n; i++) {
-        int64_t since_ns = s[i].cache->failing_since_ns;
+        int64_t since_ns = failing_since_ns(s[i].cache);
         sample(w, &s[i], since_ns ? (double)(now_ns - since_ns) / NS_PER_S : 0);
     }
 }
@@ -128,4 +135,5 @@ void io_cluster_families(const struct io *io, struct prom_writer *w) {
     prom_family(w, "gpuscale_cluster_triggers_not_bound", PROM_GAUGE,
                 "External triggers whose metadata this scaler does not understand.");
     prom_sample(w, NULL, 0, (double)c->unbound);
+    io_events_families(io, w);
 }

@@ -91,10 +91,13 @@ static int set_pods(struct feed *f, const struct workload *w, struct err *e) {
         return err_set(e, ERR_NOMEM, "out of memory");
     for (size_t i = 0; i < w->pods.n; i++) {
         const struct workload_pod *p = &w->pods.items[i];
-        pods[i] = (struct signal_pod){str_from(p->name), p->state, SIGNAL_TIME_UNKNOWN};
+        pods[i] = (struct signal_pod){str_from(p->name), p->state, SIGNAL_TIME_UNKNOWN,
+                                      SIGNAL_TIME_UNKNOWN};
         if (p->started_real_ns != 0) {
             int64_t age_ns = real_ns - p->started_real_ns;
             pods[i].started_ns = now_ns - (age_ns > 0 ? age_ns : 0);
+            if (p->ready_real_ns > p->started_real_ns)
+                pods[i].ready_ns = pods[i].started_ns + (p->ready_real_ns - p->started_real_ns);
         }
     }
     int rc = signal_workload_set_pods(f->signals, pods, w->pods.n, now_ns);
@@ -114,11 +117,17 @@ int io_feed_get(struct io *io, struct object *o, struct feed **ret, struct err *
         return err_set(e, ERR_UNAVAILABLE,
                        "%s %s/%s: the cluster is not read yet (/readyz says what is missing)",
                        object_ref_kind(r), r->namespace_.p, r->name.p);
-    if (!io_cluster_has(io, o))
+    if (o->job_asked && o->fault.code == ERR_UNSUPPORTED && !io_cluster_has(io, o)) {
+        *e = o->fault; // a ScaledJob
+        return e->code;
+    }
+    if (!io_cluster_has(io, o)) {
+        io_cluster_ask_job(io, o);
         return err_set(e, ERR_NOTFOUND,
                        "ScaledObject %s/%s: the cluster has no ScaledObject of this name with such "
                        "a trigger (yet, or any more)",
                        r->namespace_.p, r->name.p);
+    }
     int rc = workloads_find(io->workloads, r->namespace_, r->name, t->target, t->target_name, &w,
                             e);
     if (rc < 0) {

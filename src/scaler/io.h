@@ -93,7 +93,11 @@ struct object {
     struct query_use queries[LIMIT_TRIGGER_QUERIES]; // the trigger's, in its order
     struct log_site told;                            // its own rate of log lines
     struct history history;
-    struct object *same_hash; // in by_key
+    struct kube_call *job_call; // is it a ScaledJob? Asked once (cluster_jobs.c)
+    struct job_question *job_question;
+    bool job_asked;
+    struct object_events *events; // cluster_events.c; NULL: none yet
+    struct object *same_hash;     // in by_key
     UT_hash_handle hh, hh_rpc, hh_key;
 };
 
@@ -193,6 +197,8 @@ struct object *io_object_new(struct io *io, uint64_t rpc_id, struct object_key *
 // Finds what it is measured by, and decides.
 void io_object_begin(struct io *io, struct object *o, int64_t now_ns);
 void io_object_remove(struct io *io, struct object *o); // the rpc thread is told
+// It has no feed, and this is why: published at once.
+void io_object_refuse(struct io *io, struct object *o, const struct err *why);
 // Decides every object of the feed.
 void io_decide_feed(struct io *io, struct feed *f, int64_t now_ns);
 // Objects without a feed: publishes why, and looks again where only memory was missing.

@@ -144,6 +144,10 @@ static const struct {
     {NOTICE_ZERO_UNKNOWN, "zero_unknown"},
     {NOTICE_SHARED_GPU, "shared_gpu"},
     {NOTICE_ASLEEP, "asleep"},
+    {NOTICE_UNSCHEDULABLE, "unschedulable"},
+    {NOTICE_RIVAL, "rival"},
+    {NOTICE_SECOND_HPA, "second_hpa"},
+    {NOTICE_PAUSED, "paused"},
 };
 
 static void decision_families(struct prom_writer *w, const struct io *io) {

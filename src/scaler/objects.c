@@ -6,6 +6,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "net/grpc_status.h"
+#include "scaler/cluster.h"
+#include "scaler/cluster_events.h"
 #include "scaler/io.h"
 
 enum {
@@ -18,6 +20,8 @@ static struct object *object_free(struct io *io, struct object *o) {
     if (o->feed != NULL)
         io_feed_release(io, o->feed);
     io_queries_detach(io, o);
+    io_events_forget(o);
+    io_cluster_forget_job(o);
     decider_free(o->decider);
     trigger_free(o->trigger);
     history_done(&o->history);
@@ -74,6 +78,8 @@ static int fault_status(int code) {
     switch (code) {
     case ERR_NOTFOUND:
         return GRPC_NOT_FOUND;
+    case ERR_UNSUPPORTED: // a ScaledJob
+        return GRPC_INVALID_ARGUMENT;
     case ERR_INVALID:
     case ERR_LIMIT:
         return GRPC_FAILED_PRECONDITION;
@@ -97,7 +103,8 @@ static bool is_told(const struct object *o) {
 }
 
 static void publish_fault(struct io *io, struct object *o) {
-    bool soon = io->cluster != NULL && clock_mono_ns() - o->since_ns < SEEN_SOON_S * NS_PER_S;
+    bool soon = io->cluster != NULL && clock_mono_ns() - o->since_ns < SEEN_SOON_S * NS_PER_S &&
+                o->fault.code != ERR_UNSUPPORTED;
     if (!is_told(o) || o->leaving || (soon && !o->key->ref.rule))
         return;
     if (o->decided && o->last.spec == 0 && !o->key->ref.rule) {
@@ -170,12 +177,15 @@ static void log_change(struct object *o, const struct record *r) {
 static void decide(struct io *io, struct object *o, int64_t now_ns, int64_t real_ns) {
     const struct workload *w = o->feed->workload;
     struct signal_external queries[LIMIT_TRIGGER_QUERIES];
+    struct record_scene scene;
     io_queries_of(o, queries);
+    io_cluster_scene(io, o, real_ns, &scene);
     struct decide_input in = {.now_ns = now_ns,
                               .real_ns = real_ns,
                               .spec = (int32_t)w->replicas,
                               .status = w->status,
-                              .queries = queries};
+                              .queries = queries,
+                              .scene = &scene};
     struct record r;
     decider_tick(o->decider, o->feed->signals, &in, &r);
     o->decisions++;
@@ -186,6 +196,7 @@ static void decide(struct io *io, struct object *o, int64_t now_ns, int64_t real
         history_add(&o->history, &r, history_share(HASH_COUNT(io->objects)));
         log_change(o, &r);
     }
+    io_events_decided(io, o, &r, o->decided ? &o->last : NULL);
     memcpy(&o->last, &r, record_size(&r));
     o->decided = true;
     publish_record(io, o, &r);
@@ -210,8 +221,10 @@ static void find_feed(struct io *io, struct object *o) {
     }
     bool again = o->fault.code == e.code && strcmp(o->fault.msg, e.msg) == 0;
     o->fault = e;
-    if (!again && !o->leaving)
+    if (!again && !o->leaving) {
         log_warn("no workload for a trigger", LOG_ERR(&e));
+        io_events_no_workload(io, o);
+    }
 }
 
 void io_object_begin(struct io *io, struct object *o, int64_t now_ns) {
@@ -364,6 +377,13 @@ void io_register(struct io *io, struct to_io *m) {
     o = io_object_new(io, m->id, TAKE_PTR(m->key));
     if (o != NULL)
         io_object_begin(io, o, clock_mono_ns());
+}
+
+void io_object_refuse(struct io *io, struct object *o, const struct err *why) {
+    o->fault = *why;
+    log_warn("no workload for a trigger", LOG_ERR(why));
+    publish_fault(io, o);
+    io_flush(io, clock_mono_ns());
 }
 
 void io_drop(struct io *io, uint64_t rpc_id) {

@@ -7,6 +7,7 @@
  */
 #include "base/clock.h"
 #include "base/log.h"
+#include "scaler/cluster_events.h"
 #include "scaler/io.h"
 
 static void tell_serving(struct io *io, int64_t now_ns) {
@@ -42,6 +43,7 @@ static void on_tick(void *ctx) {
         io_http_reload(io);
     tell_serving(io, now_ns);
     io_flush(io, now_ns);
+    io_events_turn(io, now_ns);
     io->ticked_ns = now_ns;
     io->count.ticks++;
     histogram_add(&io->tick_s, (double)(clock_mono_ns() - now_ns) / NS_PER_S);

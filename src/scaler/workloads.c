@@ -169,7 +169,9 @@ static int finish(struct workloads *all, struct workload *w, struct err *e) {
 
 // Pods come in any order: a sum.
 void workload_digest(struct workload *w) {
-    const int64_t numbers[] = {w->replicas, w->status, (int64_t)w->pods.n};
+    const int64_t numbers[] = {
+        w->replicas,    w->status,      (int64_t)w->pods.n,          w->unschedulable,
+        w->hpa != NULL, w->hpa_desired, (int64_t)w->scaled_objects.n};
     w->digest = map_hash(numbers, sizeof(numbers));
     for (size_t i = 0; i < w->pods.n; i++) {
         const struct workload_pod *p = &w->pods.items[i];

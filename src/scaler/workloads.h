@@ -27,6 +27,7 @@ struct workload_pod {
     const char *ip;          // NULL: none
     uint16_t port;           // 0: none given
     int64_t started_real_ns; // since 1970; 0: not given
+    int64_t ready_real_ns;   // when it first was ready, where that is known; 0: not
 };
 
 struct workload {
@@ -37,8 +38,15 @@ struct workload {
     int64_t replicas; // spec.replicas; -1: unknown
     CONF_LIST_OF(struct workload_pod) pods;
     // Made from them:
-    const char *id;  // "prod/deployment/llm"
-    int status;      // status.replicas: pods that are not terminating; -1: no pods are given
+    const char *id; // "prod/deployment/llm"
+    int status;     // status.replicas: pods that are not terminating; -1: no pods are given
+    // Of a cluster alone:
+    bool of_cluster;               // scaled_objects are those that scale it, with whatever triggers
+    uint32_t unschedulable;        // pods
+    int64_t unschedulable_real_ns; // since when the first of them is
+    const char *unschedulable_why; // the scheduler's words
+    const char *hpa;               // one that is not KEDA's; NULL: none
+    int32_t hpa_desired;
     uint64_t digest; // equal: nothing that is decided by has changed
 };
 

@@ -127,3 +127,26 @@ def serve(certs, tmp_path, name="api"):
     server = Server(*certs.leaf(name), client_ca=certs.ca)
     server.tokens = {"t0k3n"}
     return server, kubeconfig(tmp_path / f"{name}.config", server.url, certs.ca, {"token": "t0k3n"})
+
+
+def again(server, certs, name="api"):
+    """The same API server on the same port with the same objects, after it was stopped."""
+    fresh = Server(*certs.leaf(name), client_ca=certs.ca, port=server.server_address[1])
+    fresh.api, fresh.tokens, fresh.answers, fresh.requests = server.api, server.tokens, server.answers, server.requests
+    return fresh
+
+
+def events(server):
+    """{(ScaledObject, reason): the newest message} and how often it was told, of the Events written."""
+    told, names = {}, {}
+    for r in list(server.requests):
+        if "/events" not in r["path"] or r["method"] not in ("POST", "PATCH"):
+            continue
+        body = json.loads(r["body"])
+        if r["method"] == "POST":
+            key = (body["involvedObject"]["name"], body["reason"])
+            names[f"{r['path']}/{body['metadata']['name']}"] = key
+            told[key] = body
+        else:
+            told[names[r["path"]]] = {**told[names[r["path"]]], **body}
+    return told

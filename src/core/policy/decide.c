@@ -338,6 +338,18 @@ static bool lasted(int64_t *since_ns, bool is, int64_t now_ns) {
     return is && now_ns - *since_ns >= TOLD_AFTER_NS;
 }
 
+static void note_scene(struct record *r) {
+    const struct record_scene *s = &r->scene;
+    if (s->unschedulable > 0 && s->unschedulable_ns >= TOLD_AFTER_NS)
+        r->notices |= NOTICE_UNSCHEDULABLE;
+    if (s->rival[0] != '\0')
+        r->notices |= NOTICE_RIVAL;
+    if (s->hpa[0] != '\0' && !r->observe)
+        r->notices |= NOTICE_SECOND_HPA;
+    if (s->paused)
+        r->notices |= NOTICE_PAUSED;
+}
+
 static void note(struct tick *k) {
     struct record *r = k->r;
     int64_t now_ns = k->in->now_ns;
@@ -354,6 +366,7 @@ static void note(struct tick *k) {
     if (moves && ratio >= 1 - HPA_TOLERANCE && ratio <= 1 + HPA_TOLERANCE &&
         r->desired != r->status)
         r->notices |= NOTICE_TOLERANCE;
+    note_scene(r);
 }
 
 // Nothing to decide by: at zero nothing wakes; else the last decision stands, and after maxAge the
@@ -390,6 +403,8 @@ static void start_record(struct decider *d, const struct signal_workload *w,
     r->last = d->seeded ? d->last : -1;
     r->down_window_ns = d->trigger->down_window_ns;
     r->when = TRI_TRUE;
+    if (in->scene != NULL)
+        r->scene = *in->scene;
     for (uint32_t i = 0; i < d->trigger->query_n; i++)
         memcpy(r->queries[i], d->trigger->queries[i].name, sizeof(r->queries[i]));
 }

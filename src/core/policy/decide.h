@@ -40,6 +40,7 @@ struct decide_input {
     int32_t status;  // status.replicas; -1: not known
     // What the trigger's queries said, one each in their order; NULL: nothing is known of them.
     const struct signal_external *queries;
+    const struct record_scene *scene; // NULL: nothing is known
 };
 
 // Borrows the trigger (it outlives the decider). 0 or ERR_NOMEM.

@@ -73,6 +73,10 @@ static const struct {
     {NOTICE_ZERO_UNKNOWN, "zeroUnknown"},
     {NOTICE_SHARED_GPU, "sharedGpu"},
     {NOTICE_ASLEEP, "asleep"},
+    {NOTICE_UNSCHEDULABLE, "unschedulable"},
+    {NOTICE_RIVAL, "rival"},
+    {NOTICE_SECOND_HPA, "secondHpa"},
+    {NOTICE_PAUSED, "paused"},
 };
 
 // Appends to JSON; the first failure sticks.
@@ -234,6 +238,12 @@ int record_json(struct buf *b, const struct record *r) {
     number(&j, "unseenSeconds", (double)r->unseen_ns / (double)NS_PER_S);
     if (r->notices & NOTICE_HOT_POD)
         text(&j, "hotPod", r->hot_pod);
+    if (r->notices & NOTICE_RIVAL)
+        text(&j, "rival", r->scene.rival);
+    if (r->scene.hpa[0] != '\0')
+        text(&j, "hpa", r->scene.hpa);
+    if (r->scene.unschedulable > 0)
+        count(&j, "unschedulable", (int32_t)r->scene.unschedulable);
     capacity_json(&j, &r->capacity);
     lists_json(&j, r);
     key(&j, "sentence");

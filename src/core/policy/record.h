@@ -52,13 +52,28 @@ enum record_notice {
     NOTICE_SATURATING =
         1 << 1,              // a saturating signal above its target for 2 minutes: it does not size
     NOTICE_HOT_POD = 1 << 2, // one pod above a guard's target, the workload not: routing
-    NOTICE_TOLERANCE = 1 << 3,    // the HPA's default tolerance would swallow this raise
-    NOTICE_ZERO_UNKNOWN = 1 << 4, // at zero and demand unknown: nothing can wake it
-    NOTICE_SHARED_GPU = 1 << 5,   // GPU signals unknown because pods share GPUs
-    NOTICE_ASLEEP = 1 << 6,       // engines of ready pods sleep: replicas that serve nothing
+    NOTICE_TOLERANCE = 1 << 3,     // the HPA's default tolerance would swallow this raise
+    NOTICE_ZERO_UNKNOWN = 1 << 4,  // at zero and demand unknown: nothing can wake it
+    NOTICE_SHARED_GPU = 1 << 5,    // GPU signals unknown because pods share GPUs
+    NOTICE_ASLEEP = 1 << 6,        // engines of ready pods sleep: replicas that serve nothing
+    NOTICE_UNSCHEDULABLE = 1 << 7, // pods that have found no place for 2 minutes
+    NOTICE_RIVAL = 1 << 8,         // another ScaledObject scales the same workload
+    NOTICE_SECOND_HPA = 1 << 9,    // an HPA that is not KEDA's scales it
+    NOTICE_PAUSED = 1 << 10,       // KEDA's annotation: nothing follows from the decision
 };
 
-enum { RECORD_POD_MAX = 64 };
+enum { RECORD_POD_MAX = 64, RECORD_WORDS_MAX = 160 };
+
+// What surrounds the workload in its cluster; zeroed where nothing is known or worth a word.
+struct record_scene {
+    bool paused;
+    uint32_t unschedulable;                   // pods
+    int64_t unschedulable_ns;                 // the first of them, for so long
+    char unschedulable_why[RECORD_WORDS_MAX]; // the scheduler's words
+    char rival[RECORD_POD_MAX];               // another ScaledObject on the same workload
+    char hpa[RECORD_POD_MAX];                 // an HPA that is not KEDA's, and what it wants
+    int32_t hpa_desired;
+};
 
 struct record_signal {
     uint8_t signal, role, sizing; // enum signal, trigger_role, trigger_sizing
@@ -133,6 +148,7 @@ struct record {
     uint8_t hot_signal;
     char queries[LIMIT_TRIGGER_QUERIES][TRIGGER_SIGNAL_NAME_MAX]; // names of the trigger's
     struct record_capacity capacity;
+    struct record_scene scene;
     uint32_t signal_n;
     struct record_signal signals[SIGNAL_MAX]; // those of the rule, in its order
 };
@@ -150,5 +166,7 @@ bool record_changed(const struct record *a, const struct record *b);
 //   "9 replicas: requestRate 18.2/s at 2/s each needs 10; queue 0 at 10 each is quiet; ..."
 // For DECISION_UNAVAILABLE it is the RPC's error message. 0, ERR_LIMIT, ERR_NOMEM.
 int record_sentence(struct buf *b, const struct record *r);
+// What its notices say of the scene alone, a blank before each: " Pods ...". As record_sentence().
+int record_scene_sentence(struct buf *b, const struct record *r);
 // A JSON object with everything above and the sentence.
 int record_json(struct buf *b, const struct record *r);

@@ -294,6 +294,26 @@ static void say_trim(struct text *t, const struct record *r) {
     SAY(t, " (the engine's edges at or above the SLO).");
 }
 
+static void say_scene(struct text *t, const struct record *r) {
+    const struct record_scene *s = &r->scene;
+    if (r->notices & NOTICE_UNSCHEDULABLE) {
+        SAY(t, " %u %s found no place for ", s->unschedulable,
+            s->unschedulable == 1 ? "pod has" : "pods have");
+        say_duration(t, s->unschedulable_ns);
+        SAY(t, "%s%s.", s->unschedulable_why[0] ? ": " : "", s->unschedulable_why);
+    }
+    if (r->notices & NOTICE_RIVAL)
+        SAY(t,
+            " ScaledObject %s scales the same workload: two HPAs undo each other's work, keep one "
+            "of the two.",
+            s->rival);
+    if (r->notices & NOTICE_SECOND_HPA)
+        SAY(t, " HPA %s scales the same workload (it wants %d): delete it, or use mode: observe.",
+            s->hpa, s->hpa_desired);
+    if (r->notices & NOTICE_PAUSED)
+        SAY(t, " The ScaledObject is paused: KEDA does not scale by this.");
+}
+
 static void say_notices(struct text *t, const struct record *r) {
     if (r->notices & NOTICE_GUARD_GATED)
         say_gate(t, r);
@@ -318,6 +338,7 @@ static void say_notices(struct text *t, const struct record *r) {
             r->ready, r->asleep == 1 ? "pods sleeps" : "pods sleep");
     if (r->notices & NOTICE_SHARED_GPU)
         SAY(t, " GPUs shared by several pods tell nothing about one of them.");
+    say_scene(t, r);
 }
 
 static void say_activity(struct text *t, const struct record *r) {
@@ -351,6 +372,15 @@ static void say_unavailable(struct text *t, const struct record *r) {
     SAY(t, "; the last decision was %d", r->desired);
 }
 
+int record_scene_sentence(struct buf *b, const struct record *r) {
+    struct text t = {.b = b, .record = r};
+    size_t before = b->len;
+    say_scene(&t, r);
+    if (t.r)
+        buf_truncate(b, before);
+    return t.r;
+}
+
 int record_sentence(struct buf *b, const struct record *r) {
     struct text t = {.b = b, .record = r};
     size_t before = b->len;
@@ -367,6 +397,8 @@ int record_sentence(struct buf *b, const struct record *r) {
         if (r->observe)
             SAY(&t, " Observing only: KEDA is told the %s %.0f.",
                 r->spec < 0 ? "last known" : "present", ceil(r->publish));
+        if (r->observe && r->scene.hpa[0] != '\0')
+            SAY(&t, " HPA %s wants %d.", r->scene.hpa, r->scene.hpa_desired);
         say_activity(&t, r);
         say_work(&t, r);
         say_trim(&t, r);

@@ -200,8 +200,8 @@ static int set_workload(struct trigger_bind *b, const struct key *key, struct st
 
 static const struct key keys[] = {
     {"workload", set_workload,
-     .allowed = "deployment/NAME, statefulset/NAME or selector:LABELS (without it: the "
-                "ScaledObject's own target)"},
+     .allowed = "deployment/NAME, statefulset/NAME or selector:LABELS, of the ScaledObject's own "
+                "namespace (without it: its own target)"},
     {"engine", set_engine},
     {"metricsPort", set_port, .allowed = "a port of 1 to 65535"},
     {"metricsPath", set_path, .allowed = "a path that begins with /"},

@@ -145,9 +145,18 @@ static int reserve(struct signal_workload *w, const struct signal_pod *pods, siz
     return r;
 }
 
-static void learn_start(struct signal_workload *w, const struct pod *p, int64_t now_ns) {
-    if (p->seen_starting && !p->was_ready && now_ns > p->started_ns)
-        w->starts_ns[w->starts_n++ % WORKLOAD_STARTS_KEPT] = now_ns - p->started_ns;
+// Longer than any model takes to load: the pod has been ready before, or time was set.
+#define START_MAX_NS (2 * 3600 * NS_PER_S)
+
+static void learn_start(struct signal_workload *w, const struct pod *p,
+                        const struct signal_pod *told, int64_t now_ns) {
+    int64_t took_ns = 0;
+    if (told->started_ns != SIGNAL_TIME_UNKNOWN && told->ready_ns > told->started_ns)
+        took_ns = told->ready_ns - told->started_ns;
+    else if (p->seen_starting)
+        took_ns = now_ns - p->started_ns;
+    if (!p->was_ready && took_ns > 0 && took_ns <= START_MAX_NS)
+        w->starts_ns[w->starts_n++ % WORKLOAD_STARTS_KEPT] = took_ns;
 }
 
 static void anchor(struct pod *p, int64_t at_ns) {
@@ -169,7 +178,7 @@ static void pod_tell(struct signal_workload *w, struct pod *p, const struct sign
     if (told->state == POD_READY && (fresh || reborn || p->state != POD_READY))
         work_pod_changed(p);
     if (told->state == POD_READY && (fresh || p->state != POD_READY)) {
-        learn_start(w, p, now_ns);
+        learn_start(w, p, told, now_ns);
         // Not ready, or not there, in the set before: it served nothing until now. In the first
         // set: nothing before its start, where that is known.
         if (!fresh || w->told)
@@ -314,11 +323,15 @@ void signal_workload_pods(const struct signal_workload *w, struct signal_pods *r
 }
 
 int64_t signal_workload_cold_start_ns(const struct signal_workload *w) {
-    int64_t longest = 0;
-    for (uint32_t i = 0; i < w->starts_n && i < WORKLOAD_STARTS_KEPT; i++)
-        if (w->starts_ns[i] > longest)
-            longest = w->starts_ns[i];
-    return longest;
+    int64_t sorted[WORKLOAD_STARTS_KEPT];
+    uint32_t n = w->starts_n < WORKLOAD_STARTS_KEPT ? w->starts_n : WORKLOAD_STARTS_KEPT;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t at = i;
+        for (; at > 0 && sorted[at - 1] > w->starts_ns[i]; at--)
+            sorted[at] = sorted[at - 1];
+        sorted[at] = w->starts_ns[i];
+    }
+    return n > 0 ? sorted[(3 * n + 3) / 4 - 1] : 0;
 }
 
 uint32_t signal_workload_engine_provides(const struct signal_workload *w) {

@@ -33,6 +33,7 @@ struct signal_pod {
     struct str name;
     enum pod_state state;
     int64_t started_ns; // when it was created or started; SIGNAL_TIME_UNKNOWN
+    int64_t ready_ns;   // when it first was ready; not after started_ns: not known
 };
 
 // What an engine's preset says that the signals need.
@@ -73,7 +74,9 @@ struct signal_pods {
                                // starts
 };
 void signal_workload_pods(const struct signal_workload *w, struct signal_pods *ret);
-// Longest of the last eight starts that were seen from beginning to Ready; 0: none seen yet.
+// Of the last eight starts, from beginning to Ready, as the pods tell them or as they were seen:
+// the one that three quarters of them do not exceed, so that of four or more the longest, which may
+// have waited for a place or an image, does not count. 0: none yet.
 int64_t signal_workload_cold_start_ns(const struct signal_workload *w);
 uint32_t signal_workload_engine_provides(const struct signal_workload *w);
 uint32_t signal_workload_demand_provides(const struct signal_workload *w);

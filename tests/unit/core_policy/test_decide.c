@@ -278,6 +278,38 @@ static void sleeping_engines_are_told(void **state) {
     lab_close(&l);
 }
 
+static void what_surrounds_a_workload_is_told(void **state) {
+    (void)state;
+    struct lab l;
+    struct record r;
+    steady(&l, LLM, 3, (struct lab_group){.rate = 1});
+    struct record_scene scene = {.paused = true,
+                                 .unschedulable = 3,
+                                 .unschedulable_ns = 119 * NS_PER_S,
+                                 .unschedulable_why = "0/2 nodes are available",
+                                 .rival = "other",
+                                 .hpa = "theirs",
+                                 .hpa_desired = 7};
+    struct decide_input in = {
+        .now_ns = l.now_ns + NS_PER_S, .spec = 3, .status = 3, .scene = &scene};
+    decider_tick(l.d, l.w, &in, &r);
+    assert_false(r.notices & NOTICE_UNSCHEDULABLE); // places are found within two minutes
+    assert_true(r.notices & NOTICE_RIVAL && r.notices & NOTICE_SECOND_HPA);
+    assert_non_null(strstr(lab_sentence(&r), " ScaledObject other scales the same workload:"));
+    assert_non_null(strstr(lab_sentence(&r), " HPA theirs scales the same workload (it wants 7):"));
+    assert_non_null(strstr(lab_sentence(&r), " is paused: KEDA does not scale by this."));
+    scene.unschedulable_ns = 372 * NS_PER_S;
+    in.now_ns += NS_PER_S;
+    decider_tick(l.d, l.w, &in, &r);
+    assert_non_null(strstr(lab_sentence(&r), " 3 pods have found no place for 372 s: 0/2 nodes are "
+                                             "available."));
+    in.scene = NULL;
+    in.now_ns += NS_PER_S;
+    decider_tick(l.d, l.w, &in, &r);
+    assert_false(r.notices & (NOTICE_UNSCHEDULABLE | NOTICE_RIVAL | NOTICE_PAUSED));
+    lab_close(&l);
+}
+
 static void while_no_pod_is_ready_only_loads_count(void **state) {
     (void)state;
     struct lab l;
@@ -575,6 +607,7 @@ int main(void) {
         cmocka_unit_test(tokens_and_running_requests_size_too),
         cmocka_unit_test(pods_that_share_a_gpu_are_told),
         cmocka_unit_test(sleeping_engines_are_told),
+        cmocka_unit_test(what_surrounds_a_workload_is_told),
         cmocka_unit_test(while_no_pod_is_ready_only_loads_count),
         cmocka_unit_test(a_demand_source_that_counts_no_requests_only_wakes),
         cmocka_unit_test(burst_memory_keeps_the_highest_half_minute),

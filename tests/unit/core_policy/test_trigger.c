@@ -231,10 +231,11 @@ static void every_mistake_is_told(void **state) {
          "metricsPath: \"metrics\" is not allowed; allowed: a path that begins with /"},
         {"capacity=2;workload=daemonset/x",
          "workload: \"daemonset/x\" is not allowed; allowed: deployment/NAME, statefulset/NAME or "
-         "selector:LABELS (without it: the ScaledObject's own target)"},
+         "selector:LABELS, of the ScaledObject's own namespace (without it: its own target)"},
         {"capacity=2;workload=deployment/Llama",
          "workload: \"deployment/Llama\" is not allowed; allowed: deployment/NAME, "
-         "statefulset/NAME or selector:LABELS (without it: the ScaledObject's own target)"},
+         "statefulset/NAME "
+         "or selector:LABELS, of the ScaledObject's own namespace (without it: its own target)"},
         {"capacity=2;demand=10",
          "demand: \"10\" is not allowed; allowed: the name of a demand source of the scaler's "
          "configuration (what one replica serves is said by capacity or requestRate)"},
