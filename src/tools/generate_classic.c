@@ -185,7 +185,7 @@ static void write_damper(struct yaml_writer *w, bool tolerance) {
     if (tolerance) {
         yaml_comment(w, "Surge pods of a rollout are inside the usual 10 %%, and would stay.");
         yaml_map(w, "scaleUp");
-        yaml_int(w, "tolerance", 0);
+        yaml_quoted(w, "tolerance", "0");
         yaml_map_end(w);
     }
     yaml_map_end(w);

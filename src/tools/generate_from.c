@@ -67,11 +67,12 @@ static void tell_activity(struct translating *x, enum signal s, double target) {
                         "replicas at most, whatever the load.",
                         x->threshold, ceil(100 / x->number))
             : "";
-    const char *all =
-        x->q.narrowed ? ""
-                      : " The query had every GPU that Prometheus knows in it, other services' and "
-                        "idle ones; here each GPU is joined to the pod that holds it, and a lost "
-                        "exporter is unknown, not 0.";
+    bool told = manifest_trigger_value(x->t, "query") != NULL && !x->q.narrowed;
+    const char *all = told
+                          ? " The query had every GPU that Prometheus knows in it, other services' "
+                            "and idle ones; here each GPU is joined to the pod that holds it, and "
+                            "a lost exporter is unknown, not 0."
+                          : "";
     plan_remark(p, "%s: %s held at %g %% a replica.%s%s", words_of(x), signals[s].name, target,
                 trap, all);
 }

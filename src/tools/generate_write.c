@@ -41,9 +41,10 @@ void write_head(const struct generate_plan *p, struct yaml_writer *w) {
         yaml_comment(w, "%s", p->remarks[i]);
 }
 
-// kubectl's own note would say that the old one was applied.
-static bool is_kubectl_s(struct str key) {
-    return str_eqc(key, "kubectl.kubernetes.io/last-applied-configuration");
+// kubectl's own note would say that the old one was applied; KEDA writes its label itself.
+static bool is_written_by_others(struct str key) {
+    return str_eqc(key, "kubectl.kubernetes.io/last-applied-configuration") ||
+           str_eqc(key, "scaledobject.keda.sh/name");
 }
 
 // `hpa`: they are of an HPA that is there.
@@ -56,7 +57,7 @@ static void write_pairs(struct yaml_writer *w, const char *key, const struct con
         yaml_quoted(w, "scaledobject.keda.sh/transfer-hpa-ownership", "true");
     }
     for (const struct conf_node *n = map ? map->first : NULL; n; n = n->next) {
-        if (n->kind != CONF_NODE_SCALAR || is_kubectl_s(n->key))
+        if (n->kind != CONF_NODE_SCALAR || is_written_by_others(n->key))
             continue;
         if (!open)
             yaml_map(w, key);
@@ -111,7 +112,7 @@ static void write_direction(const struct generate_plan *p, struct yaml_writer *w
     if (down)
         yaml_int(w, "stabilizationWindowSeconds", 0);
     if (p->tolerance && !member(had, "tolerance"))
-        yaml_int(w, "tolerance", 0);
+        yaml_quoted(w, "tolerance", "0");
     if (!p->tolerance && !down && !had)
         yaml_int(w, "stabilizationWindowSeconds", 0);
     for (const struct conf_node *n = had && had->kind == CONF_NODE_MAP ? had->first : NULL; n;
@@ -191,6 +192,8 @@ void write_kept_fields(const struct generate_plan *p, struct yaml_writer *w) {
         bool written = false;
         for (size_t i = 0; i < COUNT_OF(ours); i++)
             written = written || str_eqc(n->key, ours[i]);
+        if (!written && p->min > 0 && str_eqc(n->key, "cooldownPeriod"))
+            yaml_comment(w, "Kept; it counts only on the way to zero.");
         if (!written)
             yaml_tree(w, n->key.p, n);
     }

@@ -80,7 +80,7 @@ def test_a_vllm_deployment_gets_a_learned_capacity_and_a_guard():
     assert (spec["minReplicaCount"], spec["maxReplicaCount"]) == (1, 10)
     assert spec["fallback"] == {"failureThreshold": 3, "replicas": 2, "behavior": "currentReplicasIfHigher"}
     assert spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"] == {
-        "scaleUp": {"tolerance": 0}, "scaleDown": {"stabilizationWindowSeconds": 0, "tolerance": 0}}
+        "scaleUp": {"tolerance": "0"}, "scaleDown": {"stabilizationWindowSeconds": 0, "tolerance": "0"}}
     assert trigger(so)["type"] == "external"
     assert trigger(so)["authenticationRef"] == {"name": "gpuscale", "kind": "ClusterTriggerAuthentication"}
     assert trigger(so)["metadata"]["scalerAddress"] == "gpuscale-scaler.gpuscale.svc:9443"
@@ -419,8 +419,8 @@ def test_all_else_of_the_old_object_is_kept(tmp_path):
     assert (spec["pollingInterval"], spec["initialCooldownPeriod"]) == (7, 60)
     assert spec["fallback"] == {"failureThreshold": 5, "replicas": 4, "behavior": "currentReplicasIfHigher"}
     assert spec["advanced"] == {"restoreToOriginalReplicaCount": True, "horizontalPodAutoscalerConfig": {
-        "name": "mine", "behavior": {"scaleUp": {"tolerance": 0, "policies": [{"type": "Pods", "value": 2, "periodSeconds": 60}]},
-                                     "scaleDown": {"stabilizationWindowSeconds": 0, "tolerance": 0, "selectPolicy": "Min"}}}}
+        "name": "mine", "behavior": {"scaleUp": {"tolerance": "0", "policies": [{"type": "Pods", "value": 2, "periodSeconds": 60}]},
+                                     "scaleDown": {"stabilizationWindowSeconds": 0, "tolerance": "0", "selectPolicy": "Min"}}}}
     assert metadata(so)["downWindow"] == "600s"
 
 
