@@ -38,6 +38,7 @@ from harness import Certs, wait_until as harness_wait_until  # noqa: E402
 API_ADDRESS, API_PORT = "10.244.255.1", 6443
 ADAPTER_ADDRESS = "10.244.255.2"
 OPERATOR_ADDRESS = "10.244.255.3"
+QPS = ["--kube-api-qps=200", "--kube-api-burst=400"]
 DEADLINE_S = float(os.environ.get("GPUSCALE_TEST_DEADLINE", "60"))
 
 
@@ -195,10 +196,10 @@ class Plane:
             f"--kubeconfig={self.user('system:kube-controller-manager')}", f"--authentication-kubeconfig={self.admin}",
             f"--authorization-kubeconfig={self.admin}", "--use-service-account-credentials", "--leader-elect=false",
             f"--horizontal-pod-autoscaler-sync-period={self.sync_period}", f"--root-ca-file={self.certs.ca}",
-            f"--service-account-private-key-file={self.folder / 'sa.key'}", "--bind-address=127.0.0.1"])
+            f"--service-account-private-key-file={self.folder / 'sa.key'}", "--bind-address=127.0.0.1", *QPS])
         self._spawn("kube-scheduler", [
             f"--kubeconfig={self.user('system:kube-scheduler')}", f"--authentication-kubeconfig={self.admin}",
-            f"--authorization-kubeconfig={self.admin}", "--leader-elect=false", "--bind-address=127.0.0.1"])
+            f"--authorization-kubeconfig={self.admin}", "--leader-elect=false", "--bind-address=127.0.0.1", *QPS])
         self._start_dns()
         if self.with_keda:
             self._keda()
@@ -315,7 +316,7 @@ class Plane:
             f"--kubeconfig={self.admin}", f"--cert-dir={self.keda_certs}", "--enable-cert-rotation=false", "--leader-elect=false",
             "--enable-webhook-patching=false", "--enable-apiservice-patching=false", "--metrics-bind-address=127.0.0.1:18080",
             "--health-probe-bind-address=127.0.0.1:18081", f"--metrics-service-bind-address={OPERATOR_ADDRESS}:9666",
-            "--kube-api-qps=200", "--kube-api-burst=300"], program="operator", env=self._keda_env())
+            *QPS], program="operator", env=self._keda_env())
         self._spawn("keda-adapter", [
             "--secure-port=6443", f"--bind-address={ADAPTER_ADDRESS}", "--port=18082", f"--tls-cert-file={self.keda_certs / 'tls.crt'}",
             f"--tls-private-key-file={self.keda_certs / 'tls.key'}", f"--cert-dir={self.keda_certs}",
@@ -332,7 +333,8 @@ class Plane:
 
     @staticmethod
     def _keda_env():
-        return {"POD_NAMESPACE": "keda", "KEDA_CLUSTER_OBJECT_NAMESPACE": "keda", "WATCH_NAMESPACE": ""}
+        return {"POD_NAMESPACE": "keda", "KEDA_CLUSTER_OBJECT_NAMESPACE": "keda", "WATCH_NAMESPACE": "",
+                "KEDA_SCALEDOBJECT_CTRL_MAX_RECONCILES": "20"}
 
     def stop(self):
         """Ends all by pid; etcd's data goes with them, so nothing has to be saved."""
@@ -410,7 +412,13 @@ class Plane:
         return self.rest.call("PATCH", path, body, kind)
 
     def delete(self, path, **options):
-        return self.rest.call("DELETE", path, options or None)
+        """What is not there is deleted, too."""
+        try:
+            return self.rest.call("DELETE", path, options or None)
+        except ApiError as e:
+            if e.code != 404:
+                raise
+            return None
 
     def events(self, namespace, reason=None):
         return [e for e in self.items(f"/api/v1/namespaces/{namespace}/events") if reason is None or e.get("reason") == reason]

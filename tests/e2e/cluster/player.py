@@ -11,23 +11,29 @@ and real processes, one for each container whose image starts with `gpuscale`:
 
 An engine is told its GPUs and the node's load socket (--gpu, --load-socket), so that the agent sees the GPUs busy while it works
 (not with the annotation gpuscale.test/gpu: idle).
+A pod that mounts volumes or says a securityContext gets all of it (sandbox.py, volumes.py): a network and a root of its own.
 Every other image is an object only. As a kubelet does: phase, conditions, podIP and containerStatuses are patched, readiness is
 probed (httpGet, or a gRPC or TCP probe by connecting), a container that ended starts again, deletion is SIGTERM, grace, SIGKILL."""
 
 import datetime
+import json
+import os
 import pathlib
 import re
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 import urllib.error
 import urllib.request
 
 import kubelet_kit
-from harness import find_program, http_get, metric_values, wait_until
-from plane import ApiError, Process
+import sandbox
+from harness import BUILD, find_program, http_get, metric_values, wait_until
+from plane import API_ADDRESS, API_PORT, ApiError, Process
+from volumes import Volumes
 
 STATUS_PATCH = "application/strategic-merge-patch+json"
 
@@ -41,6 +47,7 @@ class Node:
 
     def __init__(self, player, number, gpus, agent_flags):
         self.player, self.plane, self.number, self.gpus = player, player.plane, number, gpus
+        self.with_agent = agent_flags is not None
         self.name, self.address = f"node-{number}", f"10.244.254.{number}"
         self.folder = player.folder / self.name
         self.folder.mkdir(exist_ok=True)
@@ -48,18 +55,22 @@ class Node:
         self.next_ip = 1
         self.free = []  # (index, uuid)
         self.held = {}  # pod uid: (pod, {container: [(index, uuid)]})
-        self.kubelet = kubelet_kit.Kubelet(player.api, self.folder)
-        self.load_socket = self.folder / "load.sock"
+        (self.folder / "pod-resources").mkdir(exist_ok=True)
+        self.kubelet = kubelet_kit.Kubelet(player.api, self.folder / "pod-resources")
+        (self.folder / "gpus").mkdir(exist_ok=True)
+        self.load_socket = self.folder / "gpus" / "load.sock"
+        self.source = f"sim:{gpus},idle,seed={number},load={self.load_socket}"
         self.agent = Process(self.folder, "agent", [
-            find_program("gpuscale-agent"), "--source", f"sim:{gpus},idle,seed={number},load={self.load_socket}",
-            "--node-name", self.name, "--listen", f"{self.address}:9400", "--grpc-listen", f"{self.address}:9443",
+            find_program("gpuscale-agent"), "--source", self.source, "--node-name", self.name, "--listen", f"{self.address}:9400", "--grpc-listen", f"{self.address}:9443",
             "--health-listen", f"{self.address}:9401", "--pod-resources", "on", "--pod-resources-socket", self.kubelet.path,
-            "--pod-resources-interval", "1s", *agent_flags])
+            "--pod-resources-interval", "1s", *(agent_flags or ())])
 
     def start(self):
         self.agent.start()
         page = wait_until(self._page, f"the agent of {self.name} tells {self.gpus} GPUs")
         self.free = sorted(page)
+        if not self.with_agent:  # it only told the GPUs
+            self.agent.stop()
         self._tell()
         self._register()
 
@@ -95,7 +106,7 @@ class Node:
             self.plane.rest.call("POST", path, {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
                                                 "metadata": {"name": self.name}, "spec": spec})
 
-    def take(self, pod):
+    def take(self, pod, sandboxed):
         """(pod IP, {container: [(index, uuid)]}) for a pod that was bound here; None: GPUs are not free yet (as a kubelet's admission)."""
         wants = {c["name"]: int(c.get("resources", {}).get("limits", {}).get("nvidia.com/gpu", 0)) for c in pod["spec"]["containers"]}
         with self.lock:
@@ -106,7 +117,7 @@ class Node:
                 given[name], self.free = self.free[:n], self.free[n:]
             address = self.address
             if not pod["spec"].get("hostNetwork"):
-                address = f"10.244.{self.number}.{self.next_ip}"
+                address = f"10.{245 if sandboxed else 244}.{self.number}.{self.next_ip}"
                 self.next_ip = self.next_ip % 250 + 1
             self.held[pod["metadata"]["uid"]] = (pod, given)
             self._tell()
@@ -131,6 +142,57 @@ class Node:
         self.kubelet.stop()
 
 
+def sandboxed(pod):
+    """Does it ask for more than a process? Its token is a volume, too; plain test pods do without."""
+    return any(c["image"].startswith("gpuscale") and any(not m["mountPath"].startswith("/var/run/secrets/") for m in c.get("volumeMounts", []))
+               for c in pod["spec"]["containers"])
+
+
+class Sandbox(Process):
+    """A container in a network and root of its own; each start makes both anew."""
+
+    number = 0
+
+    def __init__(self, pod, container, argv, env):
+        super().__init__(pod.folder, container["name"], argv, env)
+        self.pod, self.container = pod, container
+
+    def start(self):
+        context = {**self.pod.pod["spec"].get("securityContext", {}), **self.container.get("securityContext", {})}
+        root = self.pod.folder / "root"
+        root.mkdir(exist_ok=True)
+        (ready, tell_ready), (go, tell_go) = os.pipe(), os.pipe()
+        spec = self.pod.folder / f"{self.name}.json"
+        spec.write_text(json.dumps({
+            "root": str(root), "address": self.pod.address, "argv": self.argv, "env": self.env, "ready": tell_ready, "go": go,
+            "read_only": context.get("readOnlyRootFilesystem", False), "drop": "ALL" in context.get("capabilities", {}).get("drop", []),
+            "uid": context.get("runAsUser", 0), "mounts": self._mounts()}))
+        with open(self.log, "ab") as out:
+            self.proc = subprocess.Popen([sys.executable, sandbox.__file__, str(spec)], stdout=out, stderr=out, stdin=subprocess.DEVNULL,
+                                         pass_fds=(tell_ready, go))
+        os.close(tell_ready)
+        os.close(go)
+        try:
+            if os.read(ready, 1):
+                Sandbox.number += 1
+                sandbox.connect(self.proc.pid, Sandbox.number, self.pod.address)
+                os.write(tell_go, b"x")
+        finally:
+            os.close(ready)
+            os.close(tell_go)
+
+    def _mounts(self):
+        """The volumes, the programs of the build, and what a GPU's runtime adds: the simulated GPUs' socket."""
+        mounts = [[str(BUILD), str(BUILD), True], [str(self.pod.node.folder / "gpus"), str(self.pod.node.folder / "gpus"), False]]
+        for m in self.container.get("volumeMounts", []):
+            source = self.pod.volumes.path(m["name"])
+            mounts.append([str(source / m["subPath"] if m.get("subPath") else source), m["mountPath"], m.get("readOnly", False)])
+        return mounts
+
+    def cut_cable(self, up=False):
+        sandbox.cut_cable(self.proc.pid, up)
+
+
 class Pod:
     """One pod and its processes, on a thread of its own."""
 
@@ -142,10 +204,11 @@ class Pod:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.gone = threading.Event()    # deletion was asked for, or the object is away
         self.grace_s = 30
-        self.processes = {}
+        self.processes, self.failures = {}, {}
         self.restarts = {c["name"]: 0 for c in pod["spec"]["containers"]}
         self.started_at = None
         self.address, self.given = None, {}
+        self.volumes = Volumes(self) if sandboxed(pod) else None
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
 
@@ -155,11 +218,15 @@ class Pod:
 
     # --- the thread -----------------------------------------------------------------------------------------------------------
     def _run(self):
-        while not (taken := self.node.take(self.pod)):
+        while not (taken := self.node.take(self.pod, self.volumes is not None)):
             if self.gone.wait(0.1):
                 return self._finish()
         self.address, self.given = taken
         try:
+            if self.volumes:
+                while not self.volumes.ready():  # a Secret that is not there yet
+                    if self.gone.wait(0.5):
+                        return
             for container in self.pod["spec"]["containers"]:
                 self._spawn(container)
             self.started_at = now()
@@ -170,7 +237,11 @@ class Pod:
     def _live(self):
         """Probes and restarts until deletion; readiness is patched when it changes."""
         told, probed, good = None, {}, {}
+        refreshed = time.monotonic()
         while not self.gone.is_set():
+            if self.volumes and time.monotonic() - refreshed > 1:
+                self.volumes.refresh()
+                refreshed = time.monotonic()
             for container in self.pod["spec"]["containers"]:
                 name = container["name"]
                 process = self.processes.get(name)
@@ -183,7 +254,7 @@ class Pod:
                 period = container.get("readinessProbe", {}).get("periodSeconds", 10)
                 if time.monotonic() - probed.get(name, 0) >= period:
                     probed[name] = time.monotonic()
-                    good[name] = self._probe(container)
+                    good[name] = self._probe(container, good.get(name, False))
             state = (dict(good), dict(self.restarts))
             if state != told and self._patch(good):
                 told = state
@@ -216,12 +287,19 @@ class Pod:
         idle = self.pod["metadata"].get("annotations", {}).get("gpuscale.test/gpu") == "idle"
         if gpus and "engine" in argv and not idle:
             argv += ["--gpu", ",".join(str(i) for i, _ in gpus), "--load-socket", str(self.node.load_socket)]
-        process = Process(self.folder, container["name"], argv, env)
+        if argv[0].endswith("gpuscale-agent"):
+            argv += ["--source", self.node.source]  # what would be the driver's library
+        if self.volumes:
+            process = Sandbox(self, container, argv, env)
+        else:
+            process = Process(self.folder, container["name"], argv, env)
         process.start()
         self.processes[container["name"]] = process
 
     def _environment(self, container):
         meta, env = self.pod["metadata"], {}
+        if self.volumes:
+            env = {"KUBERNETES_SERVICE_HOST": API_ADDRESS, "KUBERNETES_SERVICE_PORT": str(API_PORT), "PATH": "/usr/bin:/bin"}
         fields = {"status.podIP": self.address, "status.hostIP": self.node.address, "spec.nodeName": self.node.name,
                   "metadata.name": meta["name"], "metadata.namespace": meta["namespace"], "metadata.uid": self.uid}
         for one in container.get("env", []):
@@ -234,7 +312,16 @@ class Pod:
             return port
         return next(p["containerPort"] for p in container.get("ports", []) if p["name"] == port)
 
-    def _probe(self, container):
+    def _probe(self, container, was):
+        """Ready again with the first success, not ready with the third failure (failureThreshold) in a row."""
+        name = container["name"]
+        if self._answers(container):
+            self.failures[name] = 0
+            return True
+        self.failures[name] = self.failures.get(name, 0) + 1
+        return was and self.failures[name] < container.get("readinessProbe", {}).get("failureThreshold", 3)
+
+    def _answers(self, container):
         process = self.processes.get(container["name"])
         if process is None:
             return True
@@ -279,7 +366,8 @@ class Pod:
 
 
 class Player:
-    """`nodes` nodes with `gpus` GPUs each. agent_flags: more flags of every agent (mutual TLS, ...)."""
+    """`nodes` nodes with `gpus` GPUs each. agent_flags: more flags of every agent (mutual TLS, ...); None:
+    nodes have no agent but what a DaemonSet puts there."""
 
     def __init__(self, plane, nodes=2, gpus=8, agent_flags=()):
         self.plane, self.folder = plane, plane.folder / "nodes"

@@ -14,6 +14,7 @@ from harness import find_program, http_get, metric_values
 from plane import Process
 
 ADDRESS = "10.244.255.10"
+GATEWAYS = "10.244.255.60"
 AGENTS = "gpuscale-agents"
 
 # What the scaler asks the API server for.
@@ -30,13 +31,20 @@ RULES = [
 
 
 class Certificates:
-    """`gpuscale certs` in a folder, its Secrets and ClusterTriggerAuthentication applied."""
+    """`gpuscale certs` in a folder, its Secrets and (unless the chart brings it) its ClusterTriggerAuthentication applied."""
 
-    def __init__(self, plane):
+    def __init__(self, plane, authentication=True):
         self.folder = plane.folder / "gpuscale-certs"
         plane.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": n}} for n in ("gpuscale", AGENTS)])
+        self.plane, self.authentication = plane, authentication
+        self.apply()
+
+    def apply(self, *args):
+        """With --renew: new ones."""
+        if args:
+            self.run("--output", self.folder, *args)
         out = self.run("--output", self.folder, "--manifests")
-        plane.apply(out)
+        self.plane.apply([o for o in yaml.safe_load_all(out) if o and (self.authentication or o["kind"] == "Secret")])
 
     @staticmethod
     def run(*args):
@@ -130,8 +138,8 @@ class Gateway:
         self.loop.run_until_complete(self._run())
 
     async def _run(self):
-        server = await asyncio.start_server(self._page, "127.0.0.1", 0)
-        self.url = "http://127.0.0.1:%d/metrics" % server.sockets[0].getsockname()[1]
+        server = await asyncio.start_server(self._page, GATEWAYS, 0)
+        self.url = f"http://{GATEWAYS}:%d/metrics" % server.sockets[0].getsockname()[1]
         self._bound.set()
         tasks, due = set(), time.monotonic()
         while not self.stopping:

@@ -2,10 +2,13 @@
 """Services scaled by gpuscale, the real KEDA and the real HPA, on pods that the real scheduler places: each test is one service in a
 namespace of its own. Engines do one request at a time in 250 ms, so one replica serves 4 requests a second."""
 
+import datetime
 import time
 
 import pytest
 
+from harness import http_get, metric_values
+from plane import Process
 from player import Player
 from recorder import Recorder
 from service import AGENTS, Certificates, Gateway, Scaler
@@ -78,6 +81,21 @@ def passed(seconds):
     return lambda: time.monotonic() > end
 
 
+class Prometheus:
+    """Debian's, which scrapes itself; it answers queries that need no series."""
+
+    def __init__(self, plane):
+        self.url = "http://10.244.255.50:9090"
+        config = plane.folder / "prometheus.yml"
+        config.write_text("global: {scrape_interval: 1s}\n")
+        self.process = Process(plane.folder, "prometheus", [
+            "/usr/bin/prometheus", f"--config.file={config}", f"--storage.tsdb.path={plane.folder / 'prometheus'}",
+            f"--web.listen-address={self.url.removeprefix('http://')}"])
+        plane.processes["prometheus"] = self.process
+        self.process.start()
+        plane.wait_until(lambda: http_get(self.url + "/-/ready")[0] == 200, "Prometheus is ready")
+
+
 class Rig:
     def __init__(self, plane):
         self.plane, self.services = plane, []
@@ -88,18 +106,22 @@ class Rig:
         for i, gateway in enumerate(self.gateways):
             gateway.source = f"gateway-{i}"
         self.free_gateways = list(self.gateways)
-        self.scaler = Scaler(plane, self.certificates, demand={g.source: g.demand() for g in self.gateways}).start()
+        self.prometheus = Prometheus(plane)
+        self.scaler = Scaler(plane, self.certificates, demand={g.source: g.demand() for g in self.gateways}, prometheus={
+            "main": {"url": self.prometheus.url, "namespaces": ["*"], "enforcedLabel": "", "interval": "1s", "timeout": "1s"}}).start()
 
     def mend(self):
         """What a test that failed left broken."""
         for node in self.player.nodes.values():
             if not node.agent.running():
                 node.agent.start()
-        if not self.scaler.process.running():
-            self.scaler.start()
+        for process in (self.scaler.process, self.prometheus.process):
+            if not process.running():
+                process.start()
 
     def stop(self):
         self.scaler.process.stop()
+        self.prometheus.process.stop()
         for gateway in self.gateways:
             gateway.stop()
         self.player.stop()
@@ -196,7 +218,7 @@ def test_a_rollout_with_surge_does_not_ratchet(service):
 
 
 def test_a_fleet_of_twenty_changes_by_one(service):
-    s = service("fleet", {**RATE, "tolerance": "0.001", "downMargin": "0.01"}, replicas=20, most=24)
+    s = service("fleet", {**RATE, "rateWindow": "10s", "tolerance": "0.001", "downMargin": "0.01"}, replicas=20, most=24)
     s.gateway.rate = 78  # 19.5
     s.until(lambda: s.now()["desired"] == 20 and s.settled(20), "twenty")
     s.gateway.rate = 82  # 20.5
@@ -259,3 +281,69 @@ def test_keda_and_the_api_server_restart(service, rig):
     assert s.recorder.counts(since) == [2], s.story()
     s.gateway.rate = 11
     s.until(lambda: s.settled(3), "it scales on", deadline_s=90)
+
+
+def test_without_a_free_gpu_the_number_stands(service, rig):
+    blocker = service("blocker", RATE, replicas=21, least=21, most=24)
+    s = service("full", RATE, most=8)
+    s.gateway.rate = 21  # six, and two GPUs are free beside the one that it has
+    s.until(lambda: s.recorder.now == 6 and s.ready() == 3, "three of six have a GPU")
+    s.until(passed(8), "KEDA and the HPA ask a few times")
+    assert s.recorder.now == 6 and s.ready() == 3, s.story()
+    assert s.now()["desired"] == 6, s.story()
+    rig.plane.delete(f"/apis/keda.sh/v1alpha1/namespaces/{blocker.ns}/scaledobjects/{blocker.name}")
+    s.until(lambda: rig.plane.get(f"/apis/autoscaling/v2/namespaces/{blocker.ns}/horizontalpodautoscalers/keda-hpa-llm") is None, "its HPA is away")
+    rig.plane.patch(f"/apis/apps/v1/namespaces/{blocker.ns}/deployments/{blocker.name}", {"spec": {"replicas": 1}})
+    s.until(lambda: s.settled(6), "the rest starts when GPUs are free")
+
+
+def test_at_zero_nothing_that_dies_wakes_a_service(service, rig):
+    metadata = {**RATE, "prometheus.lag": "main", "query.lag": "vector(0)", "target.lag": "5"}
+    s = service("dark", metadata, replicas=0, demand=True, least=0)
+    s.until(lambda: any(x["signal"] == "prometheus.lag" and x["lower"] == 0 for x in s.now()["signals"]), "Prometheus was asked")
+    rig.prometheus.process.stop(9)
+    for node in rig.player.nodes.values():
+        node.agent.stop(9)
+    s.until(lambda: any(x["signal"] == "prometheus.lag" and x["upper"] is None for x in s.now()["signals"]),
+            "what Prometheus said is too old")
+    s.until(passed(8), "KEDA asks a few times")
+    assert s.recorder.counts() == [0], s.story()
+    rig.mend()
+    s.gateway.rate = 2
+    s.until(lambda: s.ready() >= 1, "demand wakes it")
+
+
+def test_where_the_time_goes_from_a_queue_to_a_ready_pod(service):
+    s = service("time", CLASSIC)
+    s.gateway.rate = 3
+    s.until(lambda: s.breached("gpuUtilization") == "true", "the GPU is busy")
+    pod = s.rig.player.of(s.ns)[0]
+    old = set(s.recorder.pods)
+
+    def queue():
+        page = http_get(f"http://{pod.address}:8000/metrics")[2]
+        return sum(metric_values(page, "inference_queue_length").values())
+
+    s.gateway.rate = 40
+    s.until(lambda: queue() > 10, "the queue is long", every_s=0.01)
+    t_queue = time.monotonic()
+    s.until(lambda: s.ready() >= 2, "a second one is ready")
+    s.gateway.rate = 0
+    offset = time.time() - time.monotonic()
+    record = next(r for r in s.rig.scaler.decided(s.ns, s.name)["records"] if r["desired"] > 1)
+    decided = datetime.datetime.fromisoformat(record["time"]).timestamp() - offset
+    ages = {x["signal"]: x["ageSeconds"] for x in record["signals"]}
+    written = next(t for t, n in s.recorder.replicas if n > 1)
+    new = min((p for name, p in s.recorder.pods.items() if name not in old and "ready" in p), key=lambda p: p["ready"])
+    steps = [("the page with the queue is read (engines.interval 1 s)", decided - ages["queue"]), ("decided (tick 1 s)", decided),
+             ("spec.replicas is written (HPA's sync 2 s, through KEDA)", written), ("the pod is made", new["created"]),
+             ("scheduled", new["scheduled"]), ("its process runs", new["running"]),
+             ("ready (1 s loads the model; probed once a second)", new["ready"])]
+    print(f"\nfrom a queue above its target to a ready pod: {new['ready'] - t_queue:.2f} s")
+    before = t_queue
+    for what, at in steps:
+        print(f"  {at - before:6.2f} s  {what}")
+        before = at
+    print(f"  the GPU's sample was {ages['gpuUtilization']:.2f} s old when it was decided")
+    order = [at for _, at in steps[1:]]
+    assert order == sorted(order), steps

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From nothing to a scaled service, as docs/install.md says it: certificates, `helm install`, `gpuscale generate`. The chart's pods run
+as the kubelet would run them: the scheduler's choice, their own network, read-only root, their user, Secrets and service account
+token; agents by the DaemonSet, two scalers by the Deployment."""
+
+import signal
+import socket
+import ssl
+import time
+
+import pytest
+import yaml
+
+from harness import run
+from plane import HERE
+from player import Player
+from recorder import Recorder
+from service import Certificates, Gateway
+from workloads import engine_deployment
+
+CHART = HERE.parents[2] / "deploy/helm/gpuscale"
+
+
+class Installed:
+    def __init__(self, plane):
+        self.plane = plane
+        for name, level in (("gpuscale", "restricted"), ("gpuscale-agents", "privileged")):
+            plane.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {
+                "name": name, "labels": {"pod-security.kubernetes.io/enforce": level}}}])
+        self.certificates = Certificates(plane, authentication=False)
+        # The GPU operator's part.
+        plane.apply([{"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "nvidia"}, "handler": "nvidia"}])
+        self.player = Player(plane, nodes=2, agent_flags=None).start()
+        self.gateway = Gateway(self.player, "none")
+        values = plane.folder / "values.yaml"
+        values.write_text(yaml.safe_dump({
+            "agent": {"createNamespace": False, "config": {"podResources": {"interval": "1s"}}},
+            "scaler": {"config": {"demand": {"gateway": self.gateway.demand()}, "engines": {"interval": "1s"}}}}))
+        plane.helm("install", "gpuscale", CHART, "-n", "gpuscale", "-f", values)
+        self.agents = "/apis/apps/v1/namespaces/gpuscale-agents/daemonsets/gpuscale-agent"
+        self.scalers = "/apis/apps/v1/namespaces/gpuscale/deployments/gpuscale-scaler"
+
+    def ready(self):
+        return (self.plane.get(self.agents)["status"].get("numberReady") == 2
+                and self.plane.get(self.scalers).get("status", {}).get("readyReplicas") == 2)
+
+    def logs(self):
+        return "\n".join(f"--- {p.pod['metadata']['name']}\n" + "\n".join(q.log.read_text().splitlines()[-15:])
+                         for ns in ("gpuscale", "gpuscale-agents") for p in self.player.of(ns) for q in p.processes.values())
+
+    def until(self, condition, what, **more):
+        try:
+            return self.plane.wait_until(condition, what, **more)
+        except AssertionError as e:
+            raise AssertionError(f"{e}\n{self.logs()}\n{self.plane.kubectl('get', 'pods', '-A', '-o', 'wide')}") from None
+
+    def stop(self):
+        self.gateway.stop()
+        self.player.stop()
+
+
+@pytest.fixture(scope="module")
+def installed(plane):
+    installed = Installed(plane)
+    yield installed
+    installed.stop()
+
+
+@pytest.fixture(scope="module")
+def service(installed):
+    """A Deployment and what `gpuscale generate` makes of it; windows of seconds, so that tests do not wait."""
+    plane = installed.plane
+    ns = plane.namespace("team")
+    deployment = engine_deployment(ns, "llm", replicas=1, load_time="1s")
+    made = run("gpuscale", "generate", "--engine", "custom", "--metrics-port", "8000", "--request-rate", "4", "--demand", "gateway",
+               "--rate-window", "3s", "--down-window", "5s", "--max-age", "5s", "--min", "0", "--max", "8", "--kubernetes", "1.37",
+               stdin=yaml.safe_dump_all(deployment))
+    assert made.returncode == 0, made.stderr
+    plane.apply(deployment)
+    plane.apply(made.stdout)
+    # KEDA's timers are the reader's to keep; these make the test short.
+    plane.patch(f"/apis/keda.sh/v1alpha1/namespaces/{ns}/scaledobjects/llm", {"spec": {"cooldownPeriod": 3, "pollingInterval": 2}})
+    installed.gateway.namespace = ns
+    recorder = Recorder(plane, ns, "llm")
+    yield ns, recorder
+    recorder.stop()
+
+
+def test_the_chart_is_ready(installed):
+    installed.until(installed.ready, "agents on both nodes and both scalers are ready", deadline_s=90)
+    for pod in installed.player.of("gpuscale"):
+        status = open(f"/proc/{pod.processes['scaler'].proc.pid}/status").read()
+        assert "Uid:\t65532\t65532\t65532\t65532" in status and "CapEff:\t0000000000000000" in status
+
+
+def settled(installed, recorder, ns, n):
+    pods = [p for p in installed.player.of(ns) if p.uid in installed.player.ready_at and not p.gone.is_set()]
+    return recorder.now == n and len(pods) == n
+
+
+def test_a_generated_service_scales_up_down_to_zero_and_back(installed, service):
+    ns, recorder = service
+    gateway = installed.gateway
+    gateway.rate = 11
+    installed.until(lambda: settled(installed, recorder, ns, 3), "three replicas")
+    gateway.rate = 0
+    installed.until(lambda: settled(installed, recorder, ns, 0), "none is left")
+    began = time.monotonic()
+    gateway.rate = 2
+    installed.until(lambda: settled(installed, recorder, ns, 1), "it is back")
+    print(f"\nback from zero in {time.monotonic() - began:.2f} s")
+
+
+def serial(address, certificates):
+    """Of the certificate that a port shows."""
+    context = ssl.create_default_context(cafile=str(certificates.folder / "ca.crt"))
+    context.check_hostname = False
+    context.load_cert_chain(str(certificates.folder / "keda.crt"), str(certificates.folder / "keda.key"))
+    with socket.create_connection((address, 9443), 5) as s, context.wrap_socket(s) as tls:
+        return tls.getpeercert()["serialNumber"]
+
+
+def test_certificates_are_renewed_under_load(installed, service):
+    ns, recorder = service
+    installed.gateway.rate = 7
+    installed.until(lambda: settled(installed, recorder, ns, 2), "two replicas")
+    since, done = time.monotonic(), len(installed.gateway.done)
+    pods = installed.player.of("gpuscale") + installed.player.of("gpuscale-agents")
+    old = {p.address: serial(p.address, installed.certificates) for p in pods}
+    streams = sum(p.processes["agent"].log.read_text().count("watch stream opened") for p in installed.player.of("gpuscale-agents"))
+    installed.certificates.apply("--renew")
+    installed.until(lambda: all(serial(a, installed.certificates) != old[a] for a in old), "every pod shows its new certificate")
+    hpa = f"/apis/autoscaling/v2/namespaces/{ns}/horizontalpodautoscalers/keda-hpa-llm"
+    at = installed.plane.get(hpa)["status"].get("lastScaleTime")
+    installed.gateway.rate = 11
+    installed.until(lambda: settled(installed, recorder, ns, 3), "it scales on")
+    assert installed.plane.get(hpa)["status"].get("lastScaleTime") != at
+    assert set(recorder.counts(since)) == {2, 3}
+    assert all(status == 200 for _, _, status in installed.gateway.done[done:])
+    now = sum(p.processes["agent"].log.read_text().count("watch stream opened") for p in installed.player.of("gpuscale-agents"))
+    assert now == streams, "no stream of an agent was dropped"
+
+
+def test_a_killed_scaler_pod_changes_nothing(installed, service):
+    ns, recorder = service
+    installed.gateway.rate = 11
+    installed.until(lambda: settled(installed, recorder, ns, 3), "three replicas")
+    since = time.monotonic()
+    for pod in installed.player.of("gpuscale"):
+        restarts = pod.restarts["scaler"]
+        pod.kill_container(signal.SIGKILL)
+        installed.until(lambda: pod.restarts["scaler"] > restarts and installed.ready(), "it is back and ready", deadline_s=90)
+    assert set(recorder.counts(since)) == {3}
+    installed.gateway.rate = 15
+    installed.until(lambda: settled(installed, recorder, ns, 4), "it scales on")
+
+
+def test_a_cut_cable_of_a_scaler_scales_nothing_wrongly(installed, service):
+    """No reset, no refusal: its packets are lost. The kubelet takes it out of the Service; the other one answers."""
+    ns, recorder = service
+    installed.gateway.rate = 7
+    installed.until(lambda: settled(installed, recorder, ns, 2), "two replicas")
+    since = time.monotonic()
+    cut = installed.player.of("gpuscale")[0]
+    cut.processes["scaler"].cut_cable()
+    installed.until(lambda: installed.plane.get(installed.scalers)["status"].get("readyReplicas") == 1, "the kubelet notices")
+    assert set(recorder.counts(since)) == {2}
+    installed.gateway.rate = 11
+    installed.until(lambda: settled(installed, recorder, ns, 3), "it scales on by the other one", deadline_s=90)
+    print(f"\na scaler's packets lost: readiness gone and scaled after {time.monotonic() - since:.1f} s")
+    cut.processes["scaler"].cut_cable(up=True)
+    installed.until(installed.ready, "it is back")
+    installed.gateway.rate = 7
+    installed.until(lambda: settled(installed, recorder, ns, 2), "it scales on")
