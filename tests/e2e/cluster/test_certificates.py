@@ -6,11 +6,11 @@ import base64
 import pathlib
 import re
 import signal
+import subprocess
 import threading
 
 import pytest
 
-from harness import metric_values
 from player import Player
 from recorder import Recorder
 from security_kit import KEDA, SCALER, Callers, Pki
@@ -180,3 +180,23 @@ def test_a_certificate_that_does_not_pass_scales_nothing_and_is_told(plane, rig,
         rig.gateway.rate = 0
         recorder.stop()
         plane.delete(f"/apis/keda.sh/v1alpha1/namespaces/{ns}/scaledobjects/llm")
+
+
+def test_cert_managers_objects_are_taken_by_the_api_server(plane, rig):
+    """cert-manager's own definitions, strict validation; and a field that it does not know is refused, so that they are looked at."""
+    folder = next(f for f in subprocess.run([pathlib.Path(__file__).parent / "crds/fetch.sh"], check=True, capture_output=True,
+                                            text=True).stdout.split() if "cert-manager" in f)
+    files = sorted(pathlib.Path(folder).glob("cert-manager.io_*.yaml"))
+    plane.kubectl("apply", "--server-side", *[a for f in files for a in ("-f", f)])
+    for kind in ("certificates", "clusterissuers"):
+        plane.wait_until(lambda: plane.rest.request("GET", f"/apis/cert-manager.io/v1/{kind}")[0] == 200, f"{kind} are served")
+    plane.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "cert-manager"}}])
+    out = rig.certificates.run("--cert-manager", "--dns", "scaler.example.com", "--ip", "192.0.2.1", "--days", "90")
+    plane.apply(out)
+    for ns, name in (("gpuscale", "gpuscale-scaler"), (AGENTS, "gpuscale-agent"), ("keda", "gpuscale-keda"), ("cert-manager", "gpuscale-ca")):
+        spec = plane.get(f"/apis/cert-manager.io/v1/namespaces/{ns}/certificates/{name}")["spec"]
+        assert spec["issuerRef"]["kind"] == "ClusterIssuer" and spec["privateKey"]["algorithm"] == "ECDSA"
+    assert plane.get("/apis/cert-manager.io/v1/namespaces/gpuscale/certificates/gpuscale-scaler")["spec"]["duration"] == "2160h"
+    plane.apply(rig.certificates.run("--cert-manager", "--issuer", "Issuer/vault"))
+    status, _, errors = plane.apply(out.replace("dnsNames:", "dnsName:"), check=False)
+    assert status != 0 and "dnsName" in errors
