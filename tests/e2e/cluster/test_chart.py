@@ -14,7 +14,8 @@ import subprocess
 import pytest
 import yaml
 
-from harness import Program, find_program, http_get, metric_values
+import test_deploy  # tests/integration
+from harness import find_program, http_get, metric_values
 from plane import HERE, Plane, Process
 from player import Player
 from workloads import engine_deployment
@@ -37,13 +38,14 @@ VALUES = {
     "volumeMount": ["agent.gpuAccess=volumeMount"],
     "hostPathPrivileged": ["agent.gpuAccess=hostPathPrivileged", "agent.seLinuxOptions.type=spc_t"],
     "exporter": ["agent.gpuAccess=none", "scaler.config.exporters.targets={dcgm-exporter.gpu-operator.svc:9400}"],
-    "simulated": ["agent.source=sim:8\\,ramp", "agent.podProcesses=true"],
+    "simulated": ["agent.source=sim:8\\,ramp", "agent.podProcesses=true", "agent.metrics.tls=false"],
     "cert-manager": CERT_MANAGER + ["metricsAPI.enabled=true"],
     "everything": MONITORING + TARGETS + [
         "namespace.create=true", "metricsAPI.enabled=true", "metricsAPI.caBundle=PEM", "networkPolicy.prometheusNamespaces={*}",
         "image.pullSecrets[0].name=registry", "image.digest=sha256:" + "0" * 64, "scaler.secret=tokens", "scaler.podLabels.team=ml",
         "scaler.podAnnotations.a=b", "scaler.serviceAnnotations.a=b", "scaler.nodeSelector.pool=system", "agent.podAnnotations.a=b",
-        "scaler.tolerations[0].operator=Exists", "agent.metrics.dcgm=off", "agent.metrics.tls=false", "scaler.config.tick=2s",
+        "scaler.tolerations[0].operator=Exists", "agent.metrics.dcgm=off", "agent.metrics.webConfigSecret=web",
+        "monitoring.podMonitor.basicAuthSecret=web-users", "scaler.config.tick=2s",
         "scaler.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[0].key=gpu",
         "scaler.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[0].operator"
         "=DoesNotExist"],
@@ -231,17 +233,18 @@ class Kubelet:
             text = text.replace(path, str(local))
         return text
 
+    def ready(self):
+        """As the pod's own probe asks."""
+        probe = self.pod["spec"]["containers"][0]["readinessProbe"]["httpGet"]
+        port = {p["name"]: p["containerPort"] for p in self.pod["spec"]["containers"][0]["ports"]}[probe["port"]]
+        return http_get(f"http://{self.address}:{port}{probe['path']}")[0] == 200
+
     def log(self):
         return self.process.log.read_text(errors="replace")
 
 
 def pods(plane, namespace):
     return plane.items(f"/api/v1/namespaces/{namespace}/pods")
-
-
-def ready(plane, namespace):
-    return [p for p in pods(plane, namespace)
-            if any(c["type"] == "Ready" and c["status"] == "True" for c in p.get("status", {}).get("conditions", []))]
 
 
 INSTALL = ["image.repository=registry.test/gpuscale", "agent.source=sim:8\\,idle\\,seed=1", "agent.metrics.dcgm=off"]
@@ -260,7 +263,7 @@ def installed(plane):
                          "two scalers and an agent are admitted and placed")
         running = [Kubelet(plane, player, p) for ns in (AGENTS, NS) for p in pods(plane, ns)]
         try:
-            plane.wait_until(lambda: all(k.process.running() for k in running) and len(ready(plane, NS) + ready(plane, AGENTS)) == 3,
+            plane.wait_until(lambda: all(k.process.running() and k.ready() for k in running),
                              "scalers and agent are ready")
             yield running
         except AssertionError as e:
@@ -309,6 +312,13 @@ def test_keda_asks_the_scaler_with_the_chart_s_certificate_and_the_agent_s_gpu_i
 
     plane.wait_until(joined, "an agent streams over mutual TLS, and the service is decided")
     plane.wait_until(lambda: hpa_value(plane, ns), "the HPA reads the number through KEDA")
+
+
+def test_rules_and_dashboards_ask_only_for_what_the_scaler_s_page_has(plane, installed):
+    """Of what a scaler has in a cluster alone; tests/integration/test_deploy.py looks for the rest."""
+    asked = {n for n in test_deploy.asked_names() if test_deploy.IN_A_CLUSTER.match(n)}
+    there = set(re.findall(r"^# TYPE (\S+)", scaler_page(plane, installed), re.M))
+    assert asked and asked <= there, asked - there
 
 
 def scaled_object(ns, name, **metadata):
@@ -366,10 +376,13 @@ def test_every_right_is_used_and_none_is_missing(plane, installed):
 
 
 def test_upgrade_and_uninstall(plane, installed):
+    before = {p["metadata"]["annotations"]["gpuscale.dev/config"] for p in pods(plane, NS)}
     plane.helm("upgrade", "gpuscale", CHART, "--namespace", NS, *flags(INSTALL + MONITORING + ["scaler.config.tick=2s"]))
     config = plane.get(f"/api/v1/namespaces/{NS}/configmaps/gpuscale-scaler")["data"]["scaler.yaml"]
     assert yaml.safe_load(config)["tick"] == "2s"
-    plane.wait_until(lambda: len(pods(plane, NS)) >= 3, "a changed configuration makes new pods, and the old stay until they are ready")
+    plane.kubectl("rollout", "status", "deployment/gpuscale-scaler", "-n", NS, "--timeout=60s")
+    hashes = {p["metadata"]["annotations"]["gpuscale.dev/config"] for p in pods(plane, NS) if not p["metadata"].get("deletionTimestamp")}
+    assert len(hashes) == 1 and not hashes & before, "a changed configuration makes new pods"
     plane.helm("uninstall", "gpuscale", "--namespace", NS)
     plane.wait_until(lambda: plane.get(f"/apis/apps/v1/namespaces/{NS}/deployments/gpuscale-scaler") is None, "the scaler is gone")
     for path in ("/apis/rbac.authorization.k8s.io/v1/clusterroles/gpuscale-scaler", "/apis/scheduling.k8s.io/v1/priorityclasses/gpuscale",

@@ -56,7 +56,11 @@ gpuscale-{{ .component }}.{{ .root.Release.Namespace }}.svc
 {{- $tls := "/etc/gpuscale/tls" }}
 {{- $pair := dict "cert" (print $tls "/tls.crt") "key" (print $tls "/tls.key") }}
 {{- $metrics := dict "listen" ":9400" "dcgm" .Values.agent.metrics.dcgm "hostnameLabel" .Values.agent.metrics.hostnameLabel }}
-{{- if .Values.agent.metrics.tls }}{{ $_ := set $metrics "tls" $pair }}{{ end }}
+{{- if .Values.agent.metrics.webConfigSecret }}
+{{- $_ := set $metrics "webConfig" "/etc/gpuscale/web/web.yml" }}
+{{- else if .Values.agent.metrics.tls }}
+{{- $_ := set $metrics "tls" $pair }}
+{{- end }}
 {{- $made := dict
   "source" .Values.agent.source
   "metrics" $metrics
