@@ -357,9 +357,21 @@ def granted(plane):
 
 
 def test_every_right_is_used_and_none_is_missing(plane, installed):
-    """After the scaler has done all that it does: decided, told Events, held its Lease, reviewed a token."""
+    """Once the scaler has done all that it does in a cluster."""
     ns = plane.namespace("rights")
+    # A workload that is not there is told in an Event, which is patched when it is away again.
     plane.apply(engine_deployment(ns, "llm", replicas=1, load_time="0s") + [scaled_object(ns, "llm", workload="deployment/other")])
+    plane.wait_until(lambda: plane.events(ns, "NoWorkload"), "an Event says that the workload is not there")
+    plane.apply(engine_deployment(ns, "other", replicas=1, load_time="0s"))
+    plane.wait_until(lambda: any(("namespace", ns) in k for k in metric_values(scaler_page(plane, installed), "gpuscale_desired_replicas")),
+                     "it is there, and decided")
+    plane.delete(f"/apis/apps/v1/namespaces/{ns}/deployments/other")
+    # A ScaledJob is looked up, and refused as what it is.
+    job = scaled_object(ns, "batch")
+    job["kind"] = "ScaledJob"
+    job["spec"] = {"triggers": job["spec"]["triggers"], "jobTargetRef": {"template": {"spec": {
+        "restartPolicy": "Never", "containers": [{"name": "work", "image": "registry.test/work"}]}}}}
+    plane.apply([job])
     rights = granted(plane)
     assert len(rights) > 10
 
