@@ -10,7 +10,7 @@ run="gcc libc6-dev make meson ninja-build pkg-config python3-minimal
     libcrypt-dev ca-certificates"
 test="libcmocka-dev clang clang-format llvm libclang-rt-14-dev binutils git
     python3 python3-venv python3-pytest python3-pytest-xdist python3-grpcio python3-protobuf python3-prometheus-client python3-yaml
-    curl openssl procps iproute2 util-linux prometheus nginx nghttp2-client wrk hey faketime chromium fonts-dejavu-core"
+    curl openssl procps iproute2 util-linux libseccomp2 prometheus nginx nghttp2-client wrk hey faketime chromium fonts-dejavu-core"
 # The tests of the page drive Chromium from node: the one that is there, or Debian's.
 command -v node >/dev/null || test="$test nodejs"
 command -v npm >/dev/null || test="$test npm"

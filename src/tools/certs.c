@@ -250,13 +250,17 @@ static int do_job(const struct certs_options *o, struct certs_set *s, struct err
 }
 
 static void tell_one(FILE *to, const char *folder, const char *stem, const struct certs_pair *p,
-                     const char *what) {
+                     int64_t ca_until_s, const char *what) {
     struct certs_facts *f = mem_zalloc(sizeof(*f));
     char until[32] = "";
     if (f && certs_read(buf_str(&p->cert), 0, f, NULL) == 0) {
         clock_format_utc(f->until_s * NS_PER_S, until, sizeof(until));
-        (void)fprintf(to, "%s/%s.crt, %s.key: %s, until %.10s; %s\n", folder, stem, stem,
-                      f->n_names > 0 ? f->names[0].text : f->subject, until, what);
+        (void)fprintf(to, "%s/%s.crt, %s.key: %s, until %.10s%s; %s\n", folder, stem, stem,
+                      f->n_names > 0 ? f->names[0].text : f->subject, until,
+                      !f->authority && f->until_s == ca_until_s
+                          ? " (its authority ends then: --new-ca makes another)"
+                          : "",
+                      what);
     }
     mem_free(f);
 }
@@ -268,12 +272,17 @@ static void tell(FILE *to, const struct certs_options *o, const struct certs_set
         [CERTS_NEW_CA] = "Wait until every pod has the bundle (two minutes), then --renew. Now:",
         [CERTS_DROP_CA] = "The old authority is trusted until this is applied:",
     };
-    tell_one(to, o->output, "ca", &s->ca,
+    static const char *const uses[CERTS_PARTIES] = {
+        [CERTS_SCALER] = "for scalers, which serve KEDA and ask agents",
+        [CERTS_AGENT] = "for agents, as servers only",
+        [CERTS_KEDA] = "for KEDA, as a client only",
+    };
+    int64_t until_s = 0;
+    (void)signer_until(&s->ca, &until_s, NULL);
+    tell_one(to, o->output, "ca", &s->ca, 0,
              "the authority. Keep its key out of the cluster; --renew needs it");
-    tell_one(to, o->output, "scaler", &s->parties[CERTS_SCALER],
-             "for scalers, which serve KEDA and ask agents");
-    tell_one(to, o->output, "agent", &s->parties[CERTS_AGENT], "for agents, as servers only");
-    tell_one(to, o->output, "keda", &s->parties[CERTS_KEDA], "for KEDA, as a client only");
+    for (int p = 0; p < CERTS_PARTIES; p++)
+        tell_one(to, o->output, certs_parties[p].stem, &s->parties[p], until_s, uses[p]);
     if (!o->manifests)
         (void)fprintf(to, "%s\n  gpuscale certs --output %s --manifests | kubectl apply -f -\n",
                       next[o->job], o->output);
@@ -286,9 +295,34 @@ static int print(struct buf *out, struct err *e) {
     return r < 0 ? err_set(e, r, "the manifests are too large") : 0;
 }
 
+// The Secrets are for one cluster's names: those in the certificates.
+static int check_same_names(const struct certs_options *o, const struct certs_set *s,
+                            struct err *e) {
+    struct certs_name want[LIMIT_CERT_NAMES];
+    struct certs_facts *f = mem_zalloc(sizeof(*f));
+    int r = f ? 0 : err_set(e, ERR_NOMEM, "no memory");
+    for (int p = 0; p < CERTS_PARTIES && r == 0; p++) {
+        bool found = false;
+        if (certs_read(buf_str(&s->parties[p].cert), 0, f, NULL) < 0)
+            continue;
+        (void)certs_names_of(o, p, want);
+        for (size_t i = 0; i < f->n_names; i++)
+            found |= strcmp(f->names[i].text, want[0].text) == 0;
+        if (!found)
+            r = err_set(e, ERR_INVALID,
+                        "%s/%s.crt is not for %s: give the --namespace that it was made with, or "
+                        "another --output",
+                        o->output, certs_parties[p].stem, want[0].text);
+    }
+    mem_free(f);
+    return r;
+}
+
 static int prepare(const struct certs_options *o, struct certs_set *s, bool *ret_as_is,
                    struct err *e) {
     int r = o->output ? certs_load(s, o->output, e) : 0;
+    if (r == 0 && o->manifests && !o->force)
+        r = check_same_names(o, s, e);
     if (r < 0)
         return r;
     *ret_as_is = o->job == CERTS_MAKE && o->manifests && !o->force && set_has_any(s);

@@ -137,7 +137,8 @@ def test_a_change_of_the_authority_never_leaves_anybody_untrusted(tmp_path):
 
 
 def test_no_certificate_outlives_its_authority(tmp_path):
-    pki = made(tmp_path / "pki", "--days", "365", "--ca-days", "10")
+    pki = tmp_path / "pki"
+    assert certs("--output", pki, "--days", "365", "--ca-days", "10").stdout.count("its authority ends then") == 3
     ends = {re.search(r"Not After : (.*)", text(pki / f"{n}.crt")).group(1) for n in ("ca", *PARTIES)}
     assert len(ends) == 1
 
@@ -168,6 +169,16 @@ def test_the_manifests_are_what_keda_and_the_pods_read(tmp_path):
     again = certs("--manifests", "--namespace", "a", "--agent-namespace", "b", "--keda-namespace", "c").stdout
     assert once != again and {k[1] for k in secrets(once)} == {"a", "b", "c", None}
     assert names_in(secrets(once)[("Secret", "c", "gpuscale-keda-tls")], tmp_path) == ["gpuscale-keda.a.svc"]
+
+
+def test_manifests_are_not_written_for_names_that_the_certificates_do_not_have(tmp_path):
+    pki = made(tmp_path / "pki", "--namespace", "a")
+    before = files(pki)
+    for more in ([], ["--renew"], ["--new-ca"]):
+        said = certs("--output", pki, "--manifests", *more, status=1)
+        assert "scaler.crt is not for gpuscale-scaler.gpuscale.svc" in said.stderr and said.stdout == ""
+    assert files(pki) == before
+    assert len(secrets(certs("--output", pki, "--manifests", "--namespace", "a").stdout)) == 4
 
 
 def names_in(secret, tmp_path):
