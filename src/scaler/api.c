@@ -168,22 +168,31 @@ static void add_gpu(struct api_page *p, const struct agents_gpu *g, enum gpu_sou
     (void)buf_add_byte(b, '}');
 }
 
+struct gpus_page {
+    struct api_page page;
+    const struct io *io;
+};
+
 static void add_agent_gpu(void *ctx, const struct agents_gpu *g) {
-    add_gpu(ctx, g, GPU_OF_AGENT, NULL);
+    struct gpus_page *p = ctx;
+    struct agents_owner owners[CLAIMS_OWNERS_MAX];
+    struct agents_gpu joined = claims_join(&p->io->claims, g, owners);
+    add_gpu(&p->page, &joined, GPU_OF_AGENT, NULL);
 }
 
 static void add_exporter_gpu(void *ctx, const struct agents_gpu *g, const char *url) {
-    add_gpu(ctx, g, GPU_OF_EXPORTER, url);
+    struct gpus_page *p = ctx;
+    add_gpu(&p->page, g, GPU_OF_EXPORTER, url);
 }
 
 void api_gpus(struct http_request *r, void *ctx) {
     const struct io *io = ctx;
-    struct api_page p;
-    if (!api_page_begin(&p, r, API_LIMIT, API_LIMIT_MAX))
+    struct gpus_page p = {.io = io};
+    if (!api_page_begin(&p.page, r, API_LIMIT, API_LIMIT_MAX))
         return;
     agents_each_gpu(io->agents, add_agent_gpu, &p);
     exporters_each_gpu(io->exporters, add_exporter_gpu, &p);
-    api_page_end(&p);
+    api_page_end(&p.page);
 }
 
 static void add_node(void *ctx, const struct agents_node *n) {

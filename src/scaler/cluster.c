@@ -111,6 +111,9 @@ static void on_changed(void *ctx, enum kube_change change, const struct kube_obj
                  strcmp(o->owner_kind, "ScaledObject") != 0 &&
                      (!replaced || hpa_differs(now, was)));
         break;
+    case CLUSTER_RESOURCE_SLICES:
+        touch_if(io, &io->claims.stale, true);
+        break;
     default:
         touch_if(io, &c->agents_stale, true);
         break;
@@ -136,6 +139,8 @@ static void on_synced(void *ctx) {
     struct cluster *c = cache->io->cluster;
     if (cache == &c->caches[CLUSTER_AGENTS])
         c->agents_stale = true;
+    else if (cache == &c->caches[CLUSTER_RESOURCE_SLICES])
+        cache->io->claims.stale = true;
     else if (cache < &c->caches[CLUSTER_REQUIRED] && c->built_ns == 0)
         c->objects_stale = true;
     cluster_touch(cache->io);
@@ -288,11 +293,29 @@ static void build(struct io *io) {
                  LOG_DUR("took", c->built_ns - io->started_ns));
 }
 
+void io_cluster_follow_slices(struct io *io) {
+    struct cluster *c = io->cluster;
+    struct err e = {0};
+    if (c == NULL || io->kube == NULL || c->caches[CLUSTER_RESOURCE_SLICES].informer != NULL)
+        return;
+    if (follow(io, CLUSTER_RESOURCE_SLICES, &kube_resource_slices, NULL, NULL, &e) < 0)
+        log_error("ResourceSlices are not followed: GPUs of claims have no owner", LOG_ERR(&e));
+}
+
+static void resolve_claims(struct io *io) {
+    const struct kube_reflector *slices = cluster_cache_of(io->cluster, CLUSTER_RESOURCE_SLICES);
+    if (slices == NULL || !kube_reflector_synced(slices) || claims_resolve(&io->claims, slices) < 0)
+        return; // without memory: with the next change
+    io_gpu_sources_claims(io);
+}
+
 static void work_off(struct io *io) {
     struct cluster *c = io->cluster;
     if (c->agents_stale)
         cluster_agents_tell(io);
     c->agents_stale = false;
+    if (io->claims.stale)
+        resolve_claims(io);
     if (synced(c) && (c->objects_stale || c->pods_stale))
         build(io);
 }

@@ -28,6 +28,8 @@ int64_t io_cluster_ready_ns(const struct io *io); // since when; the start's tim
 void io_cluster_troubles(const struct io *io, struct buf *out);
 // Takes changes that wait, now: something is asked about that may be among them.
 void io_cluster_freshen(struct io *io);
+// ResourceSlices are followed from now on: an agent has told of devices that only they explain.
+void io_cluster_follow_slices(struct io *io);
 // What surrounds the object's workload; zeroed where there is no cluster.
 struct record_scene;
 void io_cluster_scene(const struct io *io, const struct object *o, int64_t real_ns,

@@ -24,6 +24,7 @@ enum cluster_cache_kind {
     CLUSTER_REQUIRED,                  // those above: without them nothing is decided
     CLUSTER_AGENTS = CLUSTER_REQUIRED, // EndpointSlices of their Service
     CLUSTER_HPAS,
+    CLUSTER_RESOURCE_SLICES, // once they are needed
     CLUSTER_CACHES,
 };
 

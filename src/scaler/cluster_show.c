@@ -135,5 +135,11 @@ void io_cluster_families(const struct io *io, struct prom_writer *w) {
     prom_family(w, "gpuscale_cluster_triggers_not_bound", PROM_GAUGE,
                 "External triggers whose metadata this scaler does not understand.");
     prom_sample(w, NULL, 0, (double)c->unbound);
+    prom_family(w, "gpuscale_claimed_devices", PROM_GAUGE,
+                "GPUs and MIG instances that containers hold through resource claims (DRA).");
+    prom_sample(w, NULL, 0, (double)io->claims.devices);
+    prom_family(w, "gpuscale_claimed_devices_unknown", PROM_GAUGE,
+                "Of them those that no ResourceSlice tells the uuid of: whose GPU is not known.");
+    prom_sample(w, NULL, 0, (double)io->claims.unknown);
     io_events_families(io, w);
 }

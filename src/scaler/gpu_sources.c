@@ -6,6 +6,7 @@
  */
 #include "base/clock.h"
 #include "base/log.h"
+#include "scaler/cluster.h"
 #include "scaler/io.h"
 
 enum { POD_KEY_MAX = 2 * KUBE_NAME_MAX };
@@ -34,7 +35,39 @@ static void on_gpu(struct io *io, enum gpu_source source, const struct agents_gp
 }
 
 static void on_agent_gpu(void *ctx, const struct agents_gpu *gpu, unsigned changed, void **user) {
-    on_gpu(ctx, GPU_OF_AGENT, gpu, changed, user);
+    struct io *io = ctx;
+    struct agents_owner owners[CLAIMS_OWNERS_MAX];
+    struct agents_gpu joined = claims_join(&io->claims, gpu, owners);
+    on_gpu(io, GPU_OF_AGENT, &joined, changed, user);
+}
+
+struct retelling {
+    struct io *io;
+    const char *node; // NULL: all
+};
+
+static void retell(void *ctx, const struct agents_gpu *gpu) {
+    struct retelling *r = ctx;
+    void *user = gpu->user; // NULL: not told yet, it will be
+    if (user != NULL && (r->node == NULL || strcmp(r->node, gpu->node) == 0))
+        on_agent_gpu(r->io, gpu, AGENTS_OWNERS, &user);
+}
+
+static void on_devices(void *ctx, const char *node, bool complete,
+                       const struct agents_device *devices, size_t n) {
+    struct io *io = ctx;
+    if (claims_told(&io->claims, node, complete, devices, n) < 0) {
+        log_warn("claimed devices not taken: no memory", LOG_STR("node", node));
+        return;
+    }
+    if (n > 0)
+        io_cluster_follow_slices(io);
+    agents_each_gpu(io->agents, retell, &(struct retelling){io, node});
+}
+
+void io_gpu_sources_claims(struct io *io) {
+    if (io->agents != NULL)
+        agents_each_gpu(io->agents, retell, &(struct retelling){io, NULL});
 }
 
 static void on_exporter_gpu(void *ctx, const struct agents_gpu *gpu, unsigned changed,
@@ -134,6 +167,7 @@ static int start_agents(struct io *io, struct err *e) {
     static const struct agents_ops ops = {
         .gpu = on_agent_gpu,
         .gpu_removed = on_gpu_removed,
+        .devices = on_devices,
         .node = on_node,
         .resolve = on_agents_resolve,
         .tls_event = on_agents_tls,
@@ -205,4 +239,5 @@ void io_gpu_sources_stop(struct io *io) {
         exporters_each_gpu(io->exporters, free_exporter_gpu, io);
     io->agents = agents_free(io->agents);
     io->exporters = exporters_free(io->exporters);
+    claims_done(&io->claims);
 }

@@ -23,6 +23,7 @@
 #include "net/signals.h"
 #include "scaler/access.h"
 #include "scaler/bind.h"
+#include "scaler/claims.h"
 #include "scaler/config.h"
 #include "scaler/gpus.h"
 #include "scaler/history.h"
@@ -158,6 +159,7 @@ struct io {
     struct signal_join *join;
     uint64_t seed;    // of the sources' phases and jitter
     struct gpus gpus; // of agents and exporters
+    struct claims claims;
     struct agents *agents;
     struct exporters *exporters;
     struct engines *engines;
@@ -227,6 +229,7 @@ struct pod_entry *io_pod_find(const struct io *io, const char *key);
 // gpu_sources.c: agents, exporters
 int io_gpu_sources_start(struct io *io, struct err *e);
 void io_gpu_sources_stop(struct io *io);
+void io_gpu_sources_claims(struct io *io); // whose GPUs the claims say, after the slices changed
 
 // sources.c: engines, demand, and the start of all
 // Forgets told failures of pods that are no longer read.

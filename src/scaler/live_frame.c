@@ -171,7 +171,10 @@ static void take_gpu(const struct gathering *all, const struct agents_gpu *g) {
 }
 
 static void take_agent_gpu(void *ctx, const struct agents_gpu *g) {
-    take_gpu(ctx, g);
+    const struct gathering *all = ctx;
+    struct agents_owner owners[CLAIMS_OWNERS_MAX];
+    struct agents_gpu joined = claims_join(&all->io->claims, g, owners);
+    take_gpu(all, &joined);
 }
 
 static void take_exporter_gpu(void *ctx, const struct agents_gpu *g, const char *url) {

@@ -75,6 +75,7 @@ struct agent_node {
     uint64_t driver_stalled_ms;
     int64_t heard_at_ns;
     bool connected;
+    bool devices;   // it told claimed devices
     bool restarted; // the last message was the first of another run
 };
 

@@ -31,7 +31,17 @@ static void release(struct agent_node *node, struct agent_gpu *g) {
     }
 }
 
+static void tell_devices(struct agent_node *node, bool complete,
+                         const struct agents_device *devices, size_t n) {
+    const struct agents_ops *ops = node->gpus->ops;
+    bool told = node->devices;
+    node->devices = n > 0;
+    if (ops->devices && (n > 0 || told))
+        ops->devices(node->gpus->ctx, node_name(node), complete, devices, n);
+}
+
 void agent_node_forget(struct agent_node *node) {
+    tell_devices(node, false, NULL, 0);
     while (node->entries.n > 0) {
         struct agent_gpu *g = node->entries.items[--node->entries.n].gpu;
         release(node, g);
@@ -338,6 +348,34 @@ static int node_apply(struct agent_node *node, const Gpuscale__V1__NodeState *m,
     return 0;
 }
 
+static const char *text(const char *s) {
+    return s ? s : "";
+}
+
+static int devices_apply(struct agent_node *node, const Gpuscale__V1__NodeState *m, bool full,
+                         struct err *e) {
+    const Gpuscale__V1__Devices *d = m->devices;
+    if (!d) {
+        if (full) // an agent that knows none says nothing of them
+            tell_devices(node, false, NULL, 0);
+        return 0;
+    }
+    struct agents_device *devices = mem_array(d->n_holders + 1, sizeof(*devices));
+    if (!devices)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    for (size_t i = 0; i < d->n_holders; i++) {
+        const Gpuscale__V1__DeviceHolder *h = d->holders[i];
+        devices[i] = (struct agents_device){
+            text(h->driver),
+            text(h->pool),
+            text(h->device),
+            {text(h->owner->namespace_), text(h->owner->pod), text(h->owner->container), ""}};
+    }
+    tell_devices(node, d->has_complete && d->complete, devices, d->n_holders);
+    mem_free(devices);
+    return 0;
+}
+
 int agent_node_merge(struct agent_node *node, const Gpuscale__V1__NodeState *m, int64_t now_ns,
                      struct err *e) {
     int r = agent_message_check(m, e);
@@ -357,6 +395,9 @@ int agent_node_merge(struct agent_node *node, const Gpuscale__V1__NodeState *m, 
     if (r < 0)
         return r;
     ages_apply(node, m, now_ns);
+    r = devices_apply(node, m, full, e);
+    if (r < 0)
+        return r;
     node->seq = m->seq;
     tell(node);
     return 0;

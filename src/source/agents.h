@@ -28,6 +28,13 @@ struct agents_owner {
     const char *namespace_, *pod, *container, *replica; // never NULL
 };
 
+// A device that a container holds through a resource claim (DRA): the kubelet knows it by name
+// only, a ResourceSlice says which GPU it is.
+struct agents_device {
+    const char *driver, *pool, *device; // "gpu.nvidia.com", "node-a", "gpu-0"
+    struct agents_owner owner;
+};
+
 // What changed since the last call of `gpu` for it.
 enum {
     AGENTS_NEW = 1, // first time: all of it
@@ -79,6 +86,11 @@ struct agents_ops {
     // Told for every GPU of every message that says anything about it. The callee may set *user.
     void (*gpu)(void *ctx, const struct agents_gpu *gpu, unsigned changed, void **user);
     void (*gpu_removed)(void *ctx, const char *node, const char *uuid, void *user);
+    // What the node's containers hold through resource claims, whole, whenever it was told; n 0
+    // when the node is gone. `complete`: once all are joined to their GPUs, a GPU without an owner
+    // is nobody's. Before the GPUs of the same message. May be NULL.
+    void (*devices)(void *ctx, const char *node, bool complete, const struct agents_device *devices,
+                    size_t n);
     // On a change of state that a person would want to know: connected, lost (and again when the
     // reason is another one; not each attempt in between), duplicate, gone. `why` is set for
     // LOST_STREAM and DUPLICATE, else NULL. May be NULL.

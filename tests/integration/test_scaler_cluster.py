@@ -224,3 +224,49 @@ def test_a_missing_target_is_said_and_comes(tmp_path, world, keda_of):
         eventually("held", lambda: keda.replicas(metadata=metadata) == 3)
         cluster.delete(DEPLOYMENTS, "llm")
         eventually("gone", lambda: keda.code(keda.metrics, metadata=metadata)[0] == "NOT_FOUND")
+
+
+class ClaimingAgent(FakeAgent):
+    """Its kubelet knows the GPUs' holders by their devices of DRA alone."""
+
+    def state(self, seq):
+        s = super().state(seq)
+        s.devices.complete = True
+        for i, g in enumerate(s.gpus):
+            owner = g.owners.pop()
+            g.owners_known = False
+            s.devices.holders.add(driver="gpu.nvidia.com", pool="node-a", device=f"gpu-{i}", owner=owner)
+        return s
+
+
+def test_a_gpu_of_a_resource_claim_is_joined_to_its_pod(tmp_path, world, pages):
+    cluster, config = world
+    slices = "/apis/resource.k8s.io/v1/resourceslices"
+    page, ip = pages.add(rate=1)
+    cluster.deployment(replicas=1)
+    cluster.pod("llm-a", ip=ip)
+    cluster.scaled_object(metadata={"engine": "vllm", "metricsPort": str(pages.port), "capacity": "2", "queue": "5", "gpuUtilization": "50",
+                                    "maxAge": "5s", "rateWindow": "2s"})
+    agent = ClaimingAgent(tmp_path, {"llm-a": 80.0})
+
+    def gpu(scaler):
+        found = scaler.api("/api/v1/gpus")["items"][0]
+        return found["ownersKnown"], [o["pod"] for o in found["owners"]]
+
+    def put(uuid, generation=1, name="node-a-1"):
+        cluster.api.put(slices, "", name, spec={"driver": "gpu.nvidia.com", "nodeName": "node-a", "pool": {
+            "name": "node-a", "generation": generation, "resourceSliceCount": 1}, "devices": [
+                {"name": "gpu-0", "attributes": {"uuid": {"string": uuid}, "productName": {"string": "H100"}}}]})
+
+    try:
+        with ClusterScaler(tmp_path / "s", config, agents=[agent.addr]) as s:
+            wait_until(lambda: metric(s, "gpuscale_claimed_devices_unknown") == 1, "a device that nobody explains")
+            eventually("whose it is is unknown", lambda: gpu(s) == (False, []))
+            put(f"GPU-{1:032x}")
+            eventually("its pod's", lambda: gpu(s) == (True, ["llm-a"]), 60)
+            eventually("and its value in the decision", lambda: "gpuUtilization 80%" in s.program.log())
+            assert metric(s, "gpuscale_claimed_devices_unknown") == 0
+            put("GPU-other", generation=2, name="node-a-2")  # the pool's next generation says: another GPU
+            eventually("nobody's", lambda: gpu(s) == (True, []))
+    finally:
+        agent.close()

@@ -76,7 +76,7 @@ def test_what_lies_in_another_namespace_cannot_be_meant(tmp_path, world, keda_of
     with ClusterScaler(tmp_path / "s", config) as s:
         keda = keda_of(s)
         eventually("not there", lambda: keda.code(keda.metrics, "sneaky", sneaky)[0] == "NOT_FOUND")
-        assert "can only mean what lies in its own namespace" in keda.code(keda.metrics, "sneaky", sneaky)[1]
+        assert "only what lies in its own namespace can be meant" in keda.code(keda.metrics, "sneaky", sneaky)[1]
         code, words = keda.code(keda.metrics, "slash", slash)
         assert code == "INVALID_ARGUMENT" and "of the ScaledObject's own namespace" in words
         eventually("its Event", lambda: ("sneaky", "NoWorkload") in events(cluster.server))
