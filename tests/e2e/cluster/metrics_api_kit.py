@@ -40,7 +40,8 @@ def follower_role():
         return {"apiGroups": [group], "resources": list(resources), "verbs": ["list", "watch"]}
     return [
         {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "gpuscale-scaler"},
-         "rules": [rule("", "pods"), rule("apps", "deployments", "statefulsets", "replicasets"), rule("keda.sh", "scaledobjects")]},
+         "rules": [rule("", "pods"), rule("apps", "deployments", "statefulsets", "replicasets"), rule("keda.sh", "scaledobjects"),
+                   rule("autoscaling", "horizontalpodautoscalers")]},
         {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "gpuscale-scaler"},
          "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "gpuscale-scaler"},
          "subjects": [{"kind": "ServiceAccount", "name": "gpuscale-scaler", "namespace": "gpuscale"}]}]

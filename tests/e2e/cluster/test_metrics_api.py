@@ -2,14 +2,15 @@
 """The metrics API behind the real API server: discovery, OpenAPI, delegated authentication and authorization."""
 
 import json
+import os
 import ssl
 import subprocess
 
 import pytest
 import yaml
 
-from harness import find_program
-from metrics_api_kit import BASE, GROUP, ApiScaler, available, call, documented_manifest, follower_role, front_leaf, may_list, values
+from harness import Certs, find_program, http_get, metric_values
+from metrics_api_kit import ADDRESS, BASE, GROUP, ApiScaler, available, call, documented_manifest, follower_role, front_leaf, may_list, values
 from plane import HERE, Plane
 
 CHART = HERE.parents[2] / "deploy/helm/gpuscale"
@@ -169,3 +170,39 @@ def test_the_chart_has_what_it_needs(plane, scaler, tmp_path):
     printed = yaml.safe_load(done.stdout)
     assert printed["metricsAPI"]["enabled"] is True and printed["metricsAPI"]["tls"]["cert"].endswith("tls.crt")
     assert printed["rules"]["llm"]["target"] == "deployment/llm"
+
+
+def test_the_front_proxy_rotates(plane, scaler, tmp_path):
+    """The API server gets another authority and then another certificate for its proxy; it goes on to be believed."""
+    def asked():  # through the API server
+        return "no rule of namespace prod" in refused(plane, values("prod", "none"))
+    assert asked()
+    fresh = Certs(tmp_path / "fresh", "front-proxy CA 2")
+    both = plane.front_ca.read_text() + fresh.ca.read_text()
+    replace(plane.front_ca, both)
+    config_map = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication"
+    plane.wait_until(lambda: fresh.ca.read_text().strip() in plane.get(config_map)["data"]["requestheader-client-ca-file"],
+                     "the API server tells both authorities")
+    mine = fresh.leaf("front-proxy-client")
+    plane.wait_until(lambda: call(plane, values("prod", "none"), user("root", "system:masters"), mine)[0] == 404, "the new one is believed")
+    assert asked()
+    before = served(plane, scaler)
+    replace(plane.front[1], mine[1].read_text())
+    replace(plane.front[0], mine[0].read_text())
+    # Nothing is refused meanwhile.
+    for _ in range(20):
+        assert asked()
+    assert served(plane, scaler) > before and available(plane)["status"] == "True"
+
+
+def replace(path, text):
+    """As a careful writer does."""
+    fresh = path.with_suffix(".fresh")
+    fresh.write_text(text)
+    os.replace(fresh, path)
+
+
+def served(plane, scaler):
+    """Requests to the metrics API so far."""
+    _, _, page = http_get(f"http://{ADDRESS}:9444/metrics")
+    return metric_values(page, "gpuscale_metrics_api_requests_total")[frozenset()]
