@@ -12,6 +12,7 @@ struct reader {
     struct sse_feed *feed;
     struct http_request *request;
     uint64_t cursor[2];
+    int64_t since_ns;
     bool starved; // until `writable`
     struct reader *next;
 };
@@ -20,6 +21,7 @@ struct sse_feed {
     struct sse_source source;
     struct reader *readers;
     unsigned n, max;
+    int64_t age_ns;         // at which an answer ends; 0: never
     struct net_timer *beat; // a comment now and then: who went silently is found
 };
 
@@ -79,10 +81,25 @@ static void on_writable(struct http_request *r, void *ctx) {
 
 static const struct http_watch watch = {.gone = on_gone, .writable = on_writable};
 
+static void end(struct reader *reader) {
+    struct http_request *r = reader->request;
+    const struct sse_feed *f = reader->feed;
+    leave(reader);
+    http_request_watch(r, NULL, NULL);
+    (void)http_request_send(r, STR("retry: 100\n\n"));
+    http_request_end(r);
+    tell(f);
+}
+
 static void on_beat(void *ctx) {
     struct sse_feed *f = ctx;
+    int64_t now_ns = clock_mono_ns();
     for (struct reader *reader = f->readers, *next; reader != NULL; reader = next) {
         next = reader->next;
+        if (f->source.end_after_ns > 0 && now_ns - reader->since_ns >= f->source.end_after_ns) {
+            end(reader);
+            continue;
+        }
         if (reader->starved)
             continue;
         int rc = http_request_send(reader->request, STR(":\n\n"));
@@ -100,7 +117,9 @@ struct sse_feed *sse_feed_new(uv_loop_t *loop, const struct sse_source *source,
         return NULL;
     f->source = *source;
     f->max = max_readers;
-    const int64_t every_ns = BEAT_S * NS_PER_S;
+    int64_t every_ns = BEAT_S * NS_PER_S;
+    if (source->end_after_ns > 0 && source->end_after_ns < every_ns)
+        every_ns = source->end_after_ns;
     struct err e;
     if (net_timer_start(&f->beat, loop, every_ns, every_ns, on_beat, f, &e) < 0) {
         mem_free(f);
@@ -143,7 +162,8 @@ void sse_feed_join(struct sse_feed *f, struct http_request *r) {
                                                   .body = STR("too many readers of the feed\n")});
         return;
     }
-    *reader = (struct reader){.feed = f, .request = r, .next = f->readers};
+    *reader = (struct reader){
+        .feed = f, .request = r, .next = f->readers, .since_ns = clock_mono_ns()};
     f->readers = reader;
     f->n++;
     http_request_begin(r, &head);

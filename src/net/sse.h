@@ -17,6 +17,9 @@ struct sse_source {
     // Of the number of readers, after one came or went by itself; may be NULL.
     void (*readers)(void *ctx, unsigned n);
     void *ctx;
+    // An answer so old ends, at the latest 15 s later, so that its reader shows anew who he is; he
+    // is told to come again at once. 0: never.
+    int64_t end_after_ns;
 };
 
 // NULL without memory. One thread: the loop's.

@@ -160,7 +160,7 @@ static int read_token(struct question *q, struct str body, struct err *e) {
         return rc;
     if (!t.authenticated) {
         q->answer = ACCESS_DENIED;
-        (void)err_set(&q->why, ERR_AUTH, "the Kubernetes API knows no such token, or no longer");
+        (void)err_set(&q->why, ERR_AUTH, "The Kubernetes API knows no such token, or no longer.");
         return 0;
     }
     q->user = (struct access_user){t.user, t.uid, t.groups, t.n_groups, t.extra, t.n_extra};

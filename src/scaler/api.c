@@ -46,16 +46,16 @@ static void add_workload(struct buf *b, const struct workload *w) {
     (void)buf_addc(b, "]}");
 }
 
-void api_workloads(struct http_request *r, void *ctx) {
-    const struct io *io = ctx;
+void api_workloads(struct http_request *r, struct io *io, const struct view *view) {
     struct api_page p;
     char ns[KUBE_NAME_MAX];
     if (!api_param(r, "namespace", ns, sizeof(ns)) ||
-        !api_page_begin(&p, r, API_LIMIT, API_LIMIT_MAX))
+        !api_page_begin(&p, r, view, API_LIMIT, API_LIMIT_MAX))
         return;
     for (size_t i = 0; i < io->workloads->list.n; i++) {
         const struct workload *w = &io->workloads->list.items[i];
-        if ((ns[0] == '\0' || strcmp(ns, w->namespace_) == 0) && api_page_item(&p))
+        if ((ns[0] == '\0' || strcmp(ns, w->namespace_) == 0) &&
+            view_has(view, str_from(w->namespace_)) && api_page_item(&p))
             add_workload(&p.out, w);
     }
     api_page_end(&p);
@@ -111,23 +111,47 @@ static void add_object(struct buf *b, const struct object *o) {
     (void)buf_add_byte(b, '}');
 }
 
-void api_objects(struct http_request *r, void *ctx) {
-    const struct io *io = ctx;
+void api_objects(struct http_request *r, struct io *io, const struct view *view) {
     struct api_page p;
     char ns[KUBE_NAME_MAX];
     if (!api_param(r, "namespace", ns, sizeof(ns)) ||
-        !api_page_begin(&p, r, API_LIMIT, API_LIMIT_MAX))
+        !api_page_begin(&p, r, view, API_LIMIT, API_LIMIT_MAX))
         return;
     for (const struct object *o = io->objects; o != NULL; o = o->hh.next)
-        if ((ns[0] == '\0' || str_eqc(o->key->ref.namespace_, ns)) && api_page_item(&p))
+        if ((ns[0] == '\0' || str_eqc(o->key->ref.namespace_, ns)) &&
+            view_has(view, o->key->ref.namespace_) && api_page_item(&p))
             add_object(&p.out, o);
     api_page_end(&p);
+}
+
+// Who may not see everything sees the GPUs that pods of his hold.
+static bool may_see(const struct view *view, const struct agents_gpu *g) {
+    for (size_t i = 0; !view->all && i < g->n_owners; i++)
+        if (view_has(view, str_from(g->owners[i].namespace_)))
+            return true;
+    return view->all;
+}
+
+static void add_owners(struct buf *b, const struct view *view, const struct agents_gpu *g) {
+    bool first = true;
+    (void)buf_addc(b, ",\"owners\":[");
+    for (size_t i = 0; i < g->n_owners; i++) {
+        if (!view_has(view, str_from(g->owners[i].namespace_)))
+            continue;
+        (void)buf_addf(b, "%s{\"namespace\":", first ? "" : ",");
+        (void)buf_add_json(b, str_from(g->owners[i].namespace_));
+        api_text(b, "pod", g->owners[i].pod);
+        api_text(b, "container", g->owners[i].container);
+        (void)buf_add_byte(b, '}');
+        first = false;
+    }
+    (void)buf_add_byte(b, ']');
 }
 
 // One side of a GPU that an agent and an exporter tell: the one whose word counts.
 static void add_gpu(struct api_page *p, const struct agents_gpu *g, enum gpu_source source,
                     const char *url) {
-    if (!gpus_counts(g->user) || !api_page_item(p))
+    if (!gpus_counts(g->user) || !may_see(p->view, g) || !api_page_item(p))
         return;
     struct buf *b = &p->out;
     (void)buf_addc(b, "{\"uuid\":");
@@ -144,15 +168,8 @@ static void add_gpu(struct api_page *p, const struct agents_gpu *g, enum gpu_sou
         api_text(b, "migProfile", g->mig_profile);
     api_bool(b, "lost", g->lost);
     api_bool(b, "ownersKnown", g->owners_known);
-    (void)buf_addc(b, ",\"owners\":[");
-    for (size_t i = 0; i < g->n_owners; i++) {
-        (void)buf_addf(b, "%s{\"namespace\":", i > 0 ? "," : "");
-        (void)buf_add_json(b, str_from(g->owners[i].namespace_));
-        api_text(b, "pod", g->owners[i].pod);
-        api_text(b, "container", g->owners[i].container);
-        (void)buf_add_byte(b, '}');
-    }
-    (void)buf_addc(b, "],\"values\":{");
+    add_owners(b, p->view, g);
+    (void)buf_addc(b, ",\"values\":{");
     bool first = true;
     for (int v = 0; v < GPU_VALUE_MAX; v++) {
         double x;
@@ -185,10 +202,9 @@ static void add_exporter_gpu(void *ctx, const struct agents_gpu *g, const char *
     add_gpu(&p->page, g, GPU_OF_EXPORTER, url);
 }
 
-void api_gpus(struct http_request *r, void *ctx) {
-    const struct io *io = ctx;
+void api_gpus(struct http_request *r, struct io *io, const struct view *view) {
     struct gpus_page p = {.io = io};
-    if (!api_page_begin(&p.page, r, API_LIMIT, API_LIMIT_MAX))
+    if (!api_page_begin(&p.page, r, view, API_LIMIT, API_LIMIT_MAX))
         return;
     agents_each_gpu(io->agents, add_agent_gpu, &p);
     exporters_each_gpu(io->exporters, add_exporter_gpu, &p);
@@ -260,21 +276,25 @@ static void add_exporter(void *ctx, const struct exporters_page *x) {
 }
 
 static void add_engine(void *ctx, const struct scrape_status *s) {
-    add_scrape(ctx, "engine", s);
+    const struct api_page *p = ctx;
+    struct str key = str_from(s->key); // "prod/llm-0"
+    if (view_has(p->view, str_cut(&key, '/')))
+        add_scrape(ctx, "engine", s);
 }
 
 static void add_demand(void *ctx, const struct scrape_status *s) {
     add_scrape(ctx, "demand", s);
 }
 
-void api_sources(struct http_request *r, void *ctx) {
-    const struct io *io = ctx;
+void api_sources(struct http_request *r, struct io *io, const struct view *view) {
     struct api_page p;
-    if (!api_page_begin(&p, r, API_LIMIT, API_LIMIT_MAX))
+    if (!api_page_begin(&p, r, view, API_LIMIT, API_LIMIT_MAX))
         return;
-    agents_each_node(io->agents, add_node, &p);
-    exporters_each(io->exporters, add_exporter, &p);
-    demand_each(io->demand, add_demand, &p);
+    if (view->all) { // no namespace's
+        agents_each_node(io->agents, add_node, &p);
+        exporters_each(io->exporters, add_exporter, &p);
+        demand_each(io->demand, add_demand, &p);
+    }
     io_queries_show(io, &p);
     engines_each(io->engines, add_engine, &p);
     api_page_end(&p);

@@ -7,10 +7,15 @@
 #pragma once
 
 #include "net/http_server.h"
+#include "scaler/view.h"
 
-// Route handlers; ctx is the struct io.
-void api_workloads(struct http_request *r, void *ctx);
-void api_objects(struct http_request *r, void *ctx);
-void api_decisions(struct http_request *r, void *ctx);
-void api_gpus(struct http_request *r, void *ctx);
-void api_sources(struct http_request *r, void *ctx);
+struct io;
+
+// Each shows what lies in the view's namespaces; what lies in none (agents, exporters, demand
+// sources, GPUs that nobody holds) to who may see all. A GPU's holders of other namespaces are left
+// out.
+void api_workloads(struct http_request *r, struct io *io, const struct view *view);
+void api_objects(struct http_request *r, struct io *io, const struct view *view);
+void api_decisions(struct http_request *r, struct io *io, const struct view *view);
+void api_gpus(struct http_request *r, struct io *io, const struct view *view);
+void api_sources(struct http_request *r, struct io *io, const struct view *view);

@@ -14,10 +14,12 @@ enum { TIME_MAX = 32, TEXT_ITEM_MAX = 1 << 20 };
 struct filter {
     char namespace_[KUBE_NAME_MAX], name[KUBE_NAME_MAX];
     unsigned last; // records of each object
+    const struct view *view;
 };
 
 static bool wanted(const struct filter *f, const struct object *o) {
-    return (f->namespace_[0] == '\0' || str_eqc(o->key->ref.namespace_, f->namespace_)) &&
+    return view_has(f->view, o->key->ref.namespace_) &&
+           (f->namespace_[0] == '\0' || str_eqc(o->key->ref.namespace_, f->namespace_)) &&
            (f->name[0] == '\0' || str_eqc(o->key->ref.name, f->name));
 }
 
@@ -129,7 +131,7 @@ static void answer_text(struct http_request *r, const struct io *io, const struc
 
 static void answer_json(struct http_request *r, const struct io *io, const struct filter *f) {
     struct api_page p;
-    if (!api_page_begin(&p, r, 1, LIMIT_RECORDS_PER_WORKLOAD))
+    if (!api_page_begin(&p, r, f->view, 1, LIMIT_RECORDS_PER_WORKLOAD))
         return;
     p.limit = API_LIMIT_MAX; // `limit` counts records here
     for (const struct object *o = io->objects; o != NULL; o = o->hh.next)
@@ -141,8 +143,8 @@ static void answer_json(struct http_request *r, const struct io *io, const struc
         api_page_end(&p);
 }
 
-void api_decisions(struct http_request *r, void *ctx) {
-    struct filter f;
+void api_decisions(struct http_request *r, struct io *io, const struct view *view) {
+    struct filter f = {.view = view};
     char last[16];
     unsigned long long n = 1;
     if (!api_param(r, "namespace", f.namespace_, sizeof(f.namespace_)) ||
@@ -156,7 +158,7 @@ void api_decisions(struct http_request *r, void *ctx) {
     }
     f.last = (unsigned)n;
     if (wants_text(r))
-        answer_text(r, ctx, &f);
+        answer_text(r, io, &f);
     else
-        answer_json(r, ctx, &f);
+        answer_json(r, io, &f);
 }

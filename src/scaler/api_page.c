@@ -31,8 +31,9 @@ bool api_param(struct http_request *r, const char *name, char *dst, size_t cap) 
     return false;
 }
 
-bool api_page_begin(struct api_page *p, struct http_request *r, size_t limit, size_t limit_max) {
-    *p = (struct api_page){.request = r};
+bool api_page_begin(struct api_page *p, struct http_request *r, const struct view *view,
+                    size_t limit, size_t limit_max) {
+    *p = (struct api_page){.request = r, .view = view};
     buf_init(&p->out, API_BODY_MAX);
     if (!read_count(r, "limit", limit, limit_max, &p->limit) ||
         !read_count(r, "offset", 0, SIZE_MAX / 2, &p->offset))

@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "net/http_server.h"
+#include "scaler/view.h"
 
 enum {
     API_LIMIT = 100,
@@ -14,6 +15,7 @@ enum {
 
 struct api_page {
     struct http_request *request;
+    const struct view *view; // what may be shown
     struct buf out;
     size_t limit, offset; // of the list
     size_t seen, shown;
@@ -21,7 +23,8 @@ struct api_page {
 };
 
 // Reads limit and offset. False: answered with 400.
-bool api_page_begin(struct api_page *p, struct http_request *r, size_t limit, size_t limit_max);
+bool api_page_begin(struct api_page *p, struct http_request *r, const struct view *view,
+                    size_t limit, size_t limit_max);
 // One more item exists: true when it is to be written now (a comma is then written before it, and
 // there is room for API_ITEM_MAX bytes: writing the item cannot fail).
 bool api_page_item(struct api_page *p);

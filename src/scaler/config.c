@@ -94,10 +94,21 @@ static const struct conf_field grpc_fields[] = {
      .help = "A connection is asked to end after it, so that KEDA finds new replicas; 0: never."},
     {0}};
 
+// By enum config_authorization.
+static const char *const authorizations[] = {"auto", "kubernetes", "none", NULL};
+
 static const struct conf_field http_fields[] = {
     {"listen", CONF_STRING(MEMBER(http), listen), .def = ":9444", .flag = "http-listen",
      .arg = "ADDR:PORT", .check = check_address, .help = "/metrics and the status API."},
     {"tls", CONF_STRUCT(MEMBER(http), tls, server_tls_fields), .help = "Left out: plain."},
+    {"webConfig", CONF_STRING(MEMBER(http), web_config), .flag = "web-config", .arg = "FILE",
+     .help = "In place of `tls`: a web-config file as Prometheus' exporters have (TLS, users with "
+             "bcrypt hashes), re-read when it changes."},
+    {"authorization", CONF_ENUM(MEMBER(http), authorization, authorizations), .def = "auto",
+     .flag = "http-authorization", .arg = "auto|kubernetes|none",
+     .help = "kubernetes: who shows a token of the Kubernetes API reads what it may read there. "
+             "auto: so with kubernetes.enabled on a port that has TLS and asks for no client "
+             "certificates."},
     {0}};
 
 static const struct conf_field health_fields[] = {
@@ -289,6 +300,18 @@ static int check_workloads(const struct scaler_config *c, struct err *e) {
     return 0;
 }
 
+static int check_http(const struct scaler_config *c, struct err *e) {
+    if (c->http.web_config != NULL && c->http.tls.cert != NULL)
+        return err_set(e, ERR_INVALID,
+                       "http.tls and http.webConfig exclude each other: write the certificate into "
+                       "%s (tls_server_config)",
+                       c->http.web_config);
+    if (c->http.authorization == CONFIG_AUTHORIZATION_KUBERNETES && !c->kubernetes.enabled)
+        return err_set(e, ERR_INVALID,
+                       "http.authorization: kubernetes needs kubernetes.enabled: true");
+    return 0;
+}
+
 static int check_allowed(const struct config_tls *t, const char *where, struct err *e) {
     if (t->allowed_names.n == 0 || t->ca != NULL)
         return 0;
@@ -315,7 +338,8 @@ static int check_metrics_api(const struct scaler_config *c, struct err *e) {
 
 static int check(const void *bound, struct err *e) {
     const struct scaler_config *c = bound;
-    if (check_allowed(&c->grpc.tls, "grpc", e) < 0 || check_allowed(&c->http.tls, "http", e) < 0)
+    if (check_allowed(&c->grpc.tls, "grpc", e) < 0 || check_allowed(&c->http.tls, "http", e) < 0 ||
+        check_http(c, e) < 0)
         return ERR_INVALID;
     if (check_workloads(c, e) < 0 || check_pair(&c->agents.tls, "agents", e) < 0 ||
         check_pair(&c->exporters.tls, "exporters", e) < 0)

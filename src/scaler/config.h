@@ -5,7 +5,8 @@
  *
  *     grpc:    {listen: ":9443", tls: {cert: FILE, key: FILE, ca: FILE, allowedNames: [NAME]},
  *              maxConnectionAge: 10m}
- *     http:    {listen: ":9444", tls: {...}}       # /metrics and the status API
+ *     http:    {listen: ":9444", tls: {...} or webConfig: FILE,    # /metrics and the status API
+ *              authorization: auto | kubernetes | none}
  *     health:  {listen: ":8081"}                   # /healthz and /readyz, nothing else
  *     agents:  {targets: ["HOST:PORT"], tls: {cert, key, ca, serverName}}
  *     exporters: {targets: ["HOST:PORT" or URL], path: /metrics, interval: 10s,
@@ -72,6 +73,12 @@ struct config_rule {
     struct conf_place place;
 };
 
+enum config_authorization {
+    CONFIG_AUTHORIZATION_AUTO,
+    CONFIG_AUTHORIZATION_KUBERNETES,
+    CONFIG_AUTHORIZATION_NONE,
+};
+
 struct scaler_config {
     struct {
         const char *listen;
@@ -81,6 +88,8 @@ struct scaler_config {
     struct {
         const char *listen;
         struct config_tls tls;
+        const char *web_config; // file; NULL: none
+        enum config_authorization authorization;
     } http;
     struct {
         const char *listen;

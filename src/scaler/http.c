@@ -9,6 +9,7 @@
 #include "net/addr.h"
 #include "net/metrics_format.h"
 #include "scaler/api.h"
+#include "scaler/gate.h"
 #include "scaler/cluster.h"
 #include "scaler/io.h"
 #include "scaler/live.h"
@@ -18,11 +19,11 @@
 
 enum { METRICS_PAGE_MAX = 64 << 20, MISSING_MAX = 4096, RPC_SILENT_S = 30 };
 
-static void handle_metrics(struct http_request *r, void *ctx) {
+static void answer_metrics(struct http_request *r, struct io *io, const struct view *view) {
     CLEANUP_BUF struct buf page;
     buf_init(&page, METRICS_PAGE_MAX);
     enum prom_format format = metrics_format(r);
-    if (metrics_page_render(ctx, format, &page) < 0) {
+    if (metrics_page_render(io, format, &page) < 0) {
         http_request_answer_text(r, 500, "the page is over its limit or memory is short");
         return;
     }
@@ -30,6 +31,38 @@ static void handle_metrics(struct http_request *r, void *ctx) {
                                                  .content_type = prom_content_type(format),
                                                  .extra_headers = METRICS_FORMAT_VARY,
                                                  .body = buf_str(&page)});
+}
+
+static void handle_metrics(struct http_request *r, void *ctx) {
+    gate_metrics(r, ctx, answer_metrics);
+}
+
+static void handle_workloads(struct http_request *r, void *ctx) {
+    gate_status(r, ctx, api_workloads);
+}
+
+static void handle_objects(struct http_request *r, void *ctx) {
+    gate_status(r, ctx, api_objects);
+}
+
+static void handle_decisions(struct http_request *r, void *ctx) {
+    gate_status(r, ctx, api_decisions);
+}
+
+static void handle_gpus(struct http_request *r, void *ctx) {
+    gate_status(r, ctx, api_gpus);
+}
+
+static void handle_sources(struct http_request *r, void *ctx) {
+    gate_status(r, ctx, api_sources);
+}
+
+static void handle_live(struct http_request *r, void *ctx) {
+    gate_status(r, ctx, live_feed);
+}
+
+static void handle_page(struct http_request *r, void *ctx) {
+    gate_status(r, ctx, live_page);
 }
 
 static void handle_healthz(struct http_request *r, void *ctx) {
@@ -59,15 +92,12 @@ static void handle_readyz(struct http_request *r, void *ctx) {
 }
 
 static const struct http_route http_routes[] = {
-    {"GET", "/metrics", handle_metrics},
-    {"GET", "/api/v1/workloads", api_workloads},
-    {"GET", "/api/v1/objects", api_objects},
-    {"GET", "/api/v1/decisions", api_decisions},
-    {"GET", "/api/v1/gpus", api_gpus},
-    {"GET", "/api/v1/sources", api_sources},
-    {"GET", "/api/v1/live", live_feed},
-    {"GET", "/", live_page},
-    {0},
+    {"GET", "/metrics", handle_metrics},        {"GET", "/api/v1/workloads", handle_workloads},
+    {"GET", "/api/v1/objects", handle_objects}, {"GET", "/api/v1/decisions", handle_decisions},
+    {"GET", "/api/v1/gpus", handle_gpus},       {"GET", "/api/v1/sources", handle_sources},
+    {"GET", "/api/v1/live", handle_live},       {"GET", "/", handle_page},
+    {"GET", "/login", gate_login_form},         {"POST", "/login", gate_login},
+    {"POST", "/logout", gate_logout},           {0},
 };
 
 static const struct http_route health_routes[] = {
@@ -106,6 +136,8 @@ int io_http_start(struct io *io, struct err *e) {
         if (rc < 0)
             return err_wrap(e, "http.tls");
     }
+    if (io->http_tls == NULL)
+        io->http_tls = gate_tls(io->gate);
     int rc = open_one(io, &io->http, "http", c->http.listen, io->http_tls, http_routes, e);
     if (rc == 0)
         rc = open_one(io, &io->health, "health", c->health.listen, NULL, health_routes, e);
@@ -114,15 +146,23 @@ int io_http_start(struct io *io, struct err *e) {
 
 void io_http_reload(struct io *io) {
     io_metrics_api_reload(io);
-    io->http_tls_checked_ns = clock_mono_ns();
-    if (io->http_tls == NULL)
-        return;
     struct err e = {0};
-    int rc = net_tls_reload_if_changed(io->http_tls, &e);
-    if (rc > 0)
-        log_info("HTTP certificate re-read");
+    int rc = 0;
+    io->http_tls_checked_ns = clock_mono_ns();
+    bool file = io->config->http.web_config != NULL;
+    if (file)
+        rc = gate_reload(io->gate, &e);
+    else if (io->http_tls != NULL)
+        rc = net_tls_reload_if_changed(io->http_tls, &e);
+    if (rc > 0) {
+        log_info(file ? "web-config re-read" : "HTTP certificate re-read");
+        if (io->http != NULL)
+            http_server_renew(io->http);
+    }
     if (rc < 0) {
         io->count.tls_reload_failures++;
-        log_error("HTTP certificate not re-read, the old one stays", LOG_ERR(&e));
+        log_error(file ? "web-config not re-read, the version before stays"
+                       : "HTTP certificate not re-read, the old one stays",
+                  LOG_ERR(&e));
     }
 }

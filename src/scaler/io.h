@@ -172,7 +172,8 @@ struct io {
     struct cluster *cluster;         // cluster.c
     struct metrics_api *metrics_api; // NULL: not enabled
 
-    struct net_tls *http_tls;
+    struct gate *gate;        // who may read the HTTP port
+    struct net_tls *http_tls; // http.tls, or the gate's
     struct http_server *http, *health;
     struct scaler_live *live;             // the page's feed (live.h); NULL: none any more
     struct net_timer *tick, *soon, *last; // last: the end's deadline

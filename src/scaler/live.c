@@ -7,12 +7,15 @@
 #include "net/http1.h"
 #include "net/sse.h"
 #include "report/html.h"
+#include "scaler/gate.h"
 #include "scaler/live_frame.h"
 
 enum { WATCHED_S = 1, UNWATCHED_S = 10 };
 
 struct scaler_live {
     struct io *io;
+    struct scaler_live *next; // the first, which sees all, is always there
+    struct view *view;
     struct live *log;
     struct sse_feed *feed;
     struct net_timer *timer;
@@ -20,7 +23,7 @@ struct scaler_live {
     char run[40];
     bool greeted, failed; // failed: said once
     unsigned readers;     // as told last
-    size_t objects;       // seen at the last hello
+    size_t objects;       // in the view, at the last hello
     size_t n;
     struct live_policy policies[LIMIT_LIVE_POLICIES];
 };
@@ -43,7 +46,13 @@ static int greet(struct scaler_live *l) {
                    "%zu of %zu ScaledObjects are shown, those that KEDA asked for first; "
                    "/api/v1/objects lists all.",
                    l->n, l->objects);
-    const char *notes[] = {idle, more};
+    const char *notes[3] = {idle};
+    size_t notes_n = 1;
+    if (l->objects > l->n)
+        notes[notes_n++] = more;
+    if (!l->view->all)
+        notes[notes_n++] = "Shown are the namespaces whose ScaledObjects your token may list; "
+                           "/login takes another one.";
     for (size_t i = 0; i < l->n; i++)
         shown[i] = (struct frame_policy){l->policies[i].id, l->policies[i].label, NULL};
     const struct frame_hello h = {
@@ -58,7 +67,7 @@ static int greet(struct scaler_live *l) {
         .act_s = NAN,
         .start_unix_s = (double)l->start_real_ns / NS_PER_S,
         .notes = notes,
-        .note_n = l->objects > l->n ? 2 : 1,
+        .note_n = notes_n,
     };
     return live_hello(l->log, &h);
 }
@@ -84,16 +93,18 @@ static bool move_up(struct scaler_live *l, size_t n, uint64_t object) {
 
 // The first objects; true: others than before.
 static bool choose(struct scaler_live *l) {
-    size_t n = 0, objects = HASH_COUNT(l->io->objects);
-    bool changed = !l->greeted || (objects != l->objects && objects > LIMIT_LIVE_POLICIES);
-    for (const struct object *o = l->io->objects; o != NULL && n < LIMIT_LIVE_POLICIES;
-         o = o->hh.next, n++) {
-        if (move_up(l, n, o->id))
+    size_t n = 0, objects = 0;
+    bool changed = !l->greeted;
+    for (const struct object *o = l->io->objects; o != NULL; o = o->hh.next) {
+        if (!view_has(l->view, o->key->ref.namespace_) || ++objects > LIMIT_LIVE_POLICIES)
             continue;
-        show(&l->policies[n], o);
-        changed = true;
+        if (!move_up(l, n, o->id)) {
+            show(&l->policies[n], o);
+            changed = true;
+        }
+        n++;
     }
-    changed |= n != l->n;
+    changed |= n != l->n || (objects != l->objects && objects > LIMIT_LIVE_POLICIES);
     l->n = n;
     l->objects = objects;
     return changed;
@@ -110,8 +121,9 @@ static int add_frames(struct scaler_live *l) {
     }
     live_gather_gpus(io, l->policies, l->n, now_ns);
     size_t i = 0;
-    for (const struct object *o = io->objects; rc == 0 && i < l->n; o = o->hh.next, i++)
-        rc = live_add_frame(l->log, &l->policies[i], o, now_ns, l->start_ns);
+    for (const struct object *o = io->objects; rc == 0 && i < l->n; o = o->hh.next)
+        if (view_has(l->view, o->key->ref.namespace_))
+            rc = live_add_frame(l->log, &l->policies[i++], o, now_ns, l->start_ns);
     return rc;
 }
 
@@ -122,11 +134,32 @@ static void frame(struct scaler_live *l) {
     l->failed = rc < 0;
 }
 
+static struct scaler_live *live_done(struct scaler_live *l) {
+    net_timer_stop(&l->timer);
+    l->feed = sse_feed_free(l->feed);
+    live_free(l->log);
+    view_free(l->view);
+    mem_free(l);
+    return NULL;
+}
+
+static void leave(struct scaler_live *l) {
+    struct scaler_live **link = &l->io->live;
+    while (*link != l)
+        link = &(*link)->next;
+    *link = l->next;
+    live_done(l);
+}
+
 static void on_timer(void *ctx) {
     struct scaler_live *l = ctx;
     int64_t every_s = sse_feed_readers(l->feed) > 0 ? WATCHED_S : UNWATCHED_S;
     if (clock_mono_ns() - l->framed_ns < every_s * NS_PER_S - NS_PER_S / 2)
         return;
+    if (!l->view->all && sse_feed_readers(l->feed) == 0) {
+        leave(l);
+        return;
+    }
     frame(l);
     sse_feed_changed(l->feed);
 }
@@ -140,47 +173,77 @@ static void on_readers(void *ctx, unsigned n) {
         frame(l);
 }
 
-int io_live_start(struct io *io, struct err *e) {
-    struct scaler_live *l = io->live = mem_zalloc(sizeof(*l));
+// The feed of a view, which begins with the present.
+static int live_make(struct scaler_live **ret, struct io *io, const struct view *view,
+                     struct err *e) {
+    struct scaler_live *l = mem_zalloc(sizeof(*l));
     if (l == NULL)
         return err_set(e, ERR_NOMEM, "no memory for the page's feed");
     l->io = io;
     l->start_ns = clock_mono_ns();
     l->start_real_ns = clock_real_ns();
     (void)snprintf(l->run, sizeof(l->run), "scaler-%lld", (long long)l->start_real_ns);
-    const struct sse_source source = {next_event, on_readers, l};
+    struct sse_source source = {next_event, on_readers, l};
+    if (io->gate != NULL && gate_asks(io->gate))
+        source.end_after_ns = LIVE_AGE_S * NS_PER_S;
+    l->view = view_copy(view);
     l->log = live_new(LIMIT_LIVE_SCALER_BYTES, LIVE_LAST);
-    if (l->log != NULL)
+    if (l->view != NULL && l->log != NULL)
         l->feed = sse_feed_new(&io->loop, &source, LIMIT_LIVE_READERS);
-    if (l->feed == NULL)
-        return err_set(e, ERR_NOMEM, "no memory for the page's feed");
+    int rc = l->feed != NULL ? 0 : err_set(e, ERR_NOMEM, "no memory for the page's feed");
+    if (rc == 0)
+        rc = net_timer_start(&l->timer, &io->loop, NS_PER_S, NS_PER_S, on_timer, l, e);
+    if (rc < 0) {
+        live_done(l);
+        return rc;
+    }
     frame(l);
-    return net_timer_start(&l->timer, &io->loop, NS_PER_S, NS_PER_S, on_timer, l, e);
+    *ret = l;
+    return 0;
+}
+
+int io_live_start(struct io *io, struct err *e) {
+    return live_make(&io->live, io, &view_all, e);
 }
 
 void io_live_stop(struct io *io) {
-    struct scaler_live *l = io->live;
-    io->live = NULL;
-    if (l == NULL)
-        return;
-    net_timer_stop(&l->timer);
-    l->feed = sse_feed_free(l->feed);
-    live_free(l->log);
-    mem_free(l);
+    while (io->live != NULL) {
+        struct scaler_live *l = io->live;
+        io->live = l->next;
+        live_done(l);
+    }
 }
 
-void live_feed(struct http_request *r, void *ctx) {
-    const struct io *io = ctx;
-    if (io->live == NULL)
+// The feed of this view, made where there is none. NULL: there are too many, or no memory.
+static struct scaler_live *live_of(struct io *io, const struct view *view) {
+    struct scaler_live *l = io->live, *fresh;
+    unsigned n = 0;
+    for (; l != NULL; l = l->next, n++)
+        if (view_equal(l->view, view))
+            return l;
+    struct err e;
+    if (n > LIMIT_ACCESS_VIEWS || live_make(&fresh, io, view, &e) < 0)
+        return NULL;
+    fresh->next = io->live->next;
+    io->live->next = fresh;
+    return fresh;
+}
+
+void live_feed(struct http_request *r, struct io *io, const struct view *view) {
+    struct scaler_live *l = io->live != NULL ? live_of(io, view) : NULL;
+    if (l != NULL)
+        sse_feed_join(l->feed, r);
+    else if (io->live == NULL)
         http_request_answer_text(r, 503, "the scaler ends");
     else
-        sse_feed_join(io->live->feed, r);
+        http_request_answer_text(r, 503, "too many different sets of namespaces are looked at now");
 }
 
 static void answer_index(struct http_request *r) {
     http_request_answer_text(r, 200,
                              "gpuscale scaler " GPUSCALE_VERSION "\n\n"
                              "/                   the page (for browsers)\n"
+                             "/login              a token for the browser, where one is asked for\n"
                              "/metrics            Prometheus\n"
                              "/api/v1/live        what the page shows, as server-sent events\n"
                              "/api/v1/workloads   workloads and their pods\n"
@@ -192,7 +255,7 @@ static void answer_index(struct http_request *r) {
                              "Lists take ?limit= and ?offset=.");
 }
 
-void live_page(struct http_request *r, void *ctx) {
+void live_page(struct http_request *r, struct io *io, const struct view *view) {
     static const struct http_offer offers[] = {
         {.type = "text/html"},
         {.type = "text/plain", .named_only = true},

@@ -7,12 +7,17 @@
 #pragma once
 
 #include "net/http_server.h"
+#include "scaler/view.h"
 
 struct io;
 
 int io_live_start(struct io *io, struct err *e); // ERR_NOMEM
 void io_live_stop(struct io *io);                // ends the readers' answers; idempotent
 
-// Route handlers; ctx is the struct io.
-void live_page(struct http_request *r, void *ctx); // text/plain for who prefers it: what there is
-void live_feed(struct http_request *r, void *ctx);
+// The page; text/plain for who prefers it: what there is.
+void live_page(struct http_request *r, struct io *io, const struct view *view);
+// The ScaledObjects of the view: each set of namespaces has a feed of its own, for as long as
+// somebody reads it; more than LIMIT_ACCESS_VIEWS are answered 503. Who was let in by a token or a
+// password is looked at again after LIVE_AGE_S: his feed ends, and he comes anew.
+enum { LIVE_AGE_S = 300 };
+void live_feed(struct http_request *r, struct io *io, const struct view *view);

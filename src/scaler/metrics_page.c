@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "net/grpc_status.h"
 #include "scaler/cluster.h"
+#include "scaler/gate.h"
 #include "scaler/io.h"
 #include "scaler/metrics_api.h"
 
@@ -366,6 +367,7 @@ int metrics_page_render(const struct io *io, enum prom_format format, struct buf
     exporter_families(&w, io);
     io_cluster_families(io, &w);
     io_metrics_api_families(io, &w);
+    gate_families(io, &w);
     rc = rc < 0 ? rc : io_queries_families(io, &w);
     int end = prom_writer_end(&w);
     return rc < 0 ? rc : end;

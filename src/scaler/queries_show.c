@@ -17,7 +17,7 @@ static void show(void *ctx, const struct scrape_status *s) {
     const struct shown *x = ctx;
     const struct query *q;
     HASH_FIND(hh, x->io->queries->by_key, s->key, strlen(s->key), q);
-    if (q == NULL || !api_page_item(x->page))
+    if (q == NULL || !view_has(x->page->view, str_from(q->namespace_)) || !api_page_item(x->page))
         return;
     struct buf *b = &x->page->out;
     bool good = q->last.state == EXTERNAL_GOOD, told = q->last.at_ns != SIGNAL_TIME_UNKNOWN;

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "net/descriptors.h"
 #include "scaler/cluster.h"
+#include "scaler/gate.h"
 #include "scaler/io.h"
 #include "scaler/live.h"
 #include "scaler/metrics_api.h"
@@ -48,6 +49,7 @@ static void stop_io(struct io *io) {
         http_server_close(io->health, HTTP_GRACE_MS, http_closed, io);
     io->http = io->health = NULL;
     io_metrics_api_stop(io);
+    gate_stop(io);
     io_cluster_stop(io);
     net_signals_stop(&io->stop_signals);
 }
@@ -182,6 +184,8 @@ static int start(struct io *io, struct err *e) {
     if (rc == 0)
         rc = io_rules_start(io, e);
     if (rc == 0)
+        rc = gate_open(io, e);
+    if (rc == 0)
         rc = io_live_start(io, e);
     if (rc == 0)
         rc = io_http_start(io, e);
@@ -216,7 +220,9 @@ static void io_free(struct io *io) {
     signal_join_free(io->join);
     workloads_free(io->workloads);
     arena_done(&io->pods_arena);
-    net_tls_free(io->http_tls);
+    if (io->config->http.web_config == NULL)
+        net_tls_free(io->http_tls);
+    gate_free(io);
     io_cluster_done(io);
     mem_free(io->demands);
     binder_done(&io->binder);

@@ -25,7 +25,7 @@ static struct buf answers;
 static void handle_list(struct http_request *r, void *ctx) {
     struct api_page p;
     char ns[16];
-    if (!api_param(r, "namespace", ns, sizeof(ns)) || !api_page_begin(&p, r, 3, 5))
+    if (!api_param(r, "namespace", ns, sizeof(ns)) || !api_page_begin(&p, r, &view_all, 3, 5))
         return;
     for (int i = 0; i < ITEMS; i++) {
         if (!api_page_item(&p))

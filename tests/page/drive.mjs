@@ -12,8 +12,8 @@ const LONG_MS = (options.deadlineS || 30) * 1000;
 const browser = await chromium.launch({ executablePath: chromiumPath, args: ["--no-sandbox", "--disable-gpu"] });
 
 // A page that remembers all that went wrong on it and whatever it asked the network for.
-async function open(url, { width = 1280, height = 900, theme = "light" } = {}) {
-  const context = await browser.newContext({ viewport: { width, height }, colorScheme: theme });
+async function open(url, { width = 1280, height = 900, theme = "light", tls = true } = {}) {
+  const context = await browser.newContext({ viewport: { width, height }, colorScheme: theme, ignoreHTTPSErrors: !tls });
   const page = await context.newPage();
   page.setDefaultTimeout(LONG_MS);
   page.trouble = [];
@@ -252,6 +252,34 @@ const scenarios = {
     await shot(page, "demo-end");
     return { acts, verdict: await text(page, "#verdict"), status: await text(page, "#status-text"), trouble: page.trouble, overflow: await overflow(page),
       faint: await faint(page), table: await page.locator("#table tr").allInnerTexts(), decisions: await text(page, "#decisions"), points: await points(page) };
+  },
+
+  // From the form with a wrong and a right token to the page, and out again.
+  async login() {
+    const page = await open(options.url, { tls: false });
+    const form = await page.locator("main").innerText();
+    const looks = [await overflow(page), await faint(page), await nameless(page)];
+    await shot(page, "login");
+    await page.fill("#token", "wrong");
+    await page.click("button:has-text('Sign in')");
+    const refused = await text(page, ".why");
+    await shot(page, "login-refused");
+    page.trouble.length = 0; // the browser tells each 401
+    await page.fill("#token", options.token + "\n");
+    await page.click("button:has-text('Sign in')");
+    await status(page, "Live");
+    await page.waitForFunction(() => view.run.policies.length > 0 && document.querySelectorAll(".card").length > 0);
+    await page.waitForFunction(() => document.querySelectorAll("#notes-list li").length > 1);
+    await shot(page, "login-page");
+    const seen = { policies: await page.evaluate(() => view.run.policies.map((p) => p.label)), text: await page.locator("main").innerText(),
+      notes: await text(page, "#notes"), script: await page.evaluate(() => document.cookie), trouble: [...page.trouble] };
+    await page.goto(options.url + "login");
+    await page.click("button:has-text('Sign out')");
+    await page.waitForURL("**/login");
+    await page.goto(options.url);
+    looks.push(await overflow(page));
+    return { form, refused, ...seen, out: await page.locator("main").innerText(), overflow: [...looks[0], ...looks[3]], faint: looks[1],
+      nameless: looks[2] };
   },
 
   // Any page of the scaler: what it shows after the condition of the outer test.

@@ -2,7 +2,7 @@
 // Where the frames come from: a run inside the page (a report), or the feed beside it.
 "use strict";
 
-const RETRY_MS = 2000;
+const RETRY_MS = 2000, PATIENCE_MS = 1000;
 const STATES = { wait: "Connecting", live: "Live", lost: "No news from the server", over: "The run is over", report: "" };
 const SILENT_MS = 6000; // a frame comes each second
 
@@ -67,11 +67,23 @@ class Feed {
 
   onError() {
     if (this.run.end) return;
-    this.lost = true;
-    this.tellAge();
+    // A feed that ends so that we show anew who we are is back at once.
+    const heardAt = this.heardAt;
+    setTimeout(() => this.heardAt === heardAt && this.setLost(), PATIENCE_MS);
     if (this.source.readyState !== EventSource.CLOSED) return; // it tries again by itself
     this.source.close();
     setTimeout(() => this.open(), RETRY_MS);
+    this.askWhy();
+  }
+
+  setLost() {
+    this.lost = true;
+    this.tellAge();
+  }
+
+  // The browser does not say with which status a feed was refused. Where a token is wanted, the page is a form.
+  askWhy() {
+    fetch("api/v1/objects?limit=1").then((answer) => answer.status === 401 && location.reload(), () => {});
   }
 
   tellAge() {

@@ -41,16 +41,20 @@ static void get_feed(struct http_request *r, void *ctx) {
 
 static const struct http_route routes[] = {{"GET", "/feed", get_feed}, {NULL, NULL, NULL}};
 
-static void world_init(struct world *w) {
+static void world_init_ending(struct world *w, int64_t end_after_ns) {
     *w = (struct world){0};
     uv_loop_init(&w->loop);
     for (size_t i = 0; i < COUNT_OF(w->clients); i++)
         unit_end_init(&w->clients[i]);
-    const struct sse_source source = {next, on_readers, w};
+    const struct sse_source source = {next, on_readers, w, end_after_ns};
     w->feed = sse_feed_new(&w->loop, &source, MAX_READERS);
     assert_non_null(w->feed);
     const struct http_server_options o = {.listen = "127.0.0.1:0", .routes = routes, .ctx = w};
     assert_int_equal(http_server_open(&w->server, &w->loop, &o, NULL), 0);
+}
+
+static void world_init(struct world *w) {
+    world_init_ending(w, 0);
 }
 
 static void on_done(void *ctx) {
@@ -160,6 +164,20 @@ static void a_head_is_answered_at_once_and_is_no_reader(void **state) {
     world_done(&w);
 }
 
+static void an_old_answer_ends_whole_and_its_reader_comes_again(void **state) {
+    struct world w;
+    world_init_ending(&w, 30 * NS_PER_MS);
+    w.written = 1;
+    dial(&w, 0, GET);
+    RUN_UNTIL(&w.loop, got(&w.clients[0], "\r\n0\r\n\r\n"));
+    assert_true(got(&w.clients[0], "<1>"));
+    assert_true(got(&w.clients[0], "retry: 100\n\n"));
+    assert_int_equal(w.readers, 0);
+    assert_int_equal(net_stream_write(w.clients[0].stream, GET, strlen(GET)), 0);
+    RUN_UNTIL(&w.loop, w.readers == 1); // on the same connection
+    world_done(&w);
+}
+
 static void without_memory_there_is_no_feed_and_no_reader(void **state) {
     struct world w;
     world_init(&w);
@@ -179,6 +197,7 @@ int main(void) {
         cmocka_unit_test(one_reader_too_many_is_told_to_come_back),
         cmocka_unit_test(a_slow_reader_holds_nothing_back_and_goes_on_where_it_was),
         cmocka_unit_test(a_head_is_answered_at_once_and_is_no_reader),
+        cmocka_unit_test(an_old_answer_ends_whole_and_its_reader_comes_again),
         cmocka_unit_test(without_memory_there_is_no_feed_and_no_reader),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

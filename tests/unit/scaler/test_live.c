@@ -35,8 +35,15 @@ static void on_closed(void *ctx, const struct err *why) {
 }
 
 static const struct net_stream_ops ops = {on_ready, on_data, on_nothing, NULL, on_closed};
-static const struct http_route routes[] = {
-    {"GET", "/", live_page}, {"GET", "/api/v1/live", live_feed}, {0}};
+static void page(struct http_request *r, void *ctx) {
+    live_page(r, ctx, &view_all);
+}
+
+static void feed(struct http_request *r, void *ctx) {
+    live_feed(r, ctx, &view_all);
+}
+
+static const struct http_route routes[] = {{"GET", "/", page}, {"GET", "/api/v1/live", feed}, {0}};
 
 static void tick(void *ctx) {
 }
