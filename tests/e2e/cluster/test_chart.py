@@ -274,9 +274,18 @@ def installed(plane):
 
 
 def scaler_page(plane, installed):
-    """/metrics of the first scaler, by the authority of its Secret."""
+    """/metrics of the first scaler, by the authority of its Secret, as a Prometheus with the right to get it."""
     k = [k for k in installed if k.namespace == NS][0]
-    out = subprocess.run(["curl", "-sS", "--cacert", k.folder / "tls/ca.crt", "--resolve", f"gpuscale-scaler.{NS}.svc:9444:{k.address}",
+    plane.service_account(NS, "prometheus")
+    plane.apply([
+        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "test-metrics-reader"},
+         "rules": [{"nonResourceURLs": ["/metrics"], "verbs": ["get"]}]},
+        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "test-metrics-reader"},
+         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "test-metrics-reader"},
+         "subjects": [{"kind": "ServiceAccount", "name": "prometheus", "namespace": NS}]}])
+    token = k.folder / "prometheus.header"
+    token.write_text(f"Authorization: Bearer {plane.token(NS, 'prometheus')}\n")
+    out = subprocess.run(["curl", "-sSf", "-H", f"@{token}", "--cacert", k.folder / "tls/ca.crt", "--resolve", f"gpuscale-scaler.{NS}.svc:9444:{k.address}",
                           f"https://gpuscale-scaler.{NS}.svc:9444/metrics"], check=True, capture_output=True, text=True)
     return out.stdout
 
