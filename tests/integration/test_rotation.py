@@ -132,8 +132,8 @@ def test_connections_that_are_renewed_by_age_carry_on_through_the_change(tmp_pat
     and are opened again, as KEDA does it."""
     r = Rotation(tmp_path, pb, "1s")
     try:
-        keda = r.callers.keda()
-        eventually("decided", lambda: keda.active() is True)
+        keda, stale = r.callers.keda(), r.callers.keda()
+        eventually("decided", lambda: keda.active() is True and stale.active() is True)
         ends = []
         stopping = threading.Event()
 
@@ -162,5 +162,8 @@ def test_connections_that_are_renewed_by_age_carry_on_through_the_change(tmp_pat
         r.callers.stop()
         assert r.callers.failures == [] and r.callers.calls > 300
         assert set(ends) <= {"OK", None}, ends
+        # Who still shows what the dropped authority signed was let in until its connection's age was over, and no longer.
+        eventually("the certificate of old is of no use", lambda: stale.code(stale.spec)[0] == "UNAVAILABLE")
+        assert r.scaler.program.wait_log("client refused.*(unable to get|self-signed|unknown ca|certificate)")
     finally:
         r.close()
