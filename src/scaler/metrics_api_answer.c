@@ -145,7 +145,7 @@ static void add_value(struct buf *out, double value) {
         (void)buf_addf(out, "\"%lldm\"", milli);
 }
 
-static void answer_one(struct http_request *r, const struct object *o) {
+static void answer_one(struct http_request *r, const struct object *o, int64_t at_real_ns) {
     CLEANUP_BUF struct buf out;
     buf_init(&out, BODY_MAX);
     (void)buf_addc(&out,
@@ -154,7 +154,7 @@ static void answer_one(struct http_request *r, const struct object *o) {
                    "\",\"metricLabels\":{\"" METRICS_API_RULE_LABEL "\":");
     (void)buf_add_json(&out, o->key->ref.name);
     (void)buf_addc(&out, "},\"timestamp\":");
-    add_time(&out, o->last.real_ns);
+    add_time(&out, at_real_ns);
     (void)buf_addc(&out, ",\"value\":");
     add_value(&out, o->sent.value);
     (void)buf_addc(&out, "}]}\n");
@@ -175,7 +175,7 @@ static void answer_object(struct http_request *r, const struct io *io, const str
     else if (o->sent.status != GRPC_OK)
         answer_status(r, 503, str_from(o->message));
     else
-        answer_one(r, o);
+        answer_one(r, o, clock_real_ns() - age_ns); // of the last tick, which has confirmed it
 }
 
 struct choice {

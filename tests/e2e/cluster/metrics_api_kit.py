@@ -20,7 +20,7 @@ SERVICE = "gpuscale-scaler.gpuscale.svc"
 DOCS = pathlib.Path(__file__).resolve().parents[3] / "docs" / "metrics-api.md"
 
 
-def documented_manifest(ca):
+def documented_manifest(ca, addresses=(ADDRESS,)):
     """The manifest of docs/metrics-api.md, with the authority's bundle in its place."""
     text = re.search(r"```yaml\n(# registration\.yaml\n.*?)```", DOCS.read_text(), re.S).group(1)
     bundle = base64.b64encode(ca.read_bytes()).decode()
@@ -30,7 +30,7 @@ def documented_manifest(ca):
     return objects + [{
         "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
         "metadata": {"name": "gpuscale-scaler-1", "namespace": "gpuscale", "labels": {"kubernetes.io/service-name": "gpuscale-scaler"}},
-        "endpoints": [{"addresses": [ADDRESS], "conditions": {"ready": True}}],
+        "endpoints": [{"addresses": [a], "conditions": {"ready": True}} for a in addresses],
         "ports": [{"name": "metrics-api", "port": 6443, "protocol": "TCP"}]}]
 
 
@@ -53,17 +53,18 @@ def documented_hpa():
 
 
 class ApiScaler:
-    """`gpuscale scaler` as the Service's one endpoint, with the rights of its ServiceAccount."""
+    """`gpuscale scaler` as an endpoint of the Service, with the rights of its ServiceAccount. more_of(cert, key): further
+    configuration that names its certificate."""
 
-    def __init__(self, plane, folder, rules, **more):
+    def __init__(self, plane, folder, rules, address=ADDRESS, more_of=lambda cert, key: {}, **more):
         self.plane, self.folder = plane, pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         cert, key = plane.certs.leaf("scaler", f"DNS:{SERVICE}")
         self.config = {
-            "grpc": {"listen": f"{ADDRESS}:9443"}, "http": {"listen": f"{ADDRESS}:9444"}, "health": {"listen": f"{ADDRESS}:8081"},
+            "grpc": {"listen": f"{address}:9443"}, "http": {"listen": f"{address}:9444"}, "health": {"listen": f"{address}:8081"},
             "kubernetes": {"enabled": True, "kubeconfig": str(plane.service_account("gpuscale", "gpuscale-scaler"))},
-            "metricsAPI": {"enabled": True, "listen": f"{ADDRESS}:6443", "tls": {"cert": str(cert), "key": str(key)}},
-            "rules": rules, **more}
+            "metricsAPI": {"enabled": True, "listen": f"{address}:6443", "tls": {"cert": str(cert), "key": str(key)}},
+            "rules": rules, **more, **more_of(cert, key)}
         self.program = None
 
     def start(self):
@@ -88,13 +89,13 @@ class ApiScaler:
             self.program.__exit__(kind, value, trace)
 
 
-def call(plane, path, headers=(), cert=None):
-    """(status, JSON or text) of the scaler's own port."""
+def call(plane, path, headers=(), cert=None, address=ADDRESS):
+    """(status, JSON or text) of a scaler's own port."""
     context = ssl.create_default_context(cafile=str(plane.certs.ca))
     context.check_hostname = False  # the name is the Service's; the address is not in the certificate
     if cert:
         context.load_cert_chain(*[str(f) for f in cert])
-    connection = http.client.HTTPSConnection(ADDRESS, 6443, context=context, timeout=20)
+    connection = http.client.HTTPSConnection(address, 6443, context=context, timeout=20)
     try:
         connection.putrequest("GET", path)
         for name, value in headers:
