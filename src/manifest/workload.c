@@ -22,9 +22,13 @@ static const struct {
      "a DaemonSet runs one pod on each node: there is no number of replicas to decide"},
     {"Job", "a Job ends by itself: gpuscale scales services (KEDA's ScaledJob starts Jobs)"},
     {"CronJob", "a CronJob is started by the clock: gpuscale scales services"},
+    {"ScaledJob", "a ScaledJob starts Jobs: gpuscale scales services, and answers a ScaledJob's "
+                  "trigger with an error"},
     {"Pod", "a single Pod has no replicas: give the Deployment or StatefulSet that made it"},
     {"InferenceService", "KServe makes a Deployment of an InferenceService: give that one "
                          "(kubectl get deployment -l serving.kserve.io/inferenceservice=NAME)"},
+    {"ExternalMetric", "no API server knows a kind ExternalMetric: gpuscale generate --style "
+                       "prometheus --adapter writes what was meant by it, for the workload"},
     {"RayService", "Ray's operator owns the pods of a RayService and scales them itself: "
                    "gpuscale scales what has a scale subresource"},
 };

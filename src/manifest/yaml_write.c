@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/limits.h"
+#include "base/err.h"
 #include "base/utf8.h"
 
 enum { WIDTH = 100, COMMENT_BYTES = 8192 };
@@ -114,6 +114,13 @@ void yaml_scalar(struct buf *out, struct str text) {
     }
 }
 
+// A text that could not be made: memory ended.
+static bool is_missing(struct yaml_writer *w, const char *text) {
+    if (!text && w->out->err == 0)
+        w->out->err = ERR_NOMEM;
+    return !text;
+}
+
 static void begin_line(struct yaml_writer *w) {
     unsigned blanks = w->dash ? w->indent - 2 : w->indent;
     (void)buf_addf(w->out, "%*s%s", (int)blanks, "", w->dash ? "- " : "");
@@ -121,6 +128,7 @@ static void begin_line(struct yaml_writer *w) {
 }
 
 static void begin_key(struct yaml_writer *w, const char *key) {
+    (void)is_missing(w, key);
     begin_line(w);
     yaml_scalar(w->out, str_from(key));
     (void)buf_add_byte(w->out, ':');
@@ -230,18 +238,24 @@ void yaml_item_end(struct yaml_writer *w) {
 }
 
 void yaml_entry(struct yaml_writer *w, const char *text) {
+    if (is_missing(w, text))
+        return;
     (void)buf_addf(w->out, "%*s- ", (int)w->indent, "");
     yaml_scalar(w->out, str_from(text));
     end_line(w);
 }
 
 void yaml_text(struct yaml_writer *w, const char *key, const char *text) {
+    if (is_missing(w, text))
+        return;
     begin_value(w, key);
     yaml_scalar(w->out, str_from(text));
     end_line(w);
 }
 
 void yaml_quoted(struct yaml_writer *w, const char *key, const char *text) {
+    if (is_missing(w, text))
+        return;
     begin_value(w, key);
     if (is_better_single(str_from(text)))
         yaml_scalar(w->out, str_from(text));
@@ -268,6 +282,8 @@ static bool is_block(struct str s) {
 }
 
 void yaml_block(struct yaml_writer *w, const char *key, const char *text) {
+    if (is_missing(w, text))
+        return;
     struct str rest = str_from(text);
     if (!is_block(rest)) {
         yaml_text(w, key, text);

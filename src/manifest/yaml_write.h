@@ -13,8 +13,9 @@
  *     yaml_item_end(w);
  *     yaml_map_end(w);
  *
- * Failures (limit, memory) stick in the buffer: look at out->err once, at the end. The caller sees
- * to it that maps and lists get at least one member.
+ * Failures (limit, memory; a NULL text, of which the caller had no memory for, is one) stick in the
+ * buffer: look at out->err once, at the end. The caller sees to it that maps and lists get at least
+ * one member.
  */
 #pragma once
 

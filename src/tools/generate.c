@@ -216,7 +216,8 @@ static int write_file(struct generating *g, const char *file, struct str text) {
 
 // What kubectl does not take, as comments behind what it does.
 static void add_commented(struct buf *out, struct str text) {
-    (void)buf_addc(out, "\n");
+    if (out->len > 0)
+        (void)buf_addc(out, "\n");
     while (text.n > 0) {
         struct str line = str_cut(&text, '\n');
         const char *lead = str_starts(line, "#") ? "" : "#   ";

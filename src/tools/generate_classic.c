@@ -37,8 +37,7 @@ static const char *matchers(const struct generate_plan *p) {
     (void)buf_addf(&b, "namespace=\"%s\",pod=~\"", p->namespace_);
     add_name(&b, p->target_name);
     (void)buf_addf(&b, "%s\"", end);
-    const char *text = arena_strdup(p->a, buf_str(&b));
-    return text ? text : "";
+    return b.err == 0 ? arena_strdup(p->a, buf_str(&b)) : NULL;
 }
 
 static const char *metric_of(const struct generate_plan *p, enum engine_value v) {
@@ -50,15 +49,28 @@ static const char *metric_of(const struct generate_plan *p, enum engine_value v)
 static const char *gpu_query(const struct generate_plan *p) {
     const char *resource = p->workload ? p->workload->gpu_resource : NULL;
     bool mig = resource && strstr(resource, "/mig-");
-    const char *text = arena_printf(p->a, "%ssum(avg by (pod) (%s{%s}))", mig ? "100 * " : "",
-                                    mig ? "DCGM_FI_PROF_GR_ENGINE_ACTIVE" : "DCGM_FI_DEV_GPU_UTIL",
-                                    matchers(p));
-    return text ? text : "";
+    const char *ours = matchers(p);
+    return ours ? arena_printf(p->a, "%ssum(avg by (pod) (%s{%s}))", mig ? "100 * " : "",
+                               mig ? "DCGM_FI_PROF_GR_ENGINE_ACTIVE" : "DCGM_FI_DEV_GPU_UTIL", ours)
+                : NULL;
 }
 
-static const char *queue_query(const struct generate_plan *p) {
-    const char *text = arena_printf(p->a, "sum(%s{%s})", metric_of(p, ENGINE_QUEUE), matchers(p));
-    return text ? text : "";
+// The sum of a gauge of the engine's.
+static const char *sum_query(const struct generate_plan *p, enum engine_value v) {
+    const char *ours = matchers(p);
+    return ours ? arena_printf(p->a, "sum(%s{%s})", metric_of(p, v), ours) : NULL;
+}
+
+static const char *rate_query(const struct generate_plan *p) {
+    const char *ours = matchers(p);
+    return ours ? arena_printf(p->a, "sum(rate(%s{%s}[1m]))", metric_of(p, ENGINE_REQUESTS_TOTAL),
+                               ours)
+                : NULL;
+}
+
+static const char *inside_query(const struct generate_plan *p) {
+    const char *running = sum_query(p, ENGINE_RUNNING), *queue = sum_query(p, ENGINE_QUEUE);
+    return running && queue ? arena_printf(p->a, "%s + %s", running, queue) : NULL;
 }
 
 static const char *replicas_query(const struct generate_plan *p) {
@@ -72,7 +84,7 @@ static const char *replicas_query(const struct generate_plan *p) {
             : arena_printf(p->a,
                            "sum(kube_deployment_spec_replicas{namespace=\"%s\",deployment=\"%s\"})",
                            p->namespace_, p->target_name);
-    return text ? text : "";
+    return text;
 }
 
 // ---- Which signals ------------------------------------------------------------------------------
@@ -84,11 +96,12 @@ struct load {
 
 static bool is_pair(const struct generate_plan *p) {
     const char *when = plan_get(p, "when");
-    return plan_get(p, "gpuUtilization") && plan_get(p, "queue") &&
-           (!when || strcmp(when, "all") == 0);
+    return p->engine.preset->linear & ENGINE_LINEAR_GPU_UTILIZATION &&
+           plan_engine_tells(p, ENGINE_QUEUE) && plan_get(p, "gpuUtilization") &&
+           plan_get(p, "queue") && (!when || strcmp(when, "all") == 0);
 }
 
-// Pair or not: 1 to 4 loads.
+// The pair; or what sizes, and the queue: the largest counts.
 static size_t loads_of(const struct generate_plan *p, struct load loads[4]) {
     size_t n = 0;
     const char *target = plan_get(p, "gpuUtilization");
@@ -97,22 +110,16 @@ static size_t loads_of(const struct generate_plan *p, struct load loads[4]) {
                                    "GPU activity, percent of a replica, summed: a sum over its "
                                    "target is replicas; a mean under AverageValue never is"};
     target = plan_get(p, "capacity") ? plan_get(p, "capacity") : plan_get(p, "requestRate");
-    if (target && strcmp(target, "learn") != 0)
-        loads[n++] = (struct load){"requests",
-                                   arena_printf(p->a, "sum(rate(%s{%s}[1m]))",
-                                                metric_of(p, ENGINE_REQUESTS_TOTAL), matchers(p)),
-                                   target,
+    if (target && strcmp(target, "learn") != 0 && !is_pair(p))
+        loads[n++] = (struct load){"requests", rate_query(p), target,
                                    "requests a second; they are counted when they are done"};
     target = plan_get(p, "running");
-    if (target && plan_engine_tells(p, ENGINE_QUEUE))
-        loads[n++] = (struct load){"inside",
-                                   arena_printf(p->a, "sum(%s{%s}) + sum(%s{%s})",
-                                                metric_of(p, ENGINE_RUNNING), matchers(p),
-                                                metric_of(p, ENGINE_QUEUE), matchers(p)),
-                                   target, "requests that are served or wait"};
+    if (target && plan_engine_tells(p, ENGINE_QUEUE) && !is_pair(p))
+        loads[n++] = (struct load){"inside", inside_query(p), target,
+                                   "requests that are served or wait"};
     target = plan_get(p, "queue");
     if (target && plan_engine_tells(p, ENGINE_QUEUE))
-        loads[n++] = (struct load){"queue", queue_query(p), target,
+        loads[n++] = (struct load){"queue", sum_query(p, ENGINE_QUEUE), target,
                                    "waiting requests, summed over the replicas"};
     return n;
 }
@@ -127,6 +134,12 @@ void classic_check(struct generate_plan *p) {
                         "queue says nothing about a smaller number: --capacity N (requests a "
                         "second) or --running N (requests at once) says it",
                         p->engine.preset->title);
+    if (p->r == 0 && is_pair(p) && !p->flags->replicas_query &&
+        strcmp(p->target_kind, "Deployment") != 0 && strcmp(p->target_kind, "StatefulSet") != 0)
+        (void)plan_fail(p, ERR_INVALID,
+                        "kube-state-metrics does not tell the replicas of a %s: --replicas-query "
+                        "QUERY says how many there are",
+                        p->target_kind);
     if (p->r == 0 && p->min == 0 && p->flags->min)
         (void)plan_fail(p, ERR_INVALID,
                         "--style prometheus cannot go to zero: with no pod there is no series, and "
@@ -170,7 +183,7 @@ static void write_formula(const struct generate_plan *p, struct yaml_writer *w) 
         "queue / %s > replicas ? (gpu / %s > replicas ? max(gpu / %s, queue / %s) : replicas) "
         ": min(gpu / %s, replicas)",
         queue, gpu, gpu, queue, gpu);
-    yaml_text(w, "formula", text ? text : "");
+    yaml_text(w, "formula", text);
     yaml_quoted(w, "target", "1");
     yaml_text(w, "metricType", "AverageValue");
     yaml_map_end(w);
@@ -241,30 +254,37 @@ void write_classic_object(const struct generate_plan *p, struct yaml_writer *w) 
 
 // ---- Without KEDA -------------------------------------------------------------------------------
 
+static const char *pair_expression(const struct generate_plan *p, const struct load *gpu,
+                                   const struct load *queue) {
+    const char *r = replicas_query(p);
+    if (!gpu->query || !queue->query || !r)
+        return NULL;
+    const char *g = arena_printf(p->a, "%s / %s", gpu->query, gpu->target);
+    const char *q = arena_printf(p->a, "%s / %s", queue->query, queue->target);
+    if (!g || !q)
+        return NULL;
+    return arena_printf(p->a,
+                        "(((%s) >= (%s) or (%s))\n  and (%s) > (%s)\n  and (%s) > (%s))\n"
+                        "or ((%s) and (%s) > (%s))\nor ((%s) < (%s))\nor ((%s) and (%s))",
+                        g, q, q, g, r, q, r, r, q, r, g, r, r, g);
+}
+
 // One expression that gives replicas.
 static const char *expression(const struct generate_plan *p) {
     struct load loads[4];
     size_t n = loads_of(p, loads);
-    const char *text;
-    if (is_pair(p)) {
-        const char *g = arena_printf(p->a, "%s / %s", loads[0].query, loads[0].target);
-        const char *q = arena_printf(p->a, "%s / %s", queue_query(p), plan_get(p, "queue"));
-        const char *r = replicas_query(p);
-        text = arena_printf(p->a,
-                            "(((%s) >= (%s) or (%s))\n  and (%s) > (%s)\n  and (%s) > (%s))\n"
-                            "or ((%s) and (%s) > (%s))\nor ((%s) < (%s))\nor ((%s) and (%s))",
-                            g, q, q, g, r, q, r, r, q, r, g, r, r, g);
-    } else {
-        CLEANUP_BUF struct buf b;
-        buf_init(&b, (size_t)4 * QUERY_BYTES);
-        for (size_t i = 0; i < n; i++) // the largest, each under a label of its own
-            (void)buf_addf(&b, "%slabel_replace((%s) / %s, \"by\", \"%s\", \"\", \"\")",
-                           i == 0 ? "max(" : "\n  or ", loads[i].query, loads[i].target,
-                           loads[i].name);
-        (void)buf_addc(&b, ")");
-        text = arena_strdup(p->a, buf_str(&b));
+    if (is_pair(p) && n >= 2)
+        return pair_expression(p, &loads[0], &loads[n - 1]);
+    CLEANUP_BUF struct buf b;
+    buf_init(&b, (size_t)4 * QUERY_BYTES);
+    for (size_t i = 0; i < n; i++) { // the largest, each under a label of its own
+        if (!loads[i].query)
+            return NULL;
+        (void)buf_addf(&b, "%slabel_replace((%s) / %s, \"by\", \"%s\", \"\", \"\")",
+                       i == 0 ? "max(" : "\n  or ", loads[i].query, loads[i].target, loads[i].name);
     }
-    return text ? text : "";
+    (void)buf_addc(&b, ")");
+    return b.err == 0 ? arena_strdup(p->a, buf_str(&b)) : NULL;
 }
 
 static const char *metric_name(const struct generate_plan *p) {
@@ -272,7 +292,7 @@ static const char *metric_name(const struct generate_plan *p) {
     for (char *c = text; c && *c; c++)
         if (*c == '-' || *c == '.')
             *c = '_';
-    return text ? text : "";
+    return text;
 }
 
 void write_classic_hpa(const struct generate_plan *p, struct yaml_writer *w) {

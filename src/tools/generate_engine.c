@@ -139,6 +139,19 @@ static struct str base_name(struct str s) {
     return s;
 }
 
+// The value of a flag, "--port 8001" or "--port=8001"; n 0: it is not there.
+static struct str flag_value(const struct guessing *q, const char *flag) {
+    size_t n = strlen(flag);
+    for (size_t i = 0; i < q->n_tokens; i++) {
+        struct str t = q->tokens[i];
+        if (str_eqc(t, flag) && i + 1 < q->n_tokens)
+            return q->tokens[i + 1];
+        if (str_starts(t, flag) && t.n > n && t.p[n] == '=')
+            return (struct str){t.p + n + 1, t.n - n - 1};
+    }
+    return (struct str){0};
+}
+
 static bool has_word(const struct guessing *q, const char *word) {
     for (size_t i = 0; i < q->n_tokens; i++) {
         bool value = i > 0 && str_starts(q->tokens[i - 1], "--"); // of a flag, perhaps
@@ -180,16 +193,24 @@ static const struct engine_preset *preset_of(const char *name) {
     return p;
 }
 
+// `gpuscale engine` speaks vLLM's metrics; with the profiles that do one request or batch at a time
+// it is a server of one's own.
+static bool recognise_mock(struct guessing *q, const struct manifest_program *p) {
+    if (!has_word(q, "engine") || !(has_word(q, "gpuscale") || contains(p->image, "gpuscale")))
+        return false;
+    struct str profile = flag_value(q, "--profile");
+    bool one = str_eqc(profile, "classic") || str_eqc(profile, "batched");
+    q->g->preset = preset_of(one ? "custom" : "vllm");
+    q->g->program = p;
+    q->g->why = keep(q, arena_printf(q->a, "container '%s' starts gpuscale's mock engine%s",
+                                     p->name, one ? ", one request or batch at a time" : ""));
+    return true;
+}
+
 static bool recognise(struct guessing *q, const struct manifest_program *p) {
     cut_words(q, p);
-    // `gpuscale engine` speaks vLLM's metrics.
-    if (has_word(q, "gpuscale") && has_word(q, "engine")) {
-        q->g->preset = preset_of("vllm");
-        q->g->program = p;
-        q->g->why = keep(
-            q, arena_printf(q->a, "container '%s' starts gpuscale's mock engine", p->name));
+    if (recognise_mock(q, p))
         return true;
-    }
     for (size_t i = 0; i < COUNT_OF(clues); i++)
         if (fits(q, p, &clues[i])) {
             q->g->preset = preset_of(clues[i].preset);
@@ -234,19 +255,6 @@ static void find_program(struct guessing *q) {
 
 // ---- The page -----------------------------------------------------------------------------------
 
-// The value of a flag, "--port 8001" or "--port=8001"; n 0: it is not there.
-static struct str flag_value(const struct guessing *q, const char *flag) {
-    size_t n = strlen(flag);
-    for (size_t i = 0; i < q->n_tokens; i++) {
-        struct str t = q->tokens[i];
-        if (str_eqc(t, flag) && i + 1 < q->n_tokens)
-            return q->tokens[i + 1];
-        if (str_starts(t, flag) && t.n > n && t.p[n] == '=')
-            return (struct str){t.p + n + 1, t.n - n - 1};
-    }
-    return (struct str){0};
-}
-
 static bool port_of(struct str text, uint16_t *ret) {
     unsigned long long v = 0;
     for (size_t i = text.n; i > 0; i--) // HOST:PORT
@@ -277,8 +285,10 @@ static bool port_by_rules(struct guessing *q) {
                 return true;
             }
     }
-    return has_word(q, "gpuscale") && port_of(flag_value(q, "--listen"), &q->g->port) &&
-           (q->g->port_why = "--listen") != NULL;
+    if (!has_word(q, "engine") || !port_of(flag_value(q, "--listen"), &q->g->port))
+        return false; // gpuscale's mock engine
+    q->g->port_why = "--listen";
+    return true;
 }
 
 static bool port_by_name(struct guessing *q) {

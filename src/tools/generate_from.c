@@ -236,6 +236,7 @@ static void on_ours(struct translating *x) {
         if (!theirs)
             plan_set(x->p, m->name, m->value, NULL);
     }
+    x->p->ours = true;
     plan_remark(x->p, "%s is gpuscale's already: its metadata are kept.", words_of(x));
 }
 

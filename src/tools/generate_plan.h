@@ -46,6 +46,7 @@ struct generate_plan {
     // Triggers of `from` that stay as they are.
     const struct manifest_trigger *kept[PLAN_KEPT];
     size_t n_kept;
+    bool ours;               // gpuscale scales it already
     const char *down_window; // of the scale-down window that `from` had; NULL
 };
 

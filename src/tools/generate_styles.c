@@ -11,17 +11,25 @@ static const char *rule_name(const struct generate_plan *p) {
     char *text = arena_printf(p->a, "%s-%s", p->namespace_, p->name);
     for (char *c = text; c && *c; c++)
         *c = (char)(*c == '.' ? '-' : *c);
-    return text ? text : p->name;
+    return text;
+}
+
+// Does gpuscale only look on while something else scales? A trigger beside the present ones would
+// make the HPA take the larger, a second HPA on the same pods would stop both: only a rule can.
+static bool watches(const struct generate_plan *p) {
+    const char *mode = plan_get(p, "mode");
+    return p->flags->style == STYLE_GPUSCALE && p->from && !p->ours && mode &&
+           strcmp(mode, "observe") == 0;
 }
 
 // A rule of the configuration, and a query, must name the namespace.
 static void check_style(struct generate_plan *p) {
     enum generate_style style = (enum generate_style)p->flags->style;
-    if (style != STYLE_GPUSCALE && !p->namespace_)
+    if ((style != STYLE_GPUSCALE || watches(p)) && !p->namespace_)
         (void)plan_fail(p, ERR_INVALID,
                         "in which namespace it is must be known here, and the input does not say: "
                         "--namespace NAME");
-    bool rule = style == STYLE_MANAGED || style == STYLE_HPA;
+    bool rule = style == STYLE_MANAGED || style == STYLE_HPA || watches(p);
     if (rule && strcmp(p->target_kind, "Deployment") != 0 &&
         strcmp(p->target_kind, "StatefulSet") != 0)
         (void)plan_fail(
@@ -32,7 +40,7 @@ static void check_style(struct generate_plan *p) {
 }
 
 void write_scaler_rule(const struct generate_plan *p, struct yaml_writer *w) {
-    yaml_comment(w, "Into the scaler's configuration (the chart's values, config.rules):");
+    yaml_comment(w, "Into the scaler's configuration (the chart's values: scaler.config.rules):");
     yaml_map(w, "rules");
     yaml_map(w, rule_name(p));
     yaml_text(w, "namespace", p->namespace_);
@@ -42,6 +50,17 @@ void write_scaler_rule(const struct generate_plan *p, struct yaml_writer *w) {
     yaml_map_end(w);
     yaml_map_end(w);
     yaml_map_end(w);
+}
+
+static void write_watching_rule(const struct generate_plan *p, struct yaml_writer *w) {
+    write_head(p, w);
+    yaml_comment(
+        w,
+        "%s %s goes on scaling it: nothing is to be applied. gpuscale decides and records "
+        "beside it by a rule; a trigger among the present ones would make the HPA take the "
+        "larger number, and a second HPA on the same pods would stop both.",
+        p->from->object->kind, p->from->name);
+    write_scaler_rule(p, w);
 }
 
 void write_managed_object(const struct generate_plan *p, struct yaml_writer *w) {
@@ -76,7 +95,7 @@ void write_managed_object(const struct generate_plan *p, struct yaml_writer *w) 
     const char *query = arena_printf(
         p->a, "max(gpuscale_desired_replicas{namespace=\"%s\",workload=\"%s\"})", p->namespace_,
         p->workload_text);
-    yaml_text(w, "query", query ? query : "");
+    yaml_text(w, "query", query);
     yaml_quoted(w, "threshold", "1");
     yaml_comment(w, "The series is absent while nothing is known: an error, so that the fallback "
                     "acts, never 0.");
@@ -143,7 +162,10 @@ size_t generate_parts(struct generate_plan *p, struct generate_part parts[GENERA
         return 0;
     switch ((enum generate_style)p->flags->style) {
     case STYLE_GPUSCALE:
-        add(p, parts, &n, "scaledobject.yaml", write_scaled_object);
+        if (watches(p))
+            add(p, parts, &n, "scaler-rules.txt", write_watching_rule);
+        else
+            add(p, parts, &n, "scaledobject.yaml", write_scaled_object);
         break;
     case STYLE_PROMETHEUS:
         classic_check(p);

@@ -299,7 +299,7 @@ void write_network_policy(const struct generate_plan *p, struct yaml_writer *w) 
     yaml_text(w, "apiVersion", "networking.k8s.io/v1");
     yaml_text(w, "kind", "NetworkPolicy");
     const char *name = arena_printf(p->a, "%s-gpuscale", p->target_name);
-    write_metadata(p, w, name ? name : p->target_name, false);
+    write_metadata(p, w, name, false);
     yaml_map(w, "spec");
     write_pod_selector(p, w);
     yaml_list(w, "policyTypes");

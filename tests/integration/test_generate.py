@@ -141,9 +141,12 @@ def test_the_rule_fits_the_engine(args, parts, wanted):
     (("--style", "hpa"), [deployment(namespace=None)], r"--namespace NAME"),
     (("--style", "hpa"), [deployment(kind="Rollout", api="argoproj.io/v1alpha1")], r"scales a Deployment or a StatefulSet"),
     ((), [{"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "x"}, "spec": {}}], r"stdin:1:1: a DaemonSet runs one pod on each"),
+    ((), [{"apiVersion": "custom.metrics.k8s.io/v1beta1", "kind": "ExternalMetric", "metadata": {"name": "x"}}], r"no API server knows a kind ExternalMetric"),
     ((), [{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "x"}}], r"nothing in the input that can be scaled"),
     ((), [deployment(), scaled_object(prometheus("x")), scaled_object(prometheus("x"), name="two")], r"ScaledObject two scales Deployment llm, which ScaledObject old scales already"),
     (("--name", "n" * 64), [deployment()], r"longer than 63 bytes"),
+    (("--style", "prometheus"), [deployment(**{**TRITON, "kind": "Rollout", "api": "argoproj.io/v1alpha1"})], r"--replicas-query QUERY"),
+    ((), [{"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledJob", "metadata": {"name": "x"}, "spec": {}}], r"a ScaledJob starts Jobs"),
 ])
 def test_what_cannot_be_is_refused_with_the_remedy(args, objects, told):
     docs, text, errors = generate(*args, text=dump(*objects), rc=2)
@@ -431,6 +434,35 @@ def test_what_is_ours_already_stays(tmp_path):
     assert again["spec"] == so["spec"]
 
 
+def test_who_only_looks_on_gets_a_rule_and_nothing_to_apply(tmp_path):
+    """A second HPA on the same pods would stop both; a trigger among the present ones would be a floor."""
+    for old in (classic("hpa"), classic("cpu")):
+        docs, text, _ = translate(old, "--mode", "observe", tmp_path=tmp_path, workload=deployment())
+        assert docs == [] and "goes on scaling it: nothing is to be applied" in flat(text)
+        (rule,) = commented("\n" + text)["rules"].values()
+        assert rule["metadata"]["mode"] == "observe" and rule["target"] == "deployment/llm"
+    # A trigger of ours that observes is one already.
+    (so,), _, _ = generate("--mode", "observe", text=dump(deployment()))
+    (again,), _, _ = translate(so, tmp_path=tmp_path, workload=deployment())
+    assert again["spec"] == so["spec"]
+
+
+def test_the_scaler_takes_the_rules_that_are_written(tmp_path):
+    """As its configuration, through its own reader."""
+    for parts in ({}, TRITON):
+        _, text, _ = generate("--style", "hpa", "--demand", "gateway", text=dump(deployment(**parts)))
+        config = {"grpc": {"listen": "127.0.0.1:0"}, "kubernetes": {"enabled": True}, "demand": {"gateway": {"url": "http://127.0.0.1:9/metrics", "requestsTotal": "x"}},
+                  "rules": commented(text)["rules"]}
+        path = tmp_path / "scaler.yaml"
+        path.write_text(yaml.safe_dump(config))
+        done = subprocess.run([GPUSCALE, "scaler", "--config", path, "--print-config"], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        config["rules"] = {k: {**r, "metadata": {**r["metadata"], "quue": "1"}} for k, r in config["rules"].items()}
+        path.write_text(yaml.safe_dump(config))
+        done = subprocess.run([GPUSCALE, "scaler", "--config", path, "--print-config"], capture_output=True, text=True, timeout=60)
+        assert done.returncode != 0 and "quue" in done.stderr
+
+
 HOSTILE = ["", " ", "null", "~", "true", "No", "y", "1", "1:30", "0x1f", "-", "- x", "---", "...", ": x", "x: y", "x #y", "*a", "!t", "|", "%a", "@x", "`", "'", '"',
            "a'b\"c\\", "{}", "[", "a\nb", "a\n", "\n a", "\t", "\x7f", "\x85", "\u2028", "\ufeff", "café", "模型", "😀", "=", "<<", "2026-11-30", "1e3", "a: |\n  b"]
 
@@ -481,9 +513,16 @@ def test_the_classic_stack_of_a_language_model_needs_a_number():
     assert trigger(so)["metadata"]["query"] == 'sum(rate(vllm:request_success_total{namespace="ml",pod=~"llm-[a-z0-9]+-[a-z0-9]+"}[1m]))'
 
 
+def test_a_pair_on_an_engine_whose_gpus_saturate_makes_no_formula():
+    (so,), _, _ = generate("--style", "prometheus", "--capacity", "2", "--queue", "4", "--gpu-utilization", "55", text=dump(deployment()))
+    assert [t["name"] for t in so["spec"]["triggers"]] == ["requests", "queue"] and "scalingModifiers" not in so["spec"]["advanced"]
+    (so,), _, _ = generate("--style", "prometheus", "--capacity", "2", "--queue", "4", "--gpu-utilization", "55", text=dump(deployment(**TRITON)))
+    assert [t["name"] for t in so["spec"]["triggers"]] == ["gpu", "queue", "replicas"]
+
+
 def commented(text):
     """What stands behind the manifests as comments, as YAML."""
-    lines = text.splitlines()
+    lines = ["", *text.splitlines()]
     return yaml.safe_load("\n".join(line[4:] for line in lines[max(i for i, l in enumerate(lines) if l == ""):] if line.startswith("#   ")))
 
 

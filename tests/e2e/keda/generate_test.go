@@ -133,6 +133,7 @@ var generateCases = []struct {
 	{"from an HPA", vllmDeployment + cpuHPA, nil},
 	{"classic stack", tritonDeployment, []string{"--style", "prometheus"}},
 	{"classic stack by requests", vllmDeployment, []string{"--style", "prometheus", "--capacity", "2", "--queue", "4"}},
+	{"classic stack of a pair that saturates", vllmDeployment, []string{"--style", "prometheus", "--capacity", "2", "--queue", "4", "--gpu-utilization", "55"}},
 	{"managed", vllmDeployment, []string{"--style", "managed", "--demand", "gateway"}},
 }
 

@@ -76,6 +76,9 @@ static void engines_are_recognised_with_their_page(void **state) {
          "dynamo", 8000},
         {"{name: a, image: x, command: [gpuscale, engine, --listen, '0.0.0.0:8000']" GPU "}",
          "vllm", 8000},
+        {"{name: a, image: gpuscale, args: [engine, --listen, '$(POD_IP):8000', --profile, "
+         "classic]" GPU "}",
+         "custom", 8000},
         // the one with the GPU, not the sidecar of that name
         {"{name: s, image: me/vllm-proxy}, {name: a, image: lmsysorg/sglang" GPU "}", "sglang",
          30000},
