@@ -35,6 +35,10 @@ static const char help[] =
     "  --cert FILE         certificate to show to the scaler (PEM)\n"
     "  --key FILE          its key\n"
     "  --server-name NAME  the name in the scaler's certificate\n"
+    "  --token-file FILE   a token of the Kubernetes API, for a scaler that asks for one\n"
+    "                      (kubectl create token NAME)\n"
+    "  --user NAME         a user of the scaler's web-config, whose password is in\n"
+    "  --password-file FILE\n"
     "  -h, --help          this text\n"
     "\n"
     "?  not known, which is not 0;  -  none;  12+  at least 12.\n"
@@ -54,6 +58,9 @@ enum {
     OPT_CERT,
     OPT_KEY,
     OPT_SERVER_NAME,
+    OPT_TOKEN_FILE,
+    OPT_USER,
+    OPT_PASSWORD_FILE,
 };
 
 static const struct option options[] = {
@@ -69,6 +76,9 @@ static const struct option options[] = {
     {"cert", required_argument, NULL, OPT_CERT},
     {"key", required_argument, NULL, OPT_KEY},
     {"server-name", required_argument, NULL, OPT_SERVER_NAME},
+    {"token-file", required_argument, NULL, OPT_TOKEN_FILE},
+    {"user", required_argument, NULL, OPT_USER},
+    {"password-file", required_argument, NULL, OPT_PASSWORD_FILE},
     {"help", no_argument, NULL, 'h'},
     {0},
 };
@@ -91,9 +101,15 @@ static int take_sort(struct top_options *o, const char *text, struct err *e) {
 // An option with a value or without; false: not known.
 static bool take(struct top_options *o, int c, int *rc, struct err *e) {
     const char **texts[] = {
-        [OPT_SERVER - OPT_SERVER] = &o->server, [OPT_FILTER - OPT_SERVER] = &o->choice.filter,
-        [OPT_CA - OPT_SERVER] = &o->tls.ca,     [OPT_CERT - OPT_SERVER] = &o->tls.cert,
-        [OPT_KEY - OPT_SERVER] = &o->tls.key,   [OPT_SERVER_NAME - OPT_SERVER] = &o->server_name,
+        [OPT_SERVER - OPT_SERVER] = &o->server,
+        [OPT_FILTER - OPT_SERVER] = &o->choice.filter,
+        [OPT_CA - OPT_SERVER] = &o->tls.ca,
+        [OPT_CERT - OPT_SERVER] = &o->tls.cert,
+        [OPT_KEY - OPT_SERVER] = &o->tls.key,
+        [OPT_SERVER_NAME - OPT_SERVER] = &o->server_name,
+        [OPT_TOKEN_FILE - OPT_SERVER] = &o->auth.bearer_file,
+        [OPT_USER - OPT_SERVER] = &o->auth.username,
+        [OPT_PASSWORD_FILE - OPT_SERVER] = &o->auth.password_file,
     };
     switch (c) {
     case OPT_ONCE:

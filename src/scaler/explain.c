@@ -59,17 +59,29 @@ static int judge(const struct request *r, const char *object, struct err *e) {
         return 0;
     case FETCH_RESOLVE:
     case FETCH_CONNECT:
-        return err_set(e, ERR_UNAVAILABLE,
-                       "%s: is the scaler running there? Its log has a line `msg=listening "
-                       "server=http addr=HOST:PORT`; from outside a cluster forward the port "
-                       "(kubectl port-forward service/gpuscale 9444) and name it with --server",
-                       why);
+        return err_set(
+            e, ERR_UNAVAILABLE,
+            "%s: is the scaler running there? Its log has a line `msg=listening "
+            "server=http addr=HOST:PORT`; from outside a cluster forward the port "
+            "(kubectl port-forward service/gpuscale-scaler 9444) and name it with --server",
+            why);
     case FETCH_TLS:
         return err_set(e, ERR_UNAVAILABLE,
                        "%s: --ca FILE names the authority of the scaler's certificate, "
                        "--server-name the name in it",
                        why);
     case FETCH_STATUS:
+        if (r->result.status == 401)
+            return err_set(e, ERR_AUTH,
+                           "%s: the scaler asks who you are: --token-file FILE names a token of "
+                           "the Kubernetes API (kubectl create token), --user and --password-file "
+                           "a user of its web-config",
+                           why);
+        if (r->result.status == 403)
+            return err_set(e, ERR_AUTH,
+                           "%s: the token may not list scaledobjects.keda.sh in the namespaces "
+                           "that are asked for",
+                           why);
         if (r->result.status == 404 && object != NULL)
             return err_set(e, ERR_NOTFOUND,
                            "the scaler knows no such ScaledObject: it learns of one when KEDA "
@@ -84,16 +96,20 @@ static int fetch_one(uv_loop_t *loop, const char *url, const struct explain_opti
                      struct request *r, struct err *e) {
     struct fetch_pool *pool = NULL;
     struct fetch_tls *tls = NULL;
+    struct fetch_auth *auth = NULL;
     struct fetch *f = NULL;
     int rc = 0;
     if (o->tls.ca != NULL || o->tls.cert != NULL || o->server_name != NULL)
         rc = fetch_tls_new(&tls, &o->tls, o->server_name, e);
+    if (rc == 0 && (o->auth.bearer_file || o->auth.username || o->auth.password_file))
+        rc = fetch_auth_new(&auth, &o->auth, e);
     if (rc == 0)
         rc = fetch_pool_new(&pool, loop, e);
     if (rc == 0) {
         struct fetch_options options = {
             .url = url,
             .tls = tls,
+            .auth = auth,
             .accept = o->json ? "application/json" : "text/plain",
             .connect_ms = CONNECT_MS,
             .total_ms = TOTAL_MS,
@@ -110,6 +126,7 @@ static int fetch_one(uv_loop_t *loop, const char *url, const struct explain_opti
         rc = judge(r, o->object, e);
     fetch_pool_free(pool);
     fetch_tls_free(tls);
+    fetch_auth_free(auth);
     return rc;
 }
 

@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "net/tls.h"
+#include "web/fetch_auth.h"
 
 #define EXPLAIN_SERVER "http://127.0.0.1:9444"
 
@@ -18,8 +19,9 @@ struct explain_options {
     const char *object; // "NAMESPACE/NAME"; NULL: all
     unsigned last;      // decisions of each, newest last
     bool json;
-    struct net_tls_files tls; // ca NULL: the system's trust
-    const char *server_name;  // NULL: the URL's host
+    struct net_tls_files tls;     // ca NULL: the system's trust
+    const char *server_name;      // NULL: the URL's host
+    struct fetch_auth_files auth; // all NULL: none
 };
 
 // Appends the answer to `out`. ERR_INVALID (server, object), ERR_NOTFOUND (no such object, the

@@ -387,6 +387,7 @@ int top_run(const struct top_options *o, struct err *e) {
     struct top t = {.o = o, .interactive = !o->once && !o->json};
     struct top_fetch_options f = {.server = o->server,
                                   .tls = &o->tls,
+                                  .auth = &o->auth,
                                   .server_name = o->server_name,
                                   .done = on_refresh,
                                   .ctx = &t};

@@ -5,6 +5,7 @@
 #include "core/cost/price.h"
 #include "net/tls.h"
 #include "tools/top_model.h"
+#include "web/fetch_auth.h"
 
 #define TOP_SERVER "http://127.0.0.1:9444"
 
@@ -12,6 +13,7 @@ struct top_options {
     const char *server; // URL
     struct net_tls_files tls;
     const char *server_name;
+    struct fetch_auth_files auth; // all NULL: none
     int64_t interval_ns;
     bool once; // also where standard output is no terminal
     bool json; // one object a refresh, instead of frames

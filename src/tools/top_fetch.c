@@ -16,6 +16,7 @@ struct top_fetch {
     char server[LIMIT_URL_BYTES];
     struct fetch_pool *pool;
     struct fetch_tls *tls;
+    struct fetch_auth *auth; // NULL: none
     struct fetch *running;
     struct net_timer *later; // tells a request that could not be started
     struct err failed;
@@ -51,6 +52,15 @@ static void explain_failure(const struct fetch_result *r, struct err *e) {
                       r->err.msg);
         return;
     case FETCH_STATUS:
+        if (r->status == 401 || r->status == 403) {
+            (void)err_set(e, ERR_AUTH,
+                          "%s (--token-file: a token of the Kubernetes API that may list "
+                          "scaledobjects.keda.sh; --user, --password-file: of its web-config)",
+                          r->err.msg);
+            return;
+        }
+        (void)err_set(e, ERR_PROTO, "%s (is this a scaler's HTTP port?)", r->err.msg);
+        return;
     case FETCH_HTML:
         (void)err_set(e, ERR_PROTO, "%s (is this a scaler's HTTP port?)", r->err.msg);
         return;
@@ -104,6 +114,7 @@ static void ask(struct top_fetch *f, size_t offset) {
                    PAGE_ITEMS, offset);
     struct fetch_options o = {.url = url,
                               .tls = f->tls,
+                              .auth = f->auth,
                               .accept = "application/json",
                               .connect_ms = CONNECT_MS,
                               .total_ms = TOTAL_MS,
@@ -146,6 +157,8 @@ int top_fetch_new(struct top_fetch **ret, uv_loop_t *loop, const struct top_fetc
         r = err_set(e, ERR_LIMIT, "the server's URL is too long");
     if (r == 0 && (o->tls->ca != NULL || o->tls->cert != NULL || o->server_name != NULL))
         r = fetch_tls_new(&f->tls, o->tls, o->server_name, e);
+    if (r == 0 && (o->auth->bearer_file || o->auth->username || o->auth->password_file))
+        r = fetch_auth_new(&f->auth, o->auth, e);
     if (r == 0)
         r = fetch_pool_new(&f->pool, loop, e);
     if (r < 0)
@@ -160,6 +173,7 @@ struct top_fetch *top_fetch_free(struct top_fetch *f) {
     net_timer_stop(&f->later);
     fetch_pool_free(f->pool);
     fetch_tls_free(f->tls);
+    fetch_auth_free(f->auth);
     top_snapshot_free(f->snapshot);
     buf_done(&f->body);
     mem_free(f);

@@ -9,6 +9,7 @@
 
 #include "net/tls.h"
 #include "tools/top_model.h"
+#include "web/fetch_auth.h"
 
 struct top_fetch;
 
@@ -16,6 +17,7 @@ struct top_fetch_options {
     const char *server; // URL
     const struct net_tls_files *tls;
     const char *server_name;
+    const struct fetch_auth_files *auth;
     // The snapshot (the callee's from now on, not finished yet) or NULL and why not.
     void (*done)(void *ctx, struct top_snapshot *s, const struct err *why);
     void *ctx;

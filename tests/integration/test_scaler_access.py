@@ -16,7 +16,7 @@ import pytest
 
 import page_kit
 from cluster_kit import Cluster, ClusterScaler, serve
-from harness import Certs, http_get, metric_values, wait_until
+from harness import Certs, http_get, metric_values, run, wait_until
 from kube_kit import status
 from scaler_kit import CLASSIC, FakeAgent, VllmPod, eventually
 from test_page import parse_feed
@@ -307,6 +307,23 @@ def test_a_browser_signs_in_with_a_form_and_keeps_the_token_in_a_cookie(world):
     assert w.status("/", headers={**mine, "Authorization": "Bearer wrong"}) == 401  # the header wins
     code, headers, _ = w.request("POST", "/logout", headers=mine)
     assert code == 303 and headers["Location"] == "/login" and "Max-Age=0" in headers["Set-Cookie"] and "t0ken" not in headers["Set-Cookie"]
+
+
+def test_explain_and_top_show_a_token(world, certs, tmp_path):
+    w = world
+    (tmp_path / "token").write_text("t0ken-ann\n")
+    at = ["--server", f"https://{w.scaler.http}", "--ca", str(certs.ca)]
+    r = run("gpuscale", "explain", *at)
+    assert r.returncode == 1 and "--token-file" in r.stderr and "401" in r.stderr, r.stderr
+    r = run("gpuscale", "explain", *at, "--token-file", str(tmp_path / "token"))
+    assert r.returncode == 0 and "ml/llm" in r.stdout and "web/llm" not in r.stdout, r.stderr
+    r = run("gpuscale", "explain", *at, "--token-file", str(tmp_path / "token"), "web/llm")
+    assert r.returncode == 1 and "403" in r.stderr and "scaledobjects.keda.sh" in r.stderr, r.stderr
+    r = run("gpuscale", "top", "--once", "--json", *at, "--token-file", str(tmp_path / "token"))
+    assert r.returncode == 0 and {o["namespace"] for o in json.loads(r.stdout)["workloads"]} == {"ml"}, r.stdout + r.stderr
+    for extra, says in [([], "--token-file"), (["--user", "alice"], "a file with the password"), (["--token-file", "/nonexistent"], "/nonexistent")]:
+        r = run("gpuscale", "top", "--once", *at, *extra)
+        assert r.returncode != 0 and says in r.stderr and "t0ken" not in r.stderr, r.stderr
 
 
 def test_the_page_in_a_browser(world):
