@@ -90,14 +90,16 @@ static int read_groups(struct access_user *ret, struct arena *a, const struct ht
                        const struct kube_texts *names) {
     struct texts groups = {0};
     struct str name, value;
-    bool authenticated = false;
+    // Who is known to be nobody stays nobody, as in Kubernetes.
+    bool told = strcmp(ret->name, "system:anonymous") == 0;
     int rc = 0;
     for (size_t i = 0; rc == 0 && http1_header_at(h, i, &name, &value); i++)
         if (value.n > 0 && is_one_of(names, name)) {
-            authenticated |= str_eqc(value, "system:authenticated");
+            told |= str_eqc(value, "system:authenticated") ||
+                    str_eqc(value, "system:unauthenticated");
             rc = add_text(a, &groups, value);
         }
-    if (rc == 0 && !authenticated)
+    if (rc == 0 && !told)
         rc = add_text(a, &groups, STR("system:authenticated"));
     ret->groups = groups.items;
     ret->n_groups = groups.n;

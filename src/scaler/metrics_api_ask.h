@@ -26,8 +26,9 @@ int metrics_api_place(struct str path, struct metrics_api_place *ret);
 // Does Accept name the aggregated form of discovery (apidiscovery.k8s.io/v2)?
 bool metrics_api_wants_aggregated(struct str accept);
 
-// The user that a front proxy speaks for, with group system:authenticated, into the arena.
-// ERR_NOTFOUND: it names none; ERR_LIMIT or ERR_NOMEM: the arena's.
+// The user that a front proxy speaks for, into the arena; with group system:authenticated, unless
+// it says that it is nobody (system:anonymous, system:unauthenticated). ERR_NOTFOUND: it names
+// none; ERR_LIMIT or ERR_NOMEM: the arena's.
 int metrics_api_user(struct access_user *ret, struct arena *a, const struct http1 *h,
                      const struct kube_front_proxy *names);
 

@@ -58,7 +58,9 @@ static void check_user(const struct http1 *h) {
     size_t texts = 0;
     require(u.name[0] != '\0');
     for (size_t i = 0; i < u.n_groups; i++)
-        authenticated |= strcmp(u.groups[i], "system:authenticated") == 0;
+        authenticated |= strcmp(u.groups[i], "system:authenticated") == 0 ||
+                         strcmp(u.groups[i], "system:unauthenticated") == 0;
+    authenticated |= strcmp(u.name, "system:anonymous") == 0;
     for (size_t i = 0; i < u.n_extra; i++) {
         texts += u.extra[i].n;
         for (size_t k = 0; k < i; k++)

@@ -110,6 +110,11 @@ static void the_front_proxy_says_who_asks(void **state) {
          "jane '7' [a|b, c|system:authenticated]"},
         {"X-Remote-User: jane\r\nX-Remote-Group: system:authenticated\r\nX-Remote-Group: z\r\n",
          "jane '' [system:authenticated|z]"},
+        {"X-Remote-User: system:anonymous\r\nX-Remote-Group: system:unauthenticated\r\n",
+         "system:anonymous '' [system:unauthenticated]"},
+        {"X-Remote-User: system:anonymous\r\n", "system:anonymous '' []"},
+        {"X-Remote-User: j\r\nX-Remote-Group: system:unauthenticated\r\n",
+         "j '' [system:unauthenticated]"},
         {"X-User: other\r\n", "other '' [system:authenticated]"},
         {"X-Remote-User:\r\nX-User: other\r\n", "other '' [system:authenticated]"},
         // The first that says something, as Kubernetes takes it.
