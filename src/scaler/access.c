@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * One table of questions: running ones with those who wait for them, answered ones until they are
- * too old. A question is the digest of the review's JSON. The table's order is that of the answers,
- * the oldest first (running ones, few, may stand anywhere).
+ * A table of questions for each kind of review: running ones with those who wait for them, answered
+ * ones until they are too old. A question is the digest of the review's JSON. The table's order is
+ * that of the answers, the oldest first (running ones, few, may stand anywhere).
  */
 #include "scaler/access.h"
 
@@ -12,7 +12,15 @@
 #include "base/map.h"
 #include "net/keyed_digest.h"
 
-enum { REVIEW_TIMEOUT_MS = 5000, REVIEW_ATTEMPTS = 2, REVIEW_BYTES_MAX = 4 * LIMIT_SECRET_BYTES };
+enum {
+    REVIEW_TIMEOUT_MS = 5000,
+    REVIEW_ATTEMPTS = 2,
+    REVIEW_BYTES_MAX = 4 * LIMIT_SECRET_BYTES,
+    // Each kind of review has its own half: who sends tokens that nobody knows holds up no question
+    // about a user's rights, and pushes none out.
+    KEPT_MAX = LIMIT_ACCESS_REVIEWS / ACCESS_REVIEW_MAX,
+    ASKING_MAX = LIMIT_ACCESS_ASKING / ACCESS_REVIEW_MAX,
+};
 
 struct waiter {
     struct waiter *next;
@@ -40,8 +48,8 @@ struct access {
     struct kube_client *kube;
     int64_t keep_ns;
     struct net_digest_key key;
-    struct question *questions;
-    unsigned asking, waiting;
+    struct question *questions[ACCESS_REVIEW_MAX];
+    unsigned asking[ACCESS_REVIEW_MAX], waiting;
     bool closing;
     struct access_stats stats;
 };
@@ -80,7 +88,7 @@ static void tell_unknown(const struct waiter *w, const char *why) {
 }
 
 static void question_free(struct question *q) {
-    HASH_DEL(q->access->questions, q);
+    HASH_DEL(q->access->questions[q->review], q);
     arena_done(&q->memory);
     mem_free(q);
 }
@@ -100,20 +108,23 @@ static void tell_all(struct question *q) {
     q->telling = false;
 }
 
+static void end(struct question *q) {
+    if (q->call != NULL) {
+        kube_call_cancel(q->call);
+        q->answer = ACCESS_UNKNOWN;
+        (void)err_set(&q->why, ERR_UNAVAILABLE, "the scaler ends");
+        tell_all(q);
+    }
+    question_free(q);
+}
+
 struct access *access_free(struct access *a) {
     if (a == NULL)
         return NULL;
     a->closing = true; // what is asked now is answered at once
-    while (a->questions != NULL) {
-        struct question *q = a->questions;
-        if (q->call != NULL) {
-            kube_call_cancel(q->call);
-            q->answer = ACCESS_UNKNOWN;
-            (void)err_set(&q->why, ERR_UNAVAILABLE, "the scaler ends");
-            tell_all(q);
-        }
-        question_free(q);
-    }
+    for (int review = 0; review < ACCESS_REVIEW_MAX; review++)
+        while (a->questions[review] != NULL)
+            end(a->questions[review]);
     explicit_bzero(&a->key, sizeof(a->key));
     mem_free(a);
     return NULL;
@@ -203,7 +214,7 @@ static void on_answer(void *ctx, const struct kube_answer *answer) {
     struct question *q = ctx;
     struct access *a = q->access;
     q->call = NULL;
-    a->asking--;
+    a->asking[q->review]--;
     read_answer(q, answer);
     a->stats.answers[q->review][q->answer]++;
     q->until_ns = clock_mono_ns() + a->keep_ns;
@@ -212,8 +223,8 @@ static void on_answer(void *ctx, const struct kube_answer *answer) {
         question_free(q);
         return;
     }
-    HASH_DEL(a->questions, q); // to the end: the order is that of the answers
-    HASH_ADD(hh, a->questions, key, sizeof(q->key), q);
+    HASH_DEL(a->questions[q->review], q); // to the end: the order is that of the answers
+    HASH_ADD(hh, a->questions[q->review], key, sizeof(q->key), q);
     if (map_oom()) {
         arena_done(&q->memory);
         mem_free(q);
@@ -223,31 +234,31 @@ static void on_answer(void *ctx, const struct kube_answer *answer) {
 // ---- questions
 
 // Room for one more: what is too old goes, then what was answered first.
-static bool make_room(struct access *a) {
+static bool make_room(struct access *a, enum access_review review) {
     int64_t now_ns = clock_mono_ns();
-    struct question *q = a->questions;
+    struct question *q = a->questions[review];
     while (q != NULL) {
         struct question *next = q->hh.next;
-        bool full = HASH_COUNT(a->questions) >= LIMIT_ACCESS_REVIEWS;
+        bool full = HASH_COUNT(a->questions[review]) >= KEPT_MAX;
         if (!full && q->call == NULL && q->until_ns > now_ns)
             break;
         if (q->call == NULL && !q->telling)
             question_free(q);
         q = next;
     }
-    return HASH_COUNT(a->questions) < LIMIT_ACCESS_REVIEWS;
+    return HASH_COUNT(a->questions[review]) < KEPT_MAX;
 }
 
 static struct question *question_new(struct access *a, const struct net_digest *key,
                                      enum access_review review) {
-    struct question *q = make_room(a) ? mem_zalloc(sizeof(*q)) : NULL;
+    struct question *q = make_room(a, review) ? mem_zalloc(sizeof(*q)) : NULL;
     if (q == NULL)
         return NULL;
     q->key = *key;
     q->access = a;
     q->review = review;
     arena_init(&q->memory, LIMIT_ACCESS_USER_BYTES);
-    HASH_ADD(hh, a->questions, key, sizeof(q->key), q);
+    HASH_ADD(hh, a->questions[review], key, sizeof(q->key), q);
     if (map_oom()) {
         mem_free(q);
         return NULL;
@@ -274,7 +285,7 @@ static int ask(struct question *q, struct str json, struct err *e) {
                                          .ctx = q};
     int rc = kube_client_ask(&q->call, q->access->kube, &request, e);
     if (rc == 0)
-        q->access->asking++;
+        q->access->asking[q->review]++;
     return rc;
 }
 
@@ -310,24 +321,23 @@ static void answer_or_wait(struct question *q, const struct waiter *w) {
 static void review(struct access *a, enum access_review review, struct str json,
                    const struct waiter *w) {
     struct net_digest key;
-    const struct str parts[] = {{review == ACCESS_REVIEW_TOKEN ? "t" : "r", 1}, json};
     if (a->closing) {
         tell_unknown(w, "the scaler ends");
         return;
     }
-    if (net_digest_of(&key, &a->key, parts, COUNT_OF(parts)) < 0) {
+    if (net_digest_of(&key, &a->key, &json, 1) < 0) {
         tell_unknown(w, "memory is short");
         return;
     }
     struct question *q;
-    HASH_FIND(hh, a->questions, &key, sizeof(key), q);
+    HASH_FIND(hh, a->questions[review], &key, sizeof(key), q);
     if (q != NULL && (q->call != NULL || q->telling || q->until_ns > clock_mono_ns())) {
         answer_or_wait(q, w);
         return;
     }
     if (q != NULL)
         question_free(q);
-    if (a->asking >= LIMIT_ACCESS_ASKING) {
+    if (a->asking[review] >= ASKING_MAX) {
         tell_unknown(w, "too many reviews run at once: try again");
         return;
     }

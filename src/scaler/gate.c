@@ -89,6 +89,13 @@ static void answer_unknown(struct gate *g, struct http_request *r, const char *w
 static void answer_403(struct gate *g, struct http_request *r, const char *user, const char *what) {
     char shown[KUBE_NAME_MAX * 2];
     count(g, 403);
+    if (g->kubernetes && login_wants_html(r) && str_eqc(http_request_path(r), "/")) {
+        login_answer_form(r, 403,
+                          "That token may not list scaledobjects.keda.sh in any namespace that is "
+                          "shown here.",
+                          NULL);
+        return;
+    }
     kube_clean(shown, sizeof(shown), user);
     http_request_answer_text(r, 403, "%s %s", shown, what);
 }

@@ -305,6 +305,8 @@ def test_a_browser_signs_in_with_a_form_and_keeps_the_token_in_a_cookie(world):
     assert w.status("/", headers=mine) == 200
     assert w.status("/", headers={"Cookie": "gpuscale=t0ken-ann"}) == 401  # not the one that TLS guards
     assert w.status("/", headers={**mine, "Authorization": "Bearer wrong"}) == 401  # the header wins
+    code, headers, body = w.request("GET", "/", headers={"Cookie": "__Host-gpuscale=t0ken-eve", "Accept": "text/html"})
+    assert code == 403 and b"may not list" in body and b'action="/logout"' in body  # another token may be given
     code, headers, _ = w.request("POST", "/logout", headers=mine)
     assert code == 303 and headers["Location"] == "/login" and "Max-Age=0" in headers["Set-Cookie"] and "t0ken" not in headers["Set-Cookie"]
 

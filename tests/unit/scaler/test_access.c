@@ -14,6 +14,9 @@
 #include "net/http_server.h"
 #include "scaler/access.h"
 
+// A half for each kind of review.
+enum { KEPT = LIMIT_ACCESS_REVIEWS / 2, AT_ONCE = LIMIT_ACCESS_ASKING / 2 };
+
 struct world {
     uv_loop_t loop;
     struct http_server *api;
@@ -243,18 +246,23 @@ static void more_reviews_than_may_run_are_unknown(void **state) {
     struct world w;
     open_world(&w, 0);
     w.hold = true;
-    for (int i = 0; i < LIMIT_ACCESS_ASKING + 3; i++) {
+    for (int i = 0; i < AT_ONCE + 3; i++) {
         char token[32];
         (void)snprintf(token, sizeof(token), "good-%d", i);
         ask(&w, token);
     }
     assert_int_equal(w.told, 3);
     assert_int_equal(w.code, ERR_UNAVAILABLE);
-    while (w.n_held < LIMIT_ACCESS_ASKING)
+    while (w.n_held < AT_ONCE)
+        uv_run(&w.loop, UV_RUN_ONCE);
+    // Questions about rights have their own half.
+    const struct access_user ann = {.name = "ann"};
+    check(&w, &ann, "ml");
+    assert_int_equal(w.told, 3);
+    while (w.n_held < AT_ONCE + 1)
         uv_run(&w.loop, UV_RUN_ONCE);
     release(&w);
-    wait_told(&w, LIMIT_ACCESS_ASKING + 3);
-    assert_string_equal(w.user, "ann");
+    wait_told(&w, AT_ONCE + 4);
     close_world(&w);
 }
 
@@ -272,18 +280,24 @@ static void answers_grow_old(void **state) {
 static void the_table_is_bounded_and_the_oldest_answers_go(void **state) {
     struct world w;
     open_world(&w, 3600 * NS_PER_S);
-    for (int i = 0; i < LIMIT_ACCESS_REVIEWS + 1; i++) {
+    const struct access_user eve = {.name = "eve"};
+    check(&w, &eve, "ml");
+    wait_told(&w, 1);
+    for (int i = 0; i < KEPT + 1; i++) {
         char token[32];
         (void)snprintf(token, sizeof(token), "t-%d", i);
         ask(&w, token);
-        wait_told(&w, i + 1);
+        wait_told(&w, i + 2);
     }
-    assert_int_equal(w.tokens, LIMIT_ACCESS_REVIEWS + 1);
+    assert_int_equal(w.tokens, KEPT + 1);
     ask(&w, "t-1");
-    assert_int_equal(w.told, LIMIT_ACCESS_REVIEWS + 2);
+    assert_int_equal(w.told, KEPT + 3);
     ask(&w, "t-0"); // the first went
-    wait_told(&w, LIMIT_ACCESS_REVIEWS + 3);
-    assert_int_equal(w.tokens, LIMIT_ACCESS_REVIEWS + 2);
+    wait_told(&w, KEPT + 4);
+    assert_int_equal(w.tokens, KEPT + 2);
+    check(&w, &eve, "ml"); // no token pushes a right out
+    assert_int_equal(w.told, KEPT + 5);
+    assert_int_equal(w.rights, 1);
     close_world(&w);
 }
 
