@@ -170,8 +170,7 @@ def test_a_certificate_that_does_not_pass_scales_nothing_and_is_told(plane, rig,
         # After ten lines of a kind the log has one a minute.
         plane.wait_until(lambda: rig.log(f"client refused.*({says})", start), "the scaler's log says who and why", deadline_s=150)
         plane.wait_until(lambda: condition(plane, ns, "llm").get("status") == "False", "the ScaledObject is not ready")
-        told = condition(plane, ns, "llm")["message"] + " ".join(e.get("message", "") for e in plane.events(ns))
-        assert re.search("scal", told)
+        assert "no metric specs returned from scalers" in condition(plane, ns, "llm")["message"]
         # More refusals come, and none of them scales.
         refused = metric(rig, "gpuscale_grpc_certificates_refused_total")
         plane.wait_until(lambda: metric(rig, "gpuscale_grpc_certificates_refused_total") > refused + 1, "KEDA tries again")
