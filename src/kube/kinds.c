@@ -171,6 +171,7 @@ static void read_lease(struct kube_object *o, const json_t *json, struct kube_re
     l->acquired_ns = kube_read_time_ns(spec, "acquireTime");
     l->renewed_ns = kube_read_time_ns(spec, "renewTime");
     l->transitions = kube_read_int(spec, "leaseTransitions", 0);
+    l->address = kube_read_text(r, get(get(json, "metadata"), "annotations"), KUBE_LEASE_ADDRESS);
 }
 
 // attributes: {"uuid": {"string": "GPU-..."}}, its name with or without the driver's domain.

@@ -120,7 +120,10 @@ struct kube_lease {
     int64_t duration_s;              // 0: none
     int64_t acquired_ns, renewed_ns; // since 1970; 0: never
     int64_t transitions;
+    const char *address; // annotation KUBE_LEASE_ADDRESS; "": none
 };
+// Where the holder is reached: in the same object, so that both change at once.
+#define KUBE_LEASE_ADDRESS "gpuscale/address"
 extern const struct kube_kind kube_leases;
 
 // core/v1 ConfigMap extension-apiserver-authentication in kube-system: how the API server's front

@@ -3,7 +3,7 @@
 #include "kube/write.h"
 
 #include "base/clock.h"
-#include "kube/object.h"
+#include "kube/kinds.h"
 #include "kube/resource.h"
 
 enum { EVENT_MESSAGE_MAX = 1024 }; // pkg/apis/core/validation/events.go, NoteLengthLimit
@@ -45,11 +45,15 @@ static void add_head(struct buf *out, const char *api, const char *kind) {
     add(out, "kind", kind);
 }
 
-static void add_metadata(struct buf *out, const char *ns, const char *name, const char *version) {
+static void begin_metadata(struct buf *out, const char *ns, const char *name, const char *version) {
     (void)buf_addc(out, ",\"metadata\":{");
     add(out, "namespace", ns);
     add(out, "name", name);
     add_given(out, "resourceVersion", version);
+}
+
+static void add_metadata(struct buf *out, const char *ns, const char *name, const char *version) {
+    begin_metadata(out, ns, name, version);
     (void)buf_addc(out, "}");
 }
 
@@ -98,8 +102,13 @@ int kube_event_again_json(struct buf *out, int64_t count, int64_t at_ns, const c
 
 int kube_lease_json(struct buf *out, const struct kube_lease_write *l) {
     add_head(out, "coordination.k8s.io/v1", "Lease");
-    add_metadata(out, l->namespace_, l->name, l->version);
-    (void)buf_addc(out, ",\"spec\":{");
+    begin_metadata(out, l->namespace_, l->name, l->version);
+    if (given(l->address)) {
+        (void)buf_addc(out, ",\"annotations\":{");
+        add(out, KUBE_LEASE_ADDRESS, l->address);
+        (void)buf_addc(out, "}");
+    }
+    (void)buf_addc(out, "},\"spec\":{");
     add(out, "holderIdentity", l->holder);
     add_int(out, "leaseDurationSeconds", l->duration_s);
     add_int(out, "leaseTransitions", l->transitions);

@@ -33,6 +33,7 @@ int kube_event_again_json(struct buf *out, int64_t count, int64_t at_ns, const c
 struct kube_lease_write {
     const char *namespace_, *name, *version; // version "": create
     const char *holder;                      // "": given up
+    const char *address;                     // kube/kinds.h: KUBE_LEASE_ADDRESS; NULL or "": none
     int64_t duration_s, acquired_ns, renewed_ns, transitions;
 };
 int kube_lease_json(struct buf *out, const struct kube_lease_write *lease);

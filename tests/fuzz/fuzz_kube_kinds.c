@@ -72,7 +72,7 @@ static void look(const struct kube_object *o) {
     else if (o->kind == &kube_scales)
         text(((const struct kube_scale *)o)->selector);
     else if (o->kind == &kube_leases)
-        text(((const struct kube_lease *)o)->holder);
+        text(((const struct kube_lease *)o)->address);
     else if (o->kind == &kube_hpas)
         text(((const struct kube_hpa *)o)->active);
     else

@@ -154,6 +154,7 @@ static void a_lease(void **state) {
     struct kube_object *o = kind_read(&kube_leases, LEASE);
     const struct kube_lease *l = (const struct kube_lease *)o;
     assert_string_equal(l->holder, "scaler-0");
+    assert_string_equal(l->address, ""); // of a Lease without annotations
     assert_int_equal(l->duration_s, 15);
     assert_int_equal(l->renewed_ns - l->acquired_ns, 1500 * NS_PER_MS);
     assert_int_equal(l->transitions, 4);

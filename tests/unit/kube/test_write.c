@@ -71,6 +71,7 @@ static void a_lease_reads_back_as_it_was_written(void **state) {
                                        .name = "scaler",
                                        .version = "41",
                                        .holder = "scaler-0",
+                                       .address = "10.0.0.7:9443",
                                        .duration_s = 15,
                                        .acquired_ns = 1700000000000001000,
                                        .renewed_ns = 1700000007999999000,
@@ -82,6 +83,7 @@ static void a_lease_reads_back_as_it_was_written(void **state) {
     assert_string_equal(o->key, "gpuscale/scaler");
     assert_string_equal(o->version, "41");
     assert_string_equal(l->holder, "scaler-0");
+    assert_string_equal(l->address, "10.0.0.7:9443");
     assert_int_equal(l->duration_s, 15);
     assert_int_equal(l->acquired_ns, w.acquired_ns);
     assert_int_equal(l->renewed_ns, w.renewed_ns);
