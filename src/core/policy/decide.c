@@ -108,6 +108,34 @@ void decider_seed(struct decider *d, int32_t desired, uint64_t sequence, int64_t
     peak_add(&d->window, now_ns, desired);
 }
 
+void decider_restore(struct decider *d, const struct decider_memory *m, int64_t now_ns) {
+    if (!m->decided)
+        return;
+    if (m->n == 0) {
+        decider_seed(d, m->desired, m->sequence, now_ns);
+        return;
+    }
+    d->seeded = true;
+    d->sequence = m->sequence;
+    d->last = d->spec = m->desired;
+    d->known_ns = d->seen_ns = now_ns;
+    peak_expire(&d->window, INT64_MAX);
+    for (uint32_t i = 0; i < m->n; i++)
+        peak_add(&d->window, m->window[i].at_ns, m->window[i].want);
+    d->sampled_ns = m->window[m->n - 1].at_ns; // the newest is the last sample
+}
+
+int64_t decider_window_ns(const struct decider *d) {
+    struct peak_entry last;
+    return peak_last(&d->window, &last) ? last.at_ns : INT64_MIN;
+}
+
+void decider_remember(const struct decider *d, struct decider_memory *ret) {
+    *ret = (struct decider_memory){
+        .decided = d->seeded, .desired = d->last, .sequence = d->sequence};
+    ret->n = peak_copy(&d->window, ret->window, DECIDER_MEMORY_MAX);
+}
+
 double decide_publish(int32_t d, int32_t spec, int32_t status) {
     int32_t present = spec > status ? spec : status;
     if (d >= present)
@@ -269,6 +297,12 @@ static bool want(struct tick *k) {
     }
     r->want = last < lowest ? lowest : last > k->ceiling ? k->ceiling : last;
     r->reason = r->want > k->n ? REASON_RAISE : REASON_SIZE;
+    if (r->want < last && k->in->settling) {
+        k->d->known_ns = k->in->now_ns; // something is: the window goes on as it is
+        r->reason = REASON_UNKNOWN;
+        r->want = -1;
+        return false;
+    }
     if (r->want >= last || k->guard == TRI_FALSE)
         return true;
     // Lowering is withheld while a guard is breached, or may be: a lost page must not lower.

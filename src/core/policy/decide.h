@@ -26,6 +26,7 @@
 
 #include <stdint.h>
 
+#include "core/policy/peak.h"
 #include "core/policy/record.h"
 #include "core/policy/trigger.h"
 #include "core/signal/external.h"
@@ -41,6 +42,18 @@ struct decide_input {
     // What the trigger's queries said, one each in their order; NULL: nothing is known of them.
     const struct signal_external *queries;
     const struct record_scene *scene; // NULL: nothing is known
+    // Who decides has not followed the sources for a whole rateWindow yet: nothing is lowered.
+    bool settling;
+};
+
+// What another process goes on with: the last decision and the down-window, largest want first.
+enum { DECIDER_MEMORY_MAX = 32 };
+struct decider_memory {
+    bool decided; // else nothing of this counts
+    int32_t desired;
+    uint64_t sequence;
+    uint32_t n;
+    struct peak_entry window[DECIDER_MEMORY_MAX];
 };
 
 // Borrows the trigger (it outlives the decider). 0 or ERR_NOMEM.
@@ -49,6 +62,11 @@ struct decider *decider_free(struct decider *d);
 
 // Takes over a decision made elsewhere or before a restart; before the first tick.
 void decider_seed(struct decider *d, int32_t desired, uint64_t sequence, int64_t now_ns);
+// The same with the down-window that belongs to it (times not after now_ns; none: as seeded).
+void decider_restore(struct decider *d, const struct decider_memory *m, int64_t now_ns);
+int64_t decider_window_ns(const struct decider *d); // when the window last took a want; INT64_MIN
+// A window that is longer than its place holds a little longer there, never shorter.
+void decider_remember(const struct decider *d, struct decider_memory *ret);
 
 // Decides. The record's sequence grows by one each tick.
 void decider_tick(struct decider *d, const struct signal_workload *w, const struct decide_input *in,

@@ -37,6 +37,21 @@ void peak_expire(struct peak *p, int64_t at_ns) {
     }
 }
 
+bool peak_last(const struct peak *p, struct peak_entry *ret) {
+    if (p->n)
+        *ret = *entry(p, p->n - 1);
+    return p->n > 0;
+}
+
+uint32_t peak_copy(const struct peak *p, struct peak_entry *dst, uint32_t cap) {
+    uint32_t n = p->n < cap ? p->n : cap;
+    for (uint32_t i = 0; i < n; i++)
+        dst[i] = *entry(p, i);
+    if (n > 0)
+        dst[n - 1].at_ns = entry(p, p->n - 1)->at_ns;
+    return n;
+}
+
 bool peak_max(const struct peak *p, struct peak_entry *ret) {
     if (p->n)
         *ret = *entry(p, 0);

@@ -26,5 +26,8 @@ void peak_done(struct peak *p);
 void peak_add(struct peak *p, int64_t at_ns, int32_t want);
 // Forgets what is not newer than at_ns.
 void peak_expire(struct peak *p, int64_t at_ns);
+bool peak_last(const struct peak *p, struct peak_entry *ret); // the newest. False: empty
+// All entries, largest want first: how many, at most cap (then the last ones are merged as above).
+uint32_t peak_copy(const struct peak *p, struct peak_entry *dst, uint32_t cap);
 // The largest want and, of equal ones, the latest time. False: empty.
 bool peak_max(const struct peak *p, struct peak_entry *ret);

@@ -131,6 +131,98 @@ static void a_decision_taken_over_is_held(void **state) {
     lab_close(&l);
 }
 
+// Another process goes on from what the first remembers: the same decisions, second by second.
+static void a_decider_goes_on_elsewhere_as_it_would_have_here(void **state) {
+    struct random rng;
+    random_init(&rng, unit_seed());
+    for (int round = 0; round < 20; round++) {
+        struct lab l;
+        steady(&l, LLM, 7, (struct lab_group){.rate = 0.2});
+        for (int i = 0; i < 6; i++) { // wants of all sizes enter the window
+            struct lab_group g[LAB_GROUPS] = {
+                {.count = 7, .state = POD_READY, .rate = 4 * random_unit(&rng)}};
+            lab_pods(&l, g);
+            lab_run(&l, 5 + (int)random_below(&rng, 60));
+        }
+        struct decider_memory m;
+        struct decider *other = NULL;
+        struct record r;
+        decider_remember(l.d, &m);
+        assert_true(m.decided && m.n > 0 && m.desired == l.r.desired);
+        assert_int_equal(decider_new(&other, l.t), 0);
+        decider_restore(other, &m, l.now_ns);
+        assert_int_equal(decider_window_ns(other), decider_window_ns(l.d));
+        struct lab_group quiet[LAB_GROUPS] = {{.count = 7, .state = POD_READY, .rate = 0.1}};
+        lab_pods(&l, quiet);
+        for (int i = 0; i < 400; i++) {
+            lab_run(&l, 1);
+            struct decide_input in = {
+                .now_ns = l.now_ns, .spec = l.spec, .status = l.status, .queries = l.queries};
+            decider_tick(other, l.w, &in, &r);
+            assert_int_equal(r.sequence, l.r.sequence);
+            assert_int_equal(r.desired, l.r.desired);
+            assert_int_equal(r.reason, l.r.reason);
+        }
+        assert_true(r.desired < m.desired);
+        decider_free(other);
+        lab_close(&l);
+    }
+}
+
+static void what_remembers_nothing_restores_nothing(void **state) {
+    struct lab l;
+    steady(&l, LLM, 3, (struct lab_group){.rate = 0.2});
+    struct decider_memory m;
+    decider_remember(l.d, &m); // before the first decision
+    assert_false(m.decided);
+    assert_true(decider_window_ns(l.d) == INT64_MIN);
+    decider_restore(l.d, &m, l.now_ns);
+    lab_tick(&l);
+    assert_int_equal(l.r.sequence, 1);
+    assert_int_equal(l.r.desired, 3); // as specified
+    // A decision without its window is observed for a whole one.
+    m = (struct decider_memory){.decided = true, .desired = 9, .sequence = 40};
+    struct decider *other = NULL;
+    struct record r;
+    struct decide_input in = {.now_ns = l.now_ns, .spec = 3, .status = 3, .queries = l.queries};
+    assert_int_equal(decider_new(&other, l.t), 0);
+    decider_restore(other, &m, l.now_ns);
+    decider_tick(other, l.w, &in, &r);
+    assert_int_equal(r.desired, 9);
+    assert_int_equal(r.sequence, 41);
+    decider_free(other);
+    lab_close(&l);
+}
+
+static void who_has_not_followed_long_enough_raises_and_does_not_lower(void **state) {
+    struct lab l;
+    steady(&l, LLM ";downWindow=0s", 6, (struct lab_group){.rate = 1.6});
+    lab_run(&l, 100);
+    assert_int_equal(l.r.desired, 6);
+    struct lab_group quiet[LAB_GROUPS] = {{.count = 6, .state = POD_READY, .rate = 0.1}};
+    struct lab_group busy[LAB_GROUPS] = {{.count = 6, .state = POD_READY, .rate = 3}};
+    struct decide_input in = {.spec = 6, .status = 6, .queries = l.queries, .settling = true};
+    struct record r;
+    lab_pods(&l, quiet);
+    lab_warm(&l, 100);
+    in.now_ns = l.now_ns;
+    decider_tick(l.d, l.w, &in, &r);
+    assert_int_equal(r.desired, 6);
+    assert_int_equal(r.reason, REASON_UNKNOWN);
+    lab_pods(&l, busy);
+    lab_warm(&l, 100);
+    in.now_ns = l.now_ns;
+    decider_tick(l.d, l.w, &in, &r);
+    assert_true(r.desired > 6);
+    lab_pods(&l, quiet);
+    lab_warm(&l, 100);
+    in.now_ns = l.now_ns;
+    in.settling = false;
+    decider_tick(l.d, l.w, &in, &r);
+    assert_true(r.desired < 6);
+    lab_close(&l);
+}
+
 static void after_a_blindness_a_whole_window_is_observed(void **state) {
     (void)state;
     struct lab l;
@@ -599,6 +691,9 @@ int main(void) {
         cmocka_unit_test(published_is_what_leaves_the_tolerance),
         cmocka_unit_test(the_first_decision_holds_spec),
         cmocka_unit_test(a_decision_taken_over_is_held),
+        cmocka_unit_test(a_decider_goes_on_elsewhere_as_it_would_have_here),
+        cmocka_unit_test(what_remembers_nothing_restores_nothing),
+        cmocka_unit_test(who_has_not_followed_long_enough_raises_and_does_not_lower),
         cmocka_unit_test(observing_tells_the_last_count_that_was_known),
         cmocka_unit_test(after_a_blindness_a_whole_window_is_observed),
         cmocka_unit_test(a_guard_of_which_nothing_is_known_withholds_lowering),

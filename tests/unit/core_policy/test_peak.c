@@ -51,10 +51,25 @@ static void a_full_one_holds_longer_never_shorter(void **state) {
     mem_fail_never();
 }
 
+static void a_copy_holds_the_same_or_longer(void **state) {
+    struct peak p;
+    struct peak_entry all[4];
+    assert_int_equal(peak_init(&p, 8), 0);
+    assert_int_equal(peak_copy(&p, all, 4), 0);
+    for (int i = 0; i < 6; i++)
+        peak_add(&p, i + 1, 20 - i);
+    peak_expire(&p, 1); // the ring's head has moved
+    assert_int_equal(peak_copy(&p, all, 4), 4);
+    assert_true(all[0].want == 19 && all[0].at_ns == 2);
+    assert_true(all[3].want == 16 && all[3].at_ns == 6); // 16, 15: merged, until the last's time
+    peak_done(&p);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_is_the_largest_of_the_window),
         cmocka_unit_test(a_full_one_holds_longer_never_shorter),
+        cmocka_unit_test(a_copy_holds_the_same_or_longer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
