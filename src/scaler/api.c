@@ -10,6 +10,7 @@
 #include "net/grpc_status.h"
 #include "scaler/api_page.h"
 #include "scaler/io.h"
+#include "scaler/replicas.h"
 
 static double age_s(int64_t at_ns, int64_t now_ns) {
     return (double)(now_ns - at_ns) / NS_PER_S;
@@ -298,4 +299,14 @@ void api_sources(struct http_request *r, struct io *io, const struct view *view)
     io_queries_show(io, &p);
     engines_each(io->engines, add_engine, &p);
     api_page_end(&p);
+}
+
+void api_replicas(struct http_request *r, struct io *io, const struct view *view) {
+    CLEANUP_BUF struct buf out;
+    buf_init(&out, API_ITEM_MAX);
+    io_replicas_show(io, &out);
+    (void)buf_addc(&out, "\n");
+    http_request_answer(r, &(struct http_answer){.status = out.err ? 500 : 200,
+                                                 .content_type = "application/json",
+                                                 .body = buf_str(&out)});
 }

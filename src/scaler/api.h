@@ -19,3 +19,4 @@ void api_objects(struct http_request *r, struct io *io, const struct view *view)
 void api_decisions(struct http_request *r, struct io *io, const struct view *view);
 void api_gpus(struct http_request *r, struct io *io, const struct view *view);
 void api_sources(struct http_request *r, struct io *io, const struct view *view);
+void api_replicas(struct http_request *r, struct io *io, const struct view *view); // who leads

@@ -8,6 +8,7 @@
 #include "scaler/api.h"
 #include "scaler/api_page.h"
 #include "scaler/io.h"
+#include "scaler/replicas.h"
 
 enum { TIME_MAX = 32, TEXT_ITEM_MAX = 1 << 20 };
 
@@ -74,9 +75,15 @@ static void add_now(struct buf *b, const struct object *o) {
     add_line(b, &o->last, -1, "now");
 }
 
-static void add_text(struct buf *b, const struct filter *f, const struct object *o) {
+static void add_text(struct buf *b, const struct io *io, const struct filter *f,
+                     const struct object *o) {
     (void)buf_addf(b, "%s%s/%s", o->key->ref.rule ? "rule " : "", o->key->ref.namespace_.p,
                    o->key->ref.name.p);
+    if (o->feed == NULL && !io_leads(io)) {
+        (void)buf_addc(b, "\n");
+        io_replicas_tell_object(io, o, b);
+        return;
+    }
     if (o->feed == NULL) {
         (void)buf_addf(b, "\n  %s\n", o->fault.msg);
         return;
@@ -103,6 +110,7 @@ static void answer_text(struct http_request *r, const struct io *io, const struc
     CLEANUP_BUF struct buf out;
     buf_init(&out, API_BODY_MAX);
     size_t found = 0;
+    io_replicas_tell_reader(io, &out);
     for (const struct object *o = io->objects; o != NULL; o = o->hh.next) {
         if (!wanted(f, o))
             continue;
@@ -112,7 +120,7 @@ static void answer_text(struct http_request *r, const struct io *io, const struc
             http_request_answer_text(r, 500, "the answer is over its limit: name one");
             return;
         }
-        add_text(&out, f, o);
+        add_text(&out, io, f, o);
     }
     if (found > API_LIMIT_MAX)
         (void)buf_addf(&out, "(%zu more: name one)\n", found - API_LIMIT_MAX);

@@ -312,7 +312,7 @@ static void resolve_claims(struct io *io) {
 static void work_off(struct io *io) {
     struct cluster *c = io->cluster;
     if (c->agents_stale)
-        cluster_agents_tell(io);
+        io_cluster_agents_tell(io);
     c->agents_stale = false;
     if (io->claims.stale)
         resolve_claims(io);

@@ -26,6 +26,8 @@ bool io_cluster_ready(const struct io *io, struct buf *missing);
 int64_t io_cluster_ready_ns(const struct io *io); // since when; the start's time without a cluster
 // A line for each cache that fails now; none: all is well.
 void io_cluster_troubles(const struct io *io, struct buf *out);
+// The agents' addresses from their EndpointSlices, where there are any and this scaler leads.
+void io_cluster_agents_tell(struct io *io);
 // Takes changes that wait, now: something is asked about that may be among them.
 void io_cluster_freshen(struct io *io);
 // ResourceSlices are followed from now on: an agent has told of devices that only they explain.

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "scaler/cluster_internal.h"
+#include "scaler/replicas.h"
 
 struct targets VEC(const char *);
 
@@ -39,10 +40,10 @@ static int add_slice(struct targets *targets, struct arena *a, const struct kube
     return 0;
 }
 
-void cluster_agents_tell(struct io *io) {
+void io_cluster_agents_tell(struct io *io) {
     const struct scaler_config *config = io->config;
     const struct kube_reflector *slices = cluster_cache_of(io->cluster, CLUSTER_AGENTS);
-    if (slices == NULL || !kube_reflector_synced(slices))
+    if (!io_leads(io) || slices == NULL || !kube_reflector_synced(slices))
         return;
     CLEANUP_ARENA struct arena a;
     struct targets targets;

@@ -10,6 +10,7 @@
 #include "core/metrics/prom_write.h"
 #include "kube/write.h"
 #include "scaler/cluster_internal.h"
+#include "scaler/replicas.h"
 
 enum { MESSAGE_MAX = 1024, JSON_MAX = 8192, NAME_MAX_BYTES = 300 };
 
@@ -249,9 +250,14 @@ void io_events_turn(struct io *io, int64_t now_ns) {
     c->events_budget += since_s * EVENTS_PER_S;
     if (c->events_budget > EVENTS_PER_S)
         c->events_budget = EVENTS_PER_S;
-    for (struct object *o = io->objects; o != NULL; o = o->hh.next)
-        if (o->events != NULL && o->events->waiting > 0 && !write_object(io, o, now_ns))
+    for (struct object *o = io->objects; o != NULL; o = o->hh.next) {
+        if (o->events == NULL || o->events->waiting == 0)
+            continue;
+        if (!io_leads(io))
+            forget_messages(o->events); // the leader says it
+        else if (!write_object(io, o, now_ns))
             return;
+    }
 }
 
 void io_events_forget(struct object *o) {

@@ -70,4 +70,3 @@ void cluster_objects_mark(struct io *io);
 void cluster_objects_settle(struct io *io);
 
 // cluster_agents.c
-void cluster_agents_tell(struct io *io); // the agents' addresses, from the EndpointSlices

@@ -53,6 +53,21 @@ static int check_service(const char *value, struct err *e) {
     return 0;
 }
 
+static int check_lease(const char *value, struct err *e) {
+    if (check_service(value, e) == 0)
+        return 0;
+    return err_set(e, ERR_INVALID, "expected NAMESPACE/NAME of a Lease: gpuscale/gpuscale-scaler");
+}
+
+static int check_literal(const char *value, struct err *e) {
+    struct net_addr a;
+    if (net_addr_parse(str_from(value), &a, e) == 0)
+        return 0;
+    return err_set(e, ERR_INVALID,
+                   "expected IP:PORT at which the other scalers reach this one, such as the pod's "
+                   "own address (status.podIP) with the port of grpc.listen");
+}
+
 static int check_name(const char *value, struct err *e) {
     if (value[0] != '\0' && strpbrk(value, " *") == NULL)
         return 0;
@@ -237,6 +252,20 @@ static const struct conf_field metrics_api_fields[] = {
      .help = "Whose word about the user counts (X-Remote-User)."},
     {0}};
 
+static const struct conf_field replicas_fields[] = {
+    {"lease", CONF_STRING(MEMBER(replicas), lease), .flag = "replicas-lease",
+     .arg = "NAMESPACE/NAME", .check = check_lease,
+     .help = "The Lease whose holder decides; the other scalers answer with its decisions. Left "
+             "out: this scaler is the only one."},
+    {"identity", CONF_STRING(MEMBER(replicas), identity), .flag = "replicas-identity",
+     .arg = "NAME", .help = "Of this scaler, in the Lease; left out: the host's name."},
+    {"address", CONF_STRING(MEMBER(replicas), address), .flag = "replicas-address",
+     .arg = "IP:PORT", .check = check_literal,
+     .help = "At which the others reach this scaler's gRPC port, when it leads."},
+    {"tls", CONF_STRUCT(MEMBER(replicas), tls, client_tls_fields),
+     .help = "With which it asks the leader; left out: plain."},
+    {0}};
+
 // By enum log_format and enum log_level.
 static const char *const log_formats[] = {"logfmt", "json", NULL};
 static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL};
@@ -268,6 +297,7 @@ static const struct conf_field fields[] = {
      .help =
          "What is decided for HPAs without KEDA, by name: their metric is desired-replicas with "
          "the label gpuscale.io/rule=NAME."},
+    {"replicas", CONF_STRUCT(conf, replicas, replicas_fields), .help = "Several scalers."},
     {"workloads", CONF_STRING(conf, workloads), .flag = "workloads", .arg = "FILE",
      .help = "Which pods each workload has, where no Kubernetes API says it; re-read when it "
              "changes."},
@@ -312,6 +342,22 @@ static int check_http(const struct scaler_config *c, struct err *e) {
     return 0;
 }
 
+static int check_replicas(const struct scaler_config *c, struct err *e) {
+    if (c->replicas.lease == NULL) {
+        if (c->replicas.address == NULL && c->replicas.identity == NULL)
+            return 0;
+        return err_set(e, ERR_INVALID, "replicas.%s needs replicas.lease",
+                       c->replicas.address ? "address" : "identity");
+    }
+    if (!c->kubernetes.enabled)
+        return err_set(e, ERR_INVALID, "replicas.lease needs kubernetes.enabled: true");
+    if (c->replicas.address == NULL)
+        return err_set(e, ERR_INVALID,
+                       "replicas.lease needs replicas.address: IP:PORT at which the other scalers "
+                       "reach this one");
+    return check_pair(&c->replicas.tls, "replicas", e);
+}
+
 static int check_allowed(const struct config_tls *t, const char *where, struct err *e) {
     if (t->allowed_names.n == 0 || t->ca != NULL)
         return 0;
@@ -340,6 +386,8 @@ static int check(const void *bound, struct err *e) {
     const struct scaler_config *c = bound;
     if (check_allowed(&c->grpc.tls, "grpc", e) < 0 || check_allowed(&c->http.tls, "http", e) < 0 ||
         check_http(c, e) < 0)
+        return ERR_INVALID;
+    if (check_replicas(c, e) < 0)
         return ERR_INVALID;
     if (check_workloads(c, e) < 0 || check_pair(&c->agents.tls, "agents", e) < 0 ||
         check_pair(&c->exporters.tls, "exporters", e) < 0)

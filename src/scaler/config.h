@@ -27,6 +27,8 @@
  *                  requestHeader: {ca: FILE, allowedNames: [NAME]}}   # docs/metrics-api.md
  *     rules:
  *       NAME:  {namespace: NAMESPACE, target: deployment/NAME, metadata: {KEYS...}}
+ *     replicas: {lease: NAMESPACE/NAME, identity: NAME, address: IP:PORT,
+ *                tls: {cert, key, ca, serverName}}   # docs/replicas.md
  *     workloads: FILE                              # workloads.h; where there is no Kubernetes
  *     tick: 1s
  *     log: {format: logfmt, level: info}
@@ -128,6 +130,11 @@ struct scaler_config {
         } request_header;
     } metrics_api;
     CONF_LIST_OF(struct config_rule) rules;
+    struct {
+        const char *lease; // "NAMESPACE/NAME"; NULL: this scaler is alone
+        const char *identity, *address;
+        struct config_tls tls;
+    } replicas;
     const char *workloads; // file; NULL: the cluster tells
     int64_t tick_ns;
     struct {

@@ -190,7 +190,7 @@ static int start_agents(struct io *io, struct err *e) {
     return rc < 0 ? err_wrap(e, "agents") : 0;
 }
 
-static int start_exporters(struct io *io, struct err *e) {
+static int start_exporters(struct io *io, bool leads, struct err *e) {
     const struct scaler_config *c = io->config;
     struct net_tls_files files = config_tls_files(&c->exporters.tls);
     struct exporters_options o = {
@@ -214,13 +214,13 @@ static int start_exporters(struct io *io, struct err *e) {
     int rc = exporters_new(&io->exporters, &o, e);
     if (rc == 0)
         rc = exporters_set_targets(io->exporters, c->exporters.targets.items,
-                                   c->exporters.targets.n, e);
+                                   leads ? c->exporters.targets.n : 0, e);
     return rc < 0 ? err_wrap(e, "exporters") : 0;
 }
 
 int io_gpu_sources_start(struct io *io, struct err *e) {
     int rc = start_agents(io, e);
-    return rc < 0 ? rc : start_exporters(io, e);
+    return rc < 0 ? rc : start_exporters(io, true, e);
 }
 
 static void free_agent_gpu(void *ctx, const struct agents_gpu *gpu) {
@@ -230,6 +230,30 @@ static void free_agent_gpu(void *ctx, const struct agents_gpu *gpu) {
 
 static void free_exporter_gpu(void *ctx, const struct agents_gpu *gpu, const char *key) {
     free_agent_gpu(ctx, gpu);
+}
+
+// Exporters are given their targets once: for others they are made anew.
+static int restart_exporters(struct io *io, bool leads, struct err *e) {
+    struct exporters *before = TAKE_PTR(io->exporters);
+    int rc = start_exporters(io, leads, e);
+    if (io->exporters == NULL) { // no memory: the ones before go on
+        io->exporters = before;
+        return rc;
+    }
+    exporters_each_gpu(before, free_exporter_gpu, io);
+    exporters_free(before);
+    return rc;
+}
+
+int io_gpu_sources_lead(struct io *io, bool leads, struct err *e) {
+    const struct scaler_config *c = io->config;
+    int rc = agents_set_targets(io->agents, leads ? c->agents.targets.items : NULL,
+                                leads ? c->agents.targets.n : 0, e);
+    if (rc < 0)
+        return err_wrap(e, "agents");
+    if (leads && io->cluster != NULL)
+        io_cluster_agents_tell(io);
+    return c->exporters.targets.n > 0 ? restart_exporters(io, leads, e) : 0;
 }
 
 void io_gpu_sources_stop(struct io *io) {

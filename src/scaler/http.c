@@ -57,6 +57,10 @@ static void handle_sources(struct http_request *r, void *ctx) {
     gate_status(r, ctx, api_sources);
 }
 
+static void handle_replicas(struct http_request *r, void *ctx) {
+    gate_status(r, ctx, api_replicas);
+}
+
 static void handle_live(struct http_request *r, void *ctx) {
     gate_status(r, ctx, live_feed);
 }
@@ -92,12 +96,19 @@ static void handle_readyz(struct http_request *r, void *ctx) {
 }
 
 static const struct http_route http_routes[] = {
-    {"GET", "/metrics", handle_metrics},        {"GET", "/api/v1/workloads", handle_workloads},
-    {"GET", "/api/v1/objects", handle_objects}, {"GET", "/api/v1/decisions", handle_decisions},
-    {"GET", "/api/v1/gpus", handle_gpus},       {"GET", "/api/v1/sources", handle_sources},
-    {"GET", "/api/v1/live", handle_live},       {"GET", "/", handle_page},
-    {"GET", "/login", gate_login_form},         {"POST", "/login", gate_login},
-    {"POST", "/logout", gate_logout},           {0},
+    {"GET", "/metrics", handle_metrics},
+    {"GET", "/api/v1/workloads", handle_workloads},
+    {"GET", "/api/v1/objects", handle_objects},
+    {"GET", "/api/v1/decisions", handle_decisions},
+    {"GET", "/api/v1/gpus", handle_gpus},
+    {"GET", "/api/v1/sources", handle_sources},
+    {"GET", "/api/v1/live", handle_live},
+    {"GET", "/", handle_page},
+    {"GET", "/api/v1/replicas", handle_replicas},
+    {"GET", "/login", gate_login_form},
+    {"POST", "/login", gate_login},
+    {"POST", "/logout", gate_logout},
+    {0},
 };
 
 static const struct http_route health_routes[] = {

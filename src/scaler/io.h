@@ -90,6 +90,7 @@ struct object {
     struct published sent; // without the message
     char *message;         // of a rule's last answer that is an error; else NULL
     int64_t sent_ns;
+    int64_t told_window_ns; // the down-window as the other scalers were told it last
     uint64_t decisions, changes;
     struct query_use queries[LIMIT_TRIGGER_QUERIES]; // the trigger's, in its order
     struct log_site told;                            // its own rate of log lines
@@ -179,7 +180,10 @@ struct io {
     struct net_timer *tick, *soon, *last; // last: the end's deadline
     struct net_signals stop_signals;
 
+    struct replicas *replicas; // the other scalers (replicas.h); NULL: this one is alone
+
     struct VEC(struct published) outbox; // changed decisions of this turn
+    struct VEC(struct told_item) told;   // the same for the other scalers
     struct io_counters count;
     struct histogram tick_s;
     struct rpc_stats rpc_stats;
@@ -202,6 +206,11 @@ void io_object_begin(struct io *io, struct object *o, int64_t now_ns);
 void io_object_remove(struct io *io, struct object *o); // the rpc thread is told
 // It has no feed, and this is why: published at once.
 void io_object_refuse(struct io *io, struct object *o, const struct err *why);
+// What another scaler has decided.
+void io_object_answer(struct io *io, struct object *o, const struct published *from);
+// Finds what all objects are measured by and decides them; and no more of it.
+void io_objects_lead(struct io *io, int64_t now_ns);
+void io_objects_follow(struct io *io);
 // Decides every object of the feed.
 void io_decide_feed(struct io *io, struct feed *f, int64_t now_ns);
 // Objects without a feed: publishes why, and looks again where only memory was missing.
@@ -227,15 +236,22 @@ void io_update_targets(struct io *io);
 // By "prod/llm-0"; NULL: none.
 struct pod_entry *io_pod_find(const struct io *io, const char *key);
 
+// scaler.c: the rpc thread is told to end, and with it all
+void io_end(struct io *io);
+
 // gpu_sources.c: agents, exporters
 int io_gpu_sources_start(struct io *io, struct err *e);
 void io_gpu_sources_stop(struct io *io);
 void io_gpu_sources_claims(struct io *io); // whose GPUs the claims say, after the slices changed
+int io_gpu_sources_lead(struct io *io, bool leads, struct err *e);
 
 // sources.c: engines, demand, and the start of all
 // Forgets told failures of pods that are no longer read.
 void io_sources_forget_failures(struct io *io);
 int io_sources_start(struct io *io, struct err *e);
+// Whether agents, exporters and demand sources are followed. The first failure's reason; what can
+// be followed is.
+int io_sources_lead(struct io *io, bool leads, struct err *e);
 void io_sources_stop(struct io *io);
 
 // queries.c: what Prometheus servers are asked

@@ -17,6 +17,10 @@ struct to_rpc *to_rpc_free(struct to_rpc *m) {
     if (m != NULL) {
         for (size_t i = 0; i < m->n_items; i++)
             mem_free(m->items[i].message);
+        for (size_t i = 0; i < m->n_told; i++)
+            mem_free(m->told[i].packed);
+        mem_free(m->told);
+        mem_free(m->role);
         mem_free(m);
     }
     return NULL;

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "scaler/election.h"
 #include "scaler/object_key.h"
 #include "scaler/rpc_stats.h"
 
@@ -41,8 +42,23 @@ struct published {
     bool gone;      // of the id alone: the ScaledObject has no such trigger any more
 };
 
+// What the other scalers are told of an object: a packed Decision (proto/decisions.proto), owned;
+// n 0: no more of it.
+struct told_item {
+    uint64_t id;
+    char *packed;
+    size_t n;
+};
+
+struct rpc_role {
+    bool leads, resigned; // resigned: the Lease is free
+    uint64_t term;
+    char leader[ELECTION_NAME_MAX]; // "": not known
+};
+
 enum to_rpc_kind {
-    TO_RPC_BATCH,   // `at_ns`, `items`: also the sign that decisions are being made
+    TO_RPC_BATCH,   // `at_ns`, `items`, `told`: also the sign that decisions are being made
+    TO_RPC_ROLE,    // `role`
     TO_RPC_SERVING, // `serving`: gRPC health
     TO_RPC_RELOAD,  // re-read certificates now
     TO_RPC_STOP,    // end gracefully
@@ -51,6 +67,9 @@ enum to_rpc_kind {
 struct to_rpc {
     enum to_rpc_kind kind;
     bool serving;
+    struct rpc_role *role;
+    struct told_item *told;
+    size_t n_told;
     int64_t at_ns; // monotonic: when these decisions were made
     size_t n_items;
     struct published items[];

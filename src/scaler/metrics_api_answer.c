@@ -17,6 +17,7 @@
 #include "kube/labels.h"
 #include "net/grpc_status.h"
 #include "scaler/io.h"
+#include "scaler/replicas.h"
 #include "scaler/metrics_api_internal.h"
 
 enum { SELECTOR_MAX = 2048, BODY_MAX = 64 << 10, MESSAGE_MAX = 8 << 10, NAMES_TOLD = 20 };
@@ -164,7 +165,7 @@ static void answer_one(struct http_request *r, const struct object *o, int64_t a
 }
 
 static void answer_object(struct http_request *r, const struct io *io, const struct object *o) {
-    int64_t age_ns = clock_mono_ns() - io->ticked_ns;
+    int64_t age_ns = clock_mono_ns() - io_replicas_decided_ns(io, io->ticked_ns);
     if (!o->published || io->ticked_ns == 0)
         metrics_api_fail(r, 503, "rule %s/%s: no decision has been made yet",
                          o->key->ref.namespace_.p, o->key->ref.name.p);

@@ -10,6 +10,7 @@
 #include "scaler/gate.h"
 #include "scaler/io.h"
 #include "scaler/metrics_api.h"
+#include "scaler/replicas.h"
 
 #define LABEL(n, v) ((struct prom_label){STR(n), str_from(v)})
 
@@ -157,7 +158,7 @@ static void decision_families(struct prom_writer *w, const struct io *io) {
     uint64_t notices[COUNT_OF(notice_names)] = {0};
     size_t unavailable = 0, no_workload = 0;
     for (const struct object *o = io->objects; o != NULL; o = o->hh.next) {
-        no_workload += o->feed == NULL;
+        no_workload += o->feed == NULL && io_leads(io);
         if (o->feed == NULL || !o->decided)
             continue;
         unavailable += o->last.state != DECISION_OK;
@@ -368,6 +369,7 @@ int metrics_page_render(const struct io *io, enum prom_format format, struct buf
     io_cluster_families(io, &w);
     io_metrics_api_families(io, &w);
     gate_families(io, &w);
+    io_replicas_families(io, &w);
     rc = rc < 0 ? rc : io_queries_families(io, &w);
     int end = prom_writer_end(&w);
     return rc < 0 ? rc : end;

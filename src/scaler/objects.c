@@ -9,6 +9,7 @@
 #include "scaler/cluster.h"
 #include "scaler/cluster_events.h"
 #include "scaler/io.h"
+#include "scaler/replicas.h"
 
 enum {
     SENTENCE_MAX = 4096,
@@ -17,6 +18,7 @@ enum {
 };
 
 static struct object *object_free(struct io *io, struct object *o) {
+    io_replicas_forget(io, o);
     if (o->feed != NULL)
         io_feed_release(io, o->feed);
     io_queries_detach(io, o);
@@ -45,16 +47,24 @@ static void detach(struct object *o) {
     o->next = NULL;
 }
 
-// Puts the answer into the outbox; a rule's, which no rpc thread is asked for, stays with the
-// object. Without memory the object counts as not published, so that the next tick tries again.
+// Does KEDA, or an HPA, ask for it here?
+static bool is_asked(const struct object *o) {
+    return o->rpc_id != 0 || o->key->ref.rule;
+}
+
+// Tells the other scalers, and puts the answer into the outbox where KEDA asks here; a rule's,
+// which no rpc thread is asked for, stays with the object. Without memory the object counts as not
+// published, so that the next tick tries again.
 static void put_out(struct io *io, struct object *o, struct published *p, struct str message) {
     o->published = false;
-    if (p->status != GRPC_OK && (p->message = mem_strndup(message.p, message.n)) == NULL)
+    io_replicas_tell(io, o, p, message);
+    if (is_asked(o) && p->status != GRPC_OK &&
+        (p->message = mem_strndup(message.p, message.n)) == NULL)
         return;
     if (o->key->ref.rule) {
         mem_free(o->message);
         o->message = p->message;
-    } else if (vec_push(&io->outbox, *p) < 0) {
+    } else if (o->rpc_id != 0 && vec_push(&io->outbox, *p) < 0) {
         mem_free(p->message);
         return;
     }
@@ -97,15 +107,23 @@ static void publish_zero(struct io *io, struct object *o) {
         put_out(io, o, &p, (struct str){0});
 }
 
-// Does anybody ask for it?
-static bool is_told(const struct object *o) {
-    return o->rpc_id != 0 || o->key->ref.rule;
+// Does anybody hear of it: who asks here, or the other scalers?
+static bool is_told(const struct io *io, const struct object *o) {
+    return is_asked(o) || io->replicas != NULL;
+}
+
+void io_object_answer(struct io *io, struct object *o, const struct published *from) {
+    struct published p = *from;
+    p.id = o->rpc_id;
+    p.message = NULL;
+    if (is_asked(o) && !same_answer(o, &p, clock_mono_ns()))
+        put_out(io, o, &p, str_from(from->message));
 }
 
 static void publish_fault(struct io *io, struct object *o) {
     bool soon = io->cluster != NULL && clock_mono_ns() - o->since_ns < SEEN_SOON_S * NS_PER_S &&
                 o->fault.code != ERR_UNSUPPORTED;
-    if (!is_told(o) || o->leaving || (soon && !o->key->ref.rule))
+    if (!is_told(io, o) || o->leaving || (soon && !o->key->ref.rule))
         return;
     if (o->decided && o->last.spec == 0 && !o->key->ref.rule) {
         publish_zero(io, o);
@@ -130,7 +148,7 @@ static void publish_asleep(const struct record *r, struct published *p) {
 }
 
 static void publish_record(struct io *io, struct object *o, const struct record *r) {
-    if (!is_told(o))
+    if (!is_told(io, o))
         return;
     struct published p = {
         .id = o->rpc_id,
@@ -175,17 +193,21 @@ static void log_change(struct object *o, const struct record *r) {
 }
 
 static void decide(struct io *io, struct object *o, int64_t now_ns, int64_t real_ns) {
+    if (!io_may_decide(io))
+        return;
     const struct workload *w = o->feed->workload;
     struct signal_external queries[LIMIT_TRIGGER_QUERIES];
     struct record_scene scene;
     io_queries_of(o, queries);
     io_cluster_scene(io, o, real_ns, &scene);
-    struct decide_input in = {.now_ns = now_ns,
-                              .real_ns = real_ns,
-                              .spec = (int32_t)w->replicas,
-                              .status = w->status,
-                              .queries = queries,
-                              .scene = &scene};
+    struct decide_input in = {
+        .now_ns = now_ns,
+        .real_ns = real_ns,
+        .spec = (int32_t)w->replicas,
+        .status = w->status,
+        .queries = queries,
+        .scene = &scene,
+        .settling = io_replicas_settling(io, o->trigger->rate_window_ns, now_ns)};
     struct record r;
     decider_tick(o->decider, o->feed->signals, &in, &r);
     o->decisions++;
@@ -200,6 +222,8 @@ static void decide(struct io *io, struct object *o, int64_t now_ns, int64_t real
     memcpy(&o->last, &r, record_size(&r));
     o->decided = true;
     publish_record(io, o, &r);
+    if (io_replicas_tell_again(io, o)) // the down-window has moved
+        io_replicas_tell(io, o, &o->sent, (struct str){0});
 }
 
 void io_decide_feed(struct io *io, struct feed *f, int64_t now_ns) {
@@ -228,6 +252,8 @@ static void find_feed(struct io *io, struct object *o) {
 }
 
 void io_object_begin(struct io *io, struct object *o, int64_t now_ns) {
+    if (!io_leads(io))
+        return; // it has met what is known of it
     find_feed(io, o);
     if (o->feed == NULL)
         publish_fault(io, o);
@@ -235,7 +261,30 @@ void io_object_begin(struct io *io, struct object *o, int64_t now_ns) {
         decide(io, o, now_ns, clock_real_ns());
 }
 
+void io_objects_lead(struct io *io, int64_t now_ns) {
+    for (struct object *o = io->objects; o != NULL; o = o->hh.next) {
+        o->published = false; // the others are to hear all of it
+        io_queries_attach(io, o);
+        io_object_begin(io, o, now_ns);
+    }
+}
+
+void io_objects_follow(struct io *io) {
+    for (struct object *o = io->objects; o != NULL; o = o->hh.next) {
+        struct feed *f = o->feed;
+        io_queries_detach(io, o);
+        if (f != NULL) {
+            detach(o);
+            o->feed = NULL;
+            io_feed_release(io, f);
+        }
+        (void)err_set(&o->fault, ERR_UNAVAILABLE, "another scaler leads and decides");
+    }
+}
+
 void io_tend_feedless(struct io *io, int64_t now_ns) {
+    if (!io_leads(io))
+        return;
     for (struct object *o = io->objects; o != NULL; o = o->hh.next)
         if (o->feed == NULL && o->fault.code == ERR_NOMEM)
             io_object_begin(io, o, now_ns);
@@ -342,7 +391,11 @@ struct object *io_object_new(struct io *io, uint64_t rpc_id, struct object_key *
         remove_object(io, o);
         return NULL;
     }
-    io_queries_attach(io, o);
+    if (io_leads(io))
+        io_queries_attach(io, o);
+    else
+        (void)err_set(&o->fault, ERR_UNAVAILABLE, "another scaler leads and decides");
+    io_replicas_meet(io, o);
     return o;
 }
 
@@ -356,18 +409,24 @@ void io_object_remove(struct io *io, struct object *o) {
 static void adopt(struct io *io, struct object *o, uint64_t rpc_id) {
     if (set_rpc_id(io, o, rpc_id) < 0)
         return; // its call ends with "ask again", and then it is told again
-    if (o->feed == NULL)
+    if (!io_leads(io))
+        io_replicas_meet(io, o);
+    else if (o->feed == NULL)
         publish_fault(io, o);
     else if (o->decided)
         publish_record(io, o, &o->last);
 }
 
 void io_register(struct io *io, struct to_io *m) {
-    if (find_rpc(io, m->id) != NULL)
-        return; // told again because the first decision was late
+    struct object *o = find_rpc(io, m->id);
+    if (o != NULL) { // told again because the first decision was late
+        if (!io_leads(io))
+            io_replicas_meet(io, o);
+        return;
+    }
     struct object_hash h;
     object_ref_hash(&m->key->ref, &h);
-    struct object *o = io_object_find(io, &m->key->ref, &h);
+    o = io_object_find(io, &m->key->ref, &h);
     if (o != NULL) {
         adopt(io, o, m->id);
         return;
@@ -395,6 +454,8 @@ void io_drop(struct io *io, uint64_t rpc_id) {
 }
 
 void io_rebind_all(struct io *io, int64_t now_ns) {
+    if (!io_leads(io))
+        return; // there are no feeds
     for (struct object *o = io->objects; o != NULL; o = o->hh.next) {
         struct feed *before = o->feed;
         if (before != NULL)
@@ -429,7 +490,8 @@ void io_flush(struct io *io, int64_t now_ns) {
     struct to_rpc *m = mem_zalloc(sizeof(*m) + (n + gone) * sizeof(m->items[0]));
     if (m != NULL) {
         m->kind = TO_RPC_BATCH;
-        m->at_ns = now_ns;
+        m->at_ns = io_replicas_decided_ns(io, now_ns);
+        io_replicas_pass(io, m);
         m->n_items = n + gone;
         if (n > 0)
             memcpy(m->items, io->outbox.items, n * sizeof(m->items[0]));
@@ -440,6 +502,7 @@ void io_flush(struct io *io, int64_t now_ns) {
             vec_clear(&io->gone);
             return;
         }
+        io_replicas_take_back(io, m);
         mem_free(m);
     }
     // The rpc thread is stalled or memory is short: these objects are published by the next tick.

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Readiness: the cluster's caches are there, where there is a cluster; every agent target, GPU
- * exporter, demand source and engine page was heard of once (a failure counts: what is broken is
- * not waited for), and rates have had two pages to be made from. Beyond READY_AFTER_S nothing is
- * waited for any more: a scaler that holds decisions is better than none, and what is missing is in
- * the log and in /metrics.
+ * Readiness: the cluster's caches are there, where there is a cluster. Of several scalers one that
+ * follows has the leader's decisions, and one that went on from another's has them. Else every
+ * agent target, GPU exporter, demand source and engine page was heard of once (a failure counts:
+ * what is broken is not waited for), and rates have had two pages to be made from. Beyond
+ * READY_AFTER_S nothing is waited for any more: a scaler that holds decisions is better than none,
+ * and what is missing is in the log and in /metrics.
  */
 #include "base/clock.h"
 #include "scaler/cluster.h"
 #include "scaler/io.h"
+#include "scaler/replicas.h"
 
 enum { READY_AFTER_S = 30 };
 
@@ -51,7 +53,13 @@ bool io_ready(const struct io *io, int64_t now_ns, struct buf *missing) {
     }
     if (!io_cluster_ready(io, missing))
         return false; // nothing can be decided: no time makes up for it
+    if (!io_replicas_ready(io, missing))
+        return false;
+    if (!io_leads(io) || io_replicas_inherited(io))
+        return true; // decisions are here, and KEDA may have nobody else to ask
     up_ns = now_ns - io_cluster_ready_ns(io);
+    if (now_ns - io_replicas_led_ns(io) < up_ns)
+        up_ns = now_ns - io_replicas_led_ns(io);
     if (up_ns > READY_AFTER_S * NS_PER_S)
         return true;
     struct silence agents = {0}, exporters = {0}, pages = {0}, demand = {0};

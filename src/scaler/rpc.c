@@ -30,6 +30,22 @@ static void apply_batch(struct rpc *r, struct to_rpc *m) {
         rpc_object_publish(o, &m->items[i]);
         rpc_calls_published(r, o);
     }
+    if (r->tell == NULL)
+        return;
+    for (size_t i = 0; i < m->n_told; i++)
+        tell_decision(r->tell, m->told[i].id, TAKE_PTR(m->told[i].packed), m->told[i].n);
+    tell_flush(r->tell, m->at_ns);
+}
+
+static void apply_role(struct rpc *r, const struct rpc_role *role) {
+    bool led = r->role.leads;
+    r->role = *role;
+    if (r->tell == NULL)
+        return;
+    if (role->leads)
+        tell_lead(r->tell, role->leader, role->term);
+    else if (led || role->resigned)
+        tell_yield(r->tell, "this scaler leads no more", role->resigned);
 }
 
 static void reload_tls(struct rpc *r, int64_t now_ns) {
@@ -52,6 +68,8 @@ static void on_stopped(void *ctx) {
     net_watch_stop(&r->watch);
     net_timer_stop(&r->second);
     net_timer_stop(&r->parked);
+    if (r->tell != NULL)
+        tell_stop(r->tell);
 }
 
 static void stop(struct rpc *r) {
@@ -65,6 +83,9 @@ static void receive(struct rpc *r, struct to_rpc *m) {
     switch (m->kind) {
     case TO_RPC_BATCH:
         apply_batch(r, m);
+        break;
+    case TO_RPC_ROLE:
+        apply_role(r, m->role);
         break;
     case TO_RPC_SERVING:
         if (!r->stopping) {
@@ -105,6 +126,11 @@ static void send_stats(struct rpc *r) {
     s->waiting = r->n_waiting;
     s->streams_active = r->n_streams_active;
     s->streams_spec = r->n_streams_spec;
+    if (r->tell != NULL) {
+        struct tell_stats t = tell_stats(r->tell);
+        s->followers = t.followers;
+        s->followers_slow = t.slow;
+    }
     s->cert_not_after_s = r->tls ? net_tls_not_after_s(r->tls) : 0;
     if (r->server != NULL) {
         struct grpc_server_stats g = grpc_server_stats(r->server);
@@ -171,6 +197,13 @@ static int open_server(struct rpc *r, const struct rpc_options *o, struct err *e
             return err_wrap(e, "grpc.tls");
     }
     rpc_service_init(r);
+    if (o->replicas) {
+        struct tell_options t = {.loop = &r->loop, .registered = rpc_take_followed, .ctx = r};
+        rc = tell_new(&r->tell, &t, e);
+        if (rc < 0)
+            return rc;
+        r->services[1] = tell_service(r->tell);
+    }
     struct grpc_server_options options = {
         .listen = o->listen,
         .tls = r->tls,
@@ -200,6 +233,7 @@ static int open_server(struct rpc *r, const struct rpc_options *o, struct err *e
 // Until everything on the loop has ended.
 static void run_loop(struct rpc *r) {
     uv_run(&r->loop, UV_RUN_DEFAULT);
+    r->tell = tell_free(r->tell);
     rpc_table_done(&r->table);
     r->tls = net_tls_free(r->tls);
     net_loop_drain_close(&r->loop);

@@ -28,6 +28,7 @@ struct rpc_options {
     struct queue *to_io;            // of struct to_io; borrowed
     struct queue *to_rpc;           // of struct to_rpc; borrowed
     const struct binder *binder;    // read-only; borrowed
+    bool replicas;                  // other scalers may follow this one
 };
 
 struct rpc;

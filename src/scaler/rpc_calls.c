@@ -72,7 +72,7 @@ static void answer_waiter(struct rpc_call *c, int64_t age_ns) {
     struct grpc_call *call = c->call;
     struct rpc_answer a;
     if (c->kind == CALL_WAITS_METRICS)
-        rpc_object_metrics(c->object, age_ns, &a);
+        rpc_object_metrics(c->object, age_ns, rpc_leader(c->rpc), &a);
     else
         rpc_object_active(c->object, age_ns, &a);
     call_free(c);

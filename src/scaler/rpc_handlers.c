@@ -23,6 +23,10 @@ void rpc_answer_call(struct grpc_call *call, const struct rpc_answer *a) {
         grpc_call_finish(call, a->status, "%s", a->message);
 }
 
+const char *rpc_leader(const struct rpc *r) {
+    return r->tell == NULL || r->role.leads ? NULL : r->role.leader;
+}
+
 void rpc_register(struct rpc *r, struct rpc_object *o) {
     struct to_io *m = mem_zalloc(sizeof(*m));
     struct object_hash h;
@@ -100,6 +104,25 @@ static int add_object(struct rpc *r, struct grpc_call *call, const struct object
     return rc;
 }
 
+bool rpc_take_followed(void *rpc, const struct object_ref *ref) {
+    struct rpc *r = rpc;
+    struct object_hash h;
+    object_ref_hash(ref, &h);
+    struct rpc_object *o = rpc_table_find(&r->table, ref, &h);
+    int64_t now_ns = clock_mono_ns();
+    if (o == NULL) {
+        struct trigger *t = NULL;
+        bool valid = binder_bind(r->binder, ref, &t, NULL) == 0;
+        trigger_free(t);
+        if (!valid || rpc_table_add(&r->table, ref, &h, NULL, now_ns, &o, NULL) < 0)
+            return false;
+    }
+    o->called_ns = now_ns;
+    if (o->invalid == NULL && !o->registered)
+        rpc_register(r, o);
+    return o->invalid == NULL;
+}
+
 // The object that a call is about, valid and registered; NULL: the call is finished.
 static struct rpc_object *take_object(struct rpc *r, struct grpc_call *call, const ref_message *m) {
     struct object_pair pairs[LIMIT_METADATA_KEYS];
@@ -150,7 +173,7 @@ static void handle_metrics(struct grpc_call *call, const ProtobufCMessage *reque
     }
     struct rpc_answer a;
     int64_t age_ns = rpc_age_ns(r, o->called_ns);
-    rpc_object_metrics(o, age_ns, &a);
+    rpc_object_metrics(o, age_ns, rpc_leader(r), &a);
     r->stats.stale_answers += rpc_decision_stale(age_ns);
     rpc_answer_call(call, &a);
 }

@@ -8,6 +8,7 @@
 #include "scaler/bind.h"
 #include "scaler/rpc.h"
 #include "scaler/rpc_table.h"
+#include "scaler/tell.h"
 
 enum rpc_call_kind { CALL_WAITS_METRICS, CALL_WAITS_ACTIVE, CALL_STREAM_ACTIVE, CALL_STREAM_SPEC };
 
@@ -27,7 +28,7 @@ struct rpc {
     uv_loop_t loop;
     pthread_t thread;
     struct grpc_service service;
-    const struct grpc_service *services[2];
+    const struct grpc_service *services[3];
     struct grpc_server *server;
     struct net_tls *tls;
     struct net_watch *watch;
@@ -35,6 +36,8 @@ struct rpc {
     struct net_timer *parked; // the oldest parked call's deadline
     struct queue *to_io, *to_rpc;
     const struct binder *binder;
+    struct tell *tell;    // to the other scalers; NULL: there are none
+    struct rpc_role role; // with `tell`
     struct rpc_table table;
     struct rpc_stats stats;
     struct rpc_call *wait_first, *wait_last;
@@ -63,5 +66,9 @@ void rpc_service_init(struct rpc *r);
 void rpc_answer_call(struct grpc_call *call, const struct rpc_answer *a);
 // Since the io thread last made decisions; INT64_MAX before the first.
 int64_t rpc_age_ns(const struct rpc *r, int64_t now_ns);
+// Whom KEDA's errors about old decisions name: the leader, where that is another scaler; else NULL.
+const char *rpc_leader(const struct rpc *r);
+// Another scaler is asked about it. False: it is refused.
+bool rpc_take_followed(void *rpc, const struct object_ref *ref);
 // Tells the io thread of an object; tried again at its next call when the queue is full.
 void rpc_register(struct rpc *r, struct rpc_object *o);

@@ -28,9 +28,9 @@ struct rpc_stats {
     uint64_t ended[RPC_METHOD_MAX][RPC_CODES];  // every call, by status
     // Gauges, set when the copy is made:
     uint64_t objects, objects_invalid, waiting, connections, calls_open;
-    uint64_t streams_active, streams_spec;
+    uint64_t streams_active, streams_spec, followers;
     // Counters:
-    uint64_t pushes, pushes_blocked, objects_refused, messages_lost, stale_answers;
+    uint64_t pushes, pushes_blocked, objects_refused, messages_lost, stale_answers, followers_slow;
     uint64_t handshake_failures, certificates_refused, connections_refused, protocol_errors,
         reload_failures;
     int64_t cert_not_after_s; // 0: none

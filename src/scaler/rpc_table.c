@@ -174,23 +174,34 @@ static void give(struct rpc_answer *a, const uint8_t *p, size_t n) {
     a->n = n;
 }
 
-static void fail_stale(const struct rpc_object *o, int64_t age_ns, struct rpc_answer *a) {
+static void fail_stale(const struct rpc_object *o, int64_t age_ns, const char *leader,
+                       struct rpc_answer *a) {
     char age[32];
     units_format_duration(age_ns / NS_PER_S * NS_PER_S, age, sizeof(age));
+    if (leader != NULL) {
+        (void)snprintf(a->text, sizeof(a->text),
+                       "ScaledObject %s/%s: no decision was heard for %s of the scaler that leads "
+                       "(%s); see the scalers' logs",
+                       o->key->ref.namespace_.p, o->key->ref.name.p, age,
+                       leader[0] != '\0' ? leader : "nobody");
+        fail(a, GRPC_UNAVAILABLE, a->text);
+        return;
+    }
     (void)snprintf(a->text, sizeof(a->text),
                    "ScaledObject %s/%s: the scaler has made no decision for %s; see its log",
                    o->key->ref.namespace_.p, o->key->ref.name.p, age);
     fail(a, GRPC_UNAVAILABLE, a->text);
 }
 
-void rpc_object_metrics(const struct rpc_object *o, int64_t age_ns, struct rpc_answer *ret) {
+void rpc_object_metrics(const struct rpc_object *o, int64_t age_ns, const char *leader,
+                        struct rpc_answer *ret) {
     static const uint8_t zero[] = {0x0a, 0x12, 0x0a, 0x10, 'd', 'e', 's', 'i', 'r', 'e',
                                    'd',  '-',  'r',  'e',  'p', 'l', 'i', 'c', 'a', 's'};
     if (rpc_decision_stale(age_ns)) {
         if (o->last.at_zero)
             give(ret, zero, sizeof(zero));
         else
-            fail_stale(o, age_ns, ret);
+            fail_stale(o, age_ns, leader, ret);
     } else if (o->last.status != GRPC_OK) {
         fail(ret, o->last.status, o->last.message ? o->last.message : "");
     } else {

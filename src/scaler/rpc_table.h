@@ -63,7 +63,9 @@ struct rpc_answer {
 // `age_ns`: since the io thread last made decisions. Beyond LIMIT_DECISION_AGE_MS a decision is no
 // longer served, save at zero, where no call ever fails (an error would wake the service through
 // KEDA's fallback): the value is then 0 and the object inactive.
-void rpc_object_metrics(const struct rpc_object *o, int64_t age_ns, struct rpc_answer *ret);
+// `leader`: the scaler that decides, where it is another ("": nobody does); NULL: this one.
+void rpc_object_metrics(const struct rpc_object *o, int64_t age_ns, const char *leader,
+                        struct rpc_answer *ret);
 void rpc_object_active(const struct rpc_object *o, int64_t age_ns, struct rpc_answer *ret);
 // The constant spec: desired-replicas, target 1.
 void rpc_spec(struct rpc_answer *ret);

@@ -15,6 +15,7 @@
 #include "scaler/io.h"
 #include "scaler/live.h"
 #include "scaler/metrics_api.h"
+#include "scaler/replicas.h"
 
 enum { QUEUE_ITEMS = LIMIT_QUEUE_ITEMS, HTTP_GRACE_MS = 2000, RPC_END_MS = 20000 };
 
@@ -27,6 +28,10 @@ static void tell_rpc(struct io *io, enum to_rpc_kind kind) {
         io->count.messages_lost++;
         mem_free(m);
     }
+}
+
+void io_end(struct io *io) {
+    tell_rpc(io, TO_RPC_STOP);
 }
 
 static void http_closed(void *ctx) {
@@ -50,6 +55,7 @@ static void stop_io(struct io *io) {
     io->http = io->health = NULL;
     io_metrics_api_stop(io);
     gate_stop(io);
+    io_replicas_stop(io);
     io_cluster_stop(io);
     net_signals_stop(&io->stop_signals);
 }
@@ -65,8 +71,9 @@ static void on_term(struct io *io, int number) {
         return;
     io->stopping = true;
     log_info("stopping", LOG_STR("signal", strsignal(number)));
-    tell_rpc(io, TO_RPC_STOP);
     net_timer_again(io->last, RPC_END_MS * NS_PER_MS);
+    if (!io_replicas_resign(io)) // else it ends us when the Lease is given up
+        io_end(io);
 }
 
 static void on_hup(struct io *io, int number) {
@@ -134,6 +141,7 @@ static int start_rpc(struct io *io, struct err *e) {
         .to_io = io->to_io,
         .to_rpc = io->to_rpc,
         .binder = &io->binder,
+        .replicas = io->replicas != NULL,
     };
     int rc = rpc_start(&io->rpc, &o, e);
     if (rc < 0)
@@ -182,6 +190,8 @@ static int start(struct io *io, struct err *e) {
     if (rc == 0)
         rc = io_cluster_start(io, e);
     if (rc == 0)
+        rc = io_replicas_start(io, e);
+    if (rc == 0)
         rc = io_rules_start(io, e);
     if (rc == 0)
         rc = gate_open(io, e);
@@ -217,6 +227,7 @@ static void io_free(struct io *io) {
     drain(io);
     io_objects_done(io);
     io_rules_done(io);
+    io_replicas_done(io);
     signal_join_free(io->join);
     workloads_free(io->workloads);
     arena_done(&io->pods_arena);

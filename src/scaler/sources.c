@@ -128,19 +128,25 @@ static int start_engines(struct io *io, struct err *e) {
     return rc < 0 ? err_wrap(e, "engines") : 0;
 }
 
-static int start_demand(struct io *io, struct err *e) {
+static int set_demand(struct io *io, struct err *e) {
     const struct scaler_config *c = io->config;
     struct demand_source *sources = mem_array(c->demand.n + 1, sizeof(*sources));
-    io->demands = mem_array(c->demand.n + 1, sizeof(*io->demands));
-    if (sources == NULL || io->demands == NULL) {
-        mem_free(sources);
+    if (sources == NULL)
         return err_set(e, ERR_NOMEM, "out of memory");
-    }
     for (size_t i = 0; i < c->demand.n; i++) {
         const struct config_demand *d = &c->demand.items[i];
         sources[i] = (struct demand_source){
             .name = d->name, .url = d->url, .interval_ns = d->interval_ns, .rule = d->rule};
     }
+    int rc = demand_set_sources(io->demand, sources, c->demand.n, e);
+    mem_free(sources);
+    return rc < 0 ? err_wrap(e, "demand") : 0;
+}
+
+static int start_demand(struct io *io, struct err *e) {
+    io->demands = mem_array(io->config->demand.n + 1, sizeof(*io->demands));
+    if (io->demands == NULL)
+        return err_set(e, ERR_NOMEM, "out of memory");
     struct demand_options o = {
         .loop = &io->loop,
         .seed = io->seed + 2,
@@ -150,10 +156,7 @@ static int start_demand(struct io *io, struct err *e) {
         .ctx = io,
     };
     int rc = demand_new(&io->demand, &o, e);
-    if (rc == 0)
-        rc = demand_set_sources(io->demand, sources, c->demand.n, e);
-    mem_free(sources);
-    return rc < 0 ? err_wrap(e, "demand") : 0;
+    return rc < 0 ? err_wrap(e, "demand") : set_demand(io, e);
 }
 
 int io_sources_start(struct io *io, struct err *e) {
@@ -171,6 +174,15 @@ int io_sources_start(struct io *io, struct err *e) {
     if (rc == 0)
         rc = io_queries_start(io, e);
     return rc;
+}
+
+int io_sources_lead(struct io *io, bool leads, struct err *e) {
+    struct err later = {0};
+    int rc = io_gpu_sources_lead(io, leads, e);
+    int rc2 = leads ? set_demand(io, &later) : demand_set_sources(io->demand, NULL, 0, &later);
+    if (rc == 0 && rc2 < 0 && e != NULL)
+        *e = later;
+    return rc < 0 ? rc : rc2;
 }
 
 void io_sources_stop(struct io *io) {

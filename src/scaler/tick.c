@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "scaler/cluster_events.h"
 #include "scaler/io.h"
+#include "scaler/replicas.h"
 
 static void tell_serving(struct io *io, int64_t now_ns) {
     bool ready = io_ready(io, now_ns, NULL);
@@ -29,6 +30,7 @@ static void tell_serving(struct io *io, int64_t now_ns) {
 
 static void on_tick(void *ctx) {
     struct io *io = ctx;
+    io_replicas_check(io);
     io_workloads_check(io, false); // decides too, at its own time: which is not after ours
     int64_t now_ns = clock_mono_ns();
     // What was decided within half a tick because something was heard has had its decision.
@@ -37,6 +39,7 @@ static void on_tick(void *ctx) {
         if (f->decided_ns <= recent_ns)
             io_decide_feed(io, f, now_ns);
     io_tend_feedless(io, now_ns);
+    io_replicas_tick(io, now_ns);
     io_update_targets(io);
     io_update_queries(io);
     if (now_ns - io->http_tls_checked_ns >= RPC_TLS_CHECK_MS * NS_PER_MS)
@@ -51,6 +54,7 @@ static void on_tick(void *ctx) {
 
 static void on_soon(void *ctx) {
     struct io *io = ctx;
+    io_replicas_check(io);
     int64_t now_ns = clock_mono_ns();
     struct feed *f = io->dirty, *next;
     io->dirty = NULL;

@@ -66,7 +66,7 @@ static void values_are_safe_for_every_keda(void **state) {
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         publish(o, cases[i].published, true, false, GRPC_OK, NULL);
         struct rpc_answer a;
-        rpc_object_metrics(o, 0, &a);
+        rpc_object_metrics(o, 0, NULL, &a);
         double now;
         int64_t old;
         read_value(&a, &now, &old);
@@ -91,7 +91,7 @@ static void unknown_signals_fail_the_value_and_stay_active(void **state) {
     struct rpc_object *o = add(&t, "so", NULL);
     publish(o, 5, true, false, GRPC_UNAVAILABLE, "work is unknown");
     struct rpc_answer a;
-    rpc_object_metrics(o, 0, &a);
+    rpc_object_metrics(o, 0, NULL, &a);
     assert_int_equal(a.status, GRPC_UNAVAILABLE);
     assert_string_equal(a.message, "work is unknown");
     rpc_object_active(o, 0, &a);
@@ -108,10 +108,10 @@ static void stalled_decisions_expire_but_never_fail_at_zero(void **state) {
     struct rpc_answer a;
     double v;
     int64_t i;
-    rpc_object_metrics(up, fresh_ns, &a);
+    rpc_object_metrics(up, fresh_ns, NULL, &a);
     read_value(&a, &v, &i);
     assert_true(v == 5);
-    rpc_object_metrics(up, old_ns, &a);
+    rpc_object_metrics(up, old_ns, NULL, &a);
     assert_int_equal(a.status, GRPC_UNAVAILABLE);
     assert_non_null(strstr(a.message, "ns/up"));
     assert_non_null(strstr(a.message, "30s"));
@@ -119,7 +119,7 @@ static void stalled_decisions_expire_but_never_fail_at_zero(void **state) {
     assert_true(says_active(&a)); // unknown is not inactive
     rpc_object_active(zero, fresh_ns, &a);
     assert_true(says_active(&a));
-    rpc_object_metrics(zero, old_ns, &a);
+    rpc_object_metrics(zero, old_ns, NULL, &a);
     read_value(&a, &v, &i);
     assert_true(v == 0);
     rpc_object_active(zero, old_ns, &a);
@@ -136,7 +136,7 @@ static void missing_workload_fails_both_calls(void **state) {
                           .message = mem_strdup("no workload")};
     rpc_object_publish(o, &p);
     struct rpc_answer a;
-    rpc_object_metrics(o, 0, &a);
+    rpc_object_metrics(o, 0, NULL, &a);
     assert_int_equal(a.status, GRPC_NOT_FOUND);
     rpc_object_active(o, 0, &a);
     assert_int_equal(a.status, GRPC_NOT_FOUND);

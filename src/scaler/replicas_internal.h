@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What the files of the replicas share: the part this scaler has, and what it knows of others'. */
+#pragma once
+
+#include "scaler/follow.h"
+#include "scaler/lease.h"
+#include "scaler/replicas.h"
+
+// What another scaler last told of an object, or what we decided when we led last.
+struct known {
+    struct object_key *key;
+    uint64_t leader_id;      // the leader's; 0: it does not tell of it
+    struct published answer; // its message is ours
+    struct decider_memory memory;
+    int64_t told_ns, gone_ns; // gone: the leader tells no more of it since; 0: it does
+    unsigned pass;            // over a full state, in which it was told
+    struct object *object;    // NULL: nobody has asked us about it
+    UT_hash_handle hh, hh_leader;
+};
+
+struct replicas {
+    struct io *io;
+    struct lease *lease;
+    struct follow *follow;
+    char identity[ELECTION_NAME_MAX]; // NAME_RUN
+    bool leads, inherited;
+    bool complete;      // all that the leader has decided is here
+    bool syncing;       // a full state is coming
+    unsigned pass;      // over full states
+    int64_t led_ns;     // since when we lead; 0: never did
+    int64_t decided_ns; // when the leader last decided, by our clock
+    int64_t asked_ns;   // when the leader was last told of all our objects
+    uint64_t term;      // of the leader that is heard, or ours
+    uint64_t terms_begun, terms_ended;
+    struct known *known;         // by hash of their key
+    struct known *by_leader;     // by leader_id
+    struct net_timer *resigning; // the time that giving up may take; NULL: not begun
+    bool resigned;
+    char lost[sizeof(((struct err *)0)->msg)]; // why the leader was lost last, as it was told
+    char unusable[ELECTION_ADDRESS_MAX];       // the leader's address that was told to be none
+};
+
+// replicas_known.c
+const struct known *replicas_known(const struct replicas *r, const struct object *o); // NULL: none
+void replicas_hear(struct follow_options *o);              // its callbacks
+void replicas_restore(struct replicas *r, int64_t now_ns); // deciders go on where the leader was
+void replicas_remember(struct replicas *r);                // what we decided last
+void replicas_forget_all(struct replicas *r);
