@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "manifest/quantity.h"
 #include "tools/generate_plan.h"
 #include "tools/generate_query.h"
 
@@ -255,12 +256,23 @@ static void on_cpu(struct translating *x) {
                 type ? " (It said type in its metadata, which KEDA refuses since 2.18.)" : "");
 }
 
+// A number; in an HPA a quantity (500m).
+static void take_threshold(struct translating *x, const char *text) {
+    struct quantity q = {0};
+    x->threshold = text;
+    if (str_to_double(str_trim(str_from(text)), &x->number) == 0)
+        return;
+    x->number = NAN;
+    if (!x->p->from->is_hpa || quantity_parse(str_from(text), &q) < 0)
+        return;
+    x->number = q.approximate;
+    x->threshold = plan_text(x->p, "%g", q.approximate);
+}
+
 static void on_trigger(struct translating *x) {
     const char *type = x->t->type;
     const char *threshold = manifest_trigger_value(x->t, "threshold");
-    x->threshold = threshold ? threshold : "";
-    if (str_to_double(str_trim(str_from(x->threshold)), &x->number) < 0)
-        x->number = NAN;
+    take_threshold(x, threshold ? threshold : "");
     x->q = (struct query_reading){0};
     if (strcmp(type, "cpu") == 0 || strcmp(type, "memory") == 0)
         on_cpu(x);
@@ -339,6 +351,8 @@ static void take_down_window(struct translating *x) {
 
 void plan_translate(struct generate_plan *p) {
     struct translating x = {.p = p};
+    for (const struct conf_node *n = p->from->spec ? p->from->spec->first : NULL; n; n = n->next)
+        p->idles = p->idles || str_eqc(n->key, "idleReplicaCount");
     for (size_t i = 0; i < p->from->n_triggers && p->r == 0; i++) {
         x.t = &p->from->triggers[i];
         x.place = (unsigned)i;
@@ -347,4 +361,8 @@ void plan_translate(struct generate_plan *p) {
     tell_engine(&x);
     pair(&x);
     take_down_window(&x);
+    if (p->idles && !plan_get(p, "demand") && p->n_kept == 0)
+        plan_remark(p,
+                    "idleReplicaCount is left out: once idle, nothing here knows of requests that "
+                    "could wake the service; --demand NAME makes it possible.");
 }

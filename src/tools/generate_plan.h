@@ -47,6 +47,7 @@ struct generate_plan {
     const struct manifest_trigger *kept[PLAN_KEPT];
     size_t n_kept;
     bool ours;               // gpuscale scales it already
+    bool idles;              // `from` has an idleReplicaCount
     const char *down_window; // of the scale-down window that `from` had; NULL
 };
 

@@ -192,7 +192,9 @@ void write_kept_fields(const struct generate_plan *p, struct yaml_writer *w) {
         bool written = false;
         for (size_t i = 0; i < COUNT_OF(ours); i++)
             written = written || str_eqc(n->key, ours[i]);
-        if (!written && p->min > 0 && str_eqc(n->key, "cooldownPeriod"))
+        // At idle only something that knows of requests could wake it.
+        written = written || (str_eqc(n->key, "idleReplicaCount") && !p->demand && p->n_kept == 0);
+        if (!written && p->min > 0 && !p->idles && str_eqc(n->key, "cooldownPeriod"))
             yaml_comment(w, "Kept; it counts only on the way to zero.");
         if (!written)
             yaml_tree(w, n->key.p, n);

@@ -397,6 +397,26 @@ def test_zero_is_kept_only_where_something_could_wake_it(tmp_path):
     assert so["spec"]["minReplicaCount"] == 0
 
 
+def test_idle_replicas_are_kept_only_where_something_could_wake_them(tmp_path):
+    old = scaled_object(prometheus("sum(vllm:num_requests_waiting)", "4"), minReplicaCount=2, idleReplicaCount=0, cooldownPeriod=60)
+    (so,), text, _ = translate(old, tmp_path=tmp_path)
+    assert "idleReplicaCount" not in so["spec"] and "idleReplicaCount is left out" in text
+    (so,), text, _ = translate(old, "--demand", "gw", tmp_path=tmp_path)
+    assert so["spec"]["idleReplicaCount"] == 0 and so["spec"]["cooldownPeriod"] == 60 and "idleReplicaCount is left out" not in text
+
+
+def test_an_adapter_s_hpa_becomes_its_signals(tmp_path):
+    """Pods and External metrics under the names that prometheus-adapter gives them, with quantities."""
+    hpa = classic("hpa")
+    hpa["spec"]["metrics"] = [
+        {"type": "Pods", "pods": {"metric": {"name": "vllm_num_requests_waiting"}, "target": {"type": "AverageValue", "averageValue": "2500m"}}},
+        {"type": "External", "external": {"metric": {"name": "vllm_kv_cache_usage_perc"}, "target": {"type": "AverageValue", "averageValue": "800m"}}},
+        {"type": "External", "external": {"metric": {"name": "somebodys_lag"}, "target": {"type": "AverageValue", "averageValue": "10"}}}]
+    (so,), text, _ = translate(hpa, tmp_path=tmp_path, workload=deployment())
+    assert (metadata(so)["queue"], metadata(so)["kvCache"], metadata(so)["capacity"]) == ("2.5", "0.8", "learn")
+    assert len(so["spec"]["triggers"]) == 1 and "Trigger 2 (external) is left out" in flat(text)
+
+
 def test_foreign_triggers_stay_or_become_queries_of_the_scaler(tmp_path):
     cron = {"type": "cron", "metadata": {"timezone": "UTC", "start": "0 8 * * *", "end": "0 18 * * *", "desiredReplicas": "3"}}
     lag = prometheus('sum(rabbitmq_queue_messages_ready{queue="q"})', "20")

@@ -158,10 +158,8 @@ class Monitoring:
     """Debian's Prometheus (it is built without Kubernetes' discovery) on the agents' pages, with honorLabels, and on the ready pods of a
     service, told in a file with namespace and pod, as a PodMonitor would have it."""
 
-    def __init__(self, scaled):
-        self.scaled, plane = scaled, scaled.plane
-        self.folder = plane.folder / "prometheus"
-        self.folder.mkdir()
+    def __init__(self, scaled, folder):
+        self.scaled, self.folder, plane = scaled, folder, scaled.plane
         agents = [f"{node.address}:9400" for node in scaled.rig.player.nodes.values()]
         self.tell()
         (self.folder / "prometheus.yml").write_text(yaml.safe_dump({
@@ -238,9 +236,9 @@ def test_a_generated_object_goes_to_zero_and_is_woken_by_push(scaled):
     assert max(s.recorder.counts()) <= 4
 
 
-def test_the_classic_stack_scales_without_gpuscale(scaled, rig):
+def test_the_classic_stack_scales_without_gpuscale(scaled, rig, tmp_path):
     s = scaled("classic-stack")
-    monitoring = Monitoring(s)
+    monitoring = Monitoring(s, tmp_path)
     try:
         text, _ = generate("deployment/llm", "-n", s.ns, "--kubeconfig", s.plane.admin, "--engine", "custom", "--style", "prometheus",
                            "--prometheus", f"http://{PROMETHEUS}:9090", "--max", "4",
