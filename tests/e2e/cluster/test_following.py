@@ -106,3 +106,27 @@ def test_keda_scales_by_the_number_and_agents_are_found(plane, player, scaler):
         plane.wait_until(lambda: replicas(plane, ns) >= 3, "KEDA and the HPA scale up")
     assert scaler.object("llm")["workload"] == "deployment/llm"
     plane.wait_until(lambda: replicas(plane, ns) == 1, "and down again", 120)
+
+
+def test_a_gpu_of_a_resource_claim_is_its_pods(plane, player, scaler):
+    """The kubelet names a device of DRA; the API server's ResourceSlice says which GPU it is."""
+    ns = plane.namespace("claims")
+    plane.apply(engine_deployment(ns, "llm", replicas=1, load_time="0s"))
+    plane.apply([scaled_object(ns, metadata={**FAST, "engine": "vllm", "capacity": "3", "metricsPort": "8000"})])
+    node = player.nodes["node-1"]
+    uuid = node.free[-1][1]
+    plane.apply([{"apiVersion": "resource.k8s.io/v1", "kind": "ResourceSlice", "metadata": {"name": "node-1-gpus"}, "spec": {
+        "driver": "gpu.nvidia.com", "nodeName": "node-1", "pool": {"name": "node-1", "generation": 1, "resourceSliceCount": 1},
+        "devices": [{"name": "gpu-7", "attributes": {"uuid": {"string": uuid}, "index": {"int": 7}}}]}}])
+    answer = {"podResources": [{"name": "claimer", "namespace": ns, "containers": [{"name": "main", "dynamicResources": [
+        {"claimName": "one", "claimNamespace": ns, "claimResources": [
+            {"driverName": "gpu.nvidia.com", "poolName": "node-1", "deviceName": "gpu-7"}]}]}]}]}
+    node.kubelet.set_answer(answer)
+
+    def owners():
+        return {g["uuid"]: (g["ownersKnown"], [o["pod"] for o in g["owners"]]) for g in scaler.api("/api/v1/gpus?limit=100")["items"]}
+
+    plane.wait_until(lambda: owners()[uuid] == (True, ["claimer"]), "the GPU is its pod's")
+    assert all(known and not pods for u, (known, pods) in owners().items() if u != uuid and u in {x[1] for x in node.free}), "the others are free"
+    node._tell()
+    plane.wait_until(lambda: owners()[uuid] == (True, []), "released")
