@@ -217,7 +217,7 @@ class Kubelet:
         folder = self.folder / volume["name"]
         folder.mkdir(parents=True, exist_ok=True)
         if "hostPath" in volume:
-            return self.player.nodes[self.pod["spec"]["nodeName"]].folder
+            return self.player.nodes[self.pod["spec"]["nodeName"]].kubelet.path.parent
         if "configMap" in volume:
             data = self.plane.get(f"/api/v1/namespaces/{self.namespace}/configmaps/{volume['configMap']['name']}")["data"]
             data = {k: v.encode() for k, v in data.items()}
@@ -381,10 +381,16 @@ def test_every_right_is_used_and_none_is_missing(plane, installed):
     job["spec"] = {"triggers": job["spec"]["triggers"], "jobTargetRef": {"template": {"spec": {
         "restartPolicy": "Never", "containers": [{"name": "work", "image": "registry.test/work"}]}}}}
     plane.apply([job])
+    # A device of a resource claim: the ResourceSlices say which GPU it is.
+    node = next(iter(installed[0].player.nodes.values()))
+    claimed = {"podResources": [{"name": "claimer", "namespace": ns, "containers": [{"name": "main", "dynamicResources": [
+        {"claimName": "one", "claimNamespace": ns, "claimResources": [
+            {"driverName": "gpu.nvidia.com", "poolName": node.name, "deviceName": "gpu-0"}]}]}]}]}
     rights = granted(plane)
     assert len(rights) > 10
 
     def all_used():
+        node.kubelet.set_answer(claimed)  # again: a pod that ends makes it tell what it holds itself
         audit = plane.audit()
         denied = {a[:4] for a in audit if a[4] == 403}
         assert not denied, f"asked for and not granted: {denied}"
