@@ -16,8 +16,9 @@ import pytest
 
 import page_kit
 from cluster_kit import Cluster, ClusterScaler, serve
-from harness import Certs, http_get, metric_values, run, wait_until
+from harness import Certs, Program, http_get, metric_values, run, wait_until
 from kube_kit import status
+from prometheus_kit import free_port
 from scaler_kit import CLASSIC, FakeAgent, VllmPod, eventually
 from test_page import parse_feed
 from test_web_config import ALLMINE, basic
@@ -328,9 +329,15 @@ def test_explain_and_top_show_a_token(world, certs, tmp_path):
         assert r.returncode != 0 and says in r.stderr and "t0ken" not in r.stderr, r.stderr
 
 
-def test_the_page_in_a_browser(world):
-    w = world
-    seen = page_kit.drive("login", url=f"https://{w.scaler.http}/", token="t0ken-ann")
+def test_the_page_in_a_browser(tmp_path, certs):
+    with World(tmp_path, certs, http={"listen": f"127.0.0.1:{free_port()}"}) as w:
+        browser = page_kit.Drive("login", url=f"https://{w.scaler.http}/", token="t0ken-ann")
+        assert browser.line() == "restart"
+        del w.reviews.users["t0ken-ann"]
+        w.scaler.program.stop()
+        w.scaler.program = Program(*w.scaler.program.argv)
+        seen = browser.result()
+    assert "knows no such token" in seen["ended"]
     assert "Sign in to gpuscale" in seen["form"] and "knows no such token" in seen["refused"]
     assert seen["policies"] == ["ml/llm"] and "ml/llm" in seen["text"] and "web/llm" not in seen["text"]
     assert "your token may list" in seen["notes"]

@@ -273,12 +273,15 @@ const scenarios = {
     await shot(page, "login-page");
     const seen = { policies: await page.evaluate(() => view.run.policies.map((p) => p.label)), text: await page.locator("main").innerText(),
       notes: await text(page, "#notes"), script: await page.evaluate(() => document.cookie), trouble: [...page.trouble] };
+    console.log("restart"); // and the token is known no more: the page turns into the form by itself
+    await page.waitForSelector("#token");
+    const ended = await text(page, ".why");
     await page.goto(options.url + "login");
     await page.click("button:has-text('Sign out')");
     await page.waitForURL("**/login");
     await page.goto(options.url);
     looks.push(await overflow(page));
-    return { form, refused, ...seen, out: await page.locator("main").innerText(), overflow: [...looks[0], ...looks[3]], faint: looks[1],
+    return { form, refused, ended, ...seen, out: await page.locator("main").innerText(), overflow: [...looks[0], ...looks[3]], faint: looks[1],
       nameless: looks[2] };
   },
 
