@@ -130,8 +130,9 @@ static void answer_text(struct http_request *r, const struct io *io, const struc
         return;
     }
     if (found == 0)
-        (void)buf_addc(&out,
-                       "No ScaledObject yet: the scaler learns of one when KEDA first asks.\n");
+        (void)buf_addc(
+            &out, "No ScaledObject yet: the scaler learns of one from the cluster's watch, or, "
+                  "without a cluster, when KEDA first asks.\n");
     http_request_answer(r, &(struct http_answer){.status = 200,
                                                  .content_type = "text/plain; charset=utf-8",
                                                  .body = buf_str(&out)});

@@ -84,8 +84,9 @@ static int judge(const struct request *r, const char *object, struct err *e) {
                            why);
         if (r->result.status == 404 && object != NULL)
             return err_set(e, ERR_NOTFOUND,
-                           "the scaler knows no such ScaledObject: it learns of one when KEDA "
-                           "first asks (`gpuscale explain` without a name lists all)");
+                           "the scaler knows no such ScaledObject: it learns of one from the "
+                           "cluster's watch, or, without a cluster, when KEDA first asks "
+                           "(`gpuscale explain` without a name lists all)");
         return err_set(e, ERR_PROTO, "%s: is this a scaler's HTTP port?", why);
     default:
         return err_set(e, ERR_PROTO, "%s", why);
