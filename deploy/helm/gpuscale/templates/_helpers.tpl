@@ -46,6 +46,7 @@ gpuscale-{{ .component }}.{{ .root.Release.Namespace }}.svc
 {{- $_ := set $made "agents" (dict "tls" (merge (dict "serverName" (include "gpuscale.name" (dict "component" "agent" "root" .))) $mutual)) }}
 {{- end }}
 {{- $_ := set $made "kubernetes" $kubernetes }}
+{{- $_ := set $made "replicas" (dict "lease" (print .Release.Namespace "/gpuscale-scaler") "tls" (merge (dict "serverName" (include "gpuscale.name" (dict "component" "scaler" "root" .))) $mutual)) }}
 {{- if .Values.metricsAPI.enabled }}
 {{- $_ := set $made "metricsAPI" (dict "enabled" true "listen" ":6443" "tls" $pair) }}
 {{- end }}
