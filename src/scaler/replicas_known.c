@@ -155,7 +155,8 @@ static void on_ended(void *ctx, const struct follow_update *u) {
         if (k->pass != r->pass)
             gone(r, k);
         log_info("the leader's decisions are here", LOG_STR("leader", u->leader),
-                 LOG_I64("term", (int64_t)u->term), LOG_I64("objects", HASH_COUNT(r->known)));
+                 LOG_I64("term", (int64_t)u->term),
+                 LOG_I64("objects", HASH_CNT(hh_leader, r->by_leader)));
     }
     r->decided_ns = u->decided_ns;
     io_flush(r->io, u->decided_ns);

@@ -70,7 +70,7 @@ void io_replicas_show(const struct io *io, struct buf *b) {
         } else {
             api_bool(b, "connected", follow_state(r->follow) == FOLLOW_LIVE);
             api_number(b, "lagSeconds", lag_s(r));
-            api_int(b, "objects", (int64_t)HASH_COUNT(r->known));
+            api_int(b, "objects", (int64_t)HASH_CNT(hh_leader, r->by_leader));
         }
     }
     (void)buf_addc(b, "}");

@@ -299,6 +299,32 @@ def test_never_two_decide_at_a_time(world):
     eventually("all say the same", lambda: {world.value(k) for k in keda} == {4.0})
 
 
+def test_scalers_show_each_other_certificates(world, certs, tmp_path):
+    """Mutual TLS between scalers: a follower without a certificate, or with one of another name, hears nothing."""
+    world.service(rate=6)
+    paths = {}
+    for name, sans in (("scaler", "DNS:gpuscale-scaler.gpuscale.svc"), ("tenant", "DNS:tenant.example.svc")):
+        cert, key = certs.leaf(name, sans)
+        paths[name] = {"cert": str(cert), "key": str(key)}
+    server = {"listen": "127.0.0.1:0", "tls": {**paths["scaler"], "ca": str(certs.ca), "allowedNames": ["gpuscale-scaler.gpuscale.svc"]}}
+    client = {"ca": str(certs.ca), "serverName": "gpuscale-scaler.gpuscale.svc"}
+
+    def scaler(name, tls):
+        return world.scaler(name, grpc=server, replicas={"tls": tls})
+
+    a = scaler("a", {**paths["scaler"], **client})
+    wait_until(a.leads, "a leads", TAKE_OVER_S)
+    good = scaler("good", {**paths["scaler"], **client})
+    bare, tenant = scaler("bare", client), scaler("tenant", {**paths["tenant"], **client})
+    mistaken = scaler("mistaken", {**paths["scaler"], **client, "serverName": "somebody-else.svc"})
+    wait_until(lambda: good.follows(a) and good.ready(), "who shows the scalers' certificate follows")
+    for s in (bare, tenant, mistaken):
+        wait_until(lambda: s.told("the leader is not heard"), f"{s.name} says that it hears nothing")
+        assert not s.ready() and s.role()["objects"] == 0 and not s.role()["connected"]
+    assert number(a, "gpuscale_grpc_certificates_refused_total") >= 3
+    wait_until(lambda: number(a, "gpuscale_followers") == 1, "one follows")
+
+
 def test_a_new_scaler_is_ready_when_it_has_the_decisions(world):
     world.service(rate=6)
     a = world.leader("a")
