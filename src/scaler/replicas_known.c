@@ -160,8 +160,10 @@ static void on_ended(void *ctx, const struct follow_update *u) {
     }
     r->decided_ns = u->decided_ns;
     io_flush(r->io, u->decided_ns);
-    if (u->resigned)
+    if (u->resigned) {
+        log_info("the leader has given the Lease up", LOG_STR("leader", u->leader));
         lease_hurry(r->lease);
+    }
 }
 
 static void on_lost(void *ctx, const struct err *why) {

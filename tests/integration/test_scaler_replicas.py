@@ -215,7 +215,8 @@ def test_a_graceful_end_hands_over_at_once(world):
     took = time.monotonic() - began
     assert a.program.proc.wait(30) == 0
     print(f"# hand-over took {took:.2f} s")
-    # The Lease was given up: b did not wait for its end.
+    # The Lease was given up, and b was told so: it neither waited for its end nor for its own next look.
+    assert b.told("the leader has given the Lease up")
     assert "" in [h for _, h in world.leases.holders]
     assert world.leases.get()["spec"]["leaseTransitions"] == 1
     assert set(watcher.stop()) == {4.0}

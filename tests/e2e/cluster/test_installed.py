@@ -155,6 +155,33 @@ def test_a_killed_scaler_pod_changes_nothing(installed, service):
     installed.until(lambda: settled(installed, recorder, ns, 4), "it scales on")
 
 
+def lease(installed):
+    return installed.plane.get("/apis/coordination.k8s.io/v1/namespaces/gpuscale/leases/gpuscale-scaler")
+
+
+def test_the_killed_holder_of_the_lease_is_followed(installed, service):
+    ns, recorder = service
+    installed.gateway.rate = 7
+    installed.until(lambda: settled(installed, recorder, ns, 2), "two replicas")
+    installed.until(installed.ready, "both scalers are ready", deadline_s=90)
+    before = lease(installed)
+    name = before["spec"]["holderIdentity"].rsplit("_", 1)[0]
+    leader = next(p for p in installed.player.of("gpuscale") if p.pod["metadata"]["name"] == name)
+    assert before["metadata"]["annotations"]["gpuscale/address"] == f"{leader.address}:9443"
+    since = time.monotonic()
+    leader.kill_container(signal.SIGKILL)
+
+    def followed():
+        now = lease(installed)["spec"]
+        return now["holderIdentity"] not in ("", before["spec"]["holderIdentity"]) and now["leaseTransitions"] > before["spec"].get("leaseTransitions", 0)
+
+    installed.until(followed, "another run of a scaler holds the Lease", deadline_s=90)
+    print(f"\nthe Lease went on after {time.monotonic() - since:.1f} s")
+    assert set(recorder.counts(since)) == {2}
+    installed.gateway.rate = 11
+    installed.until(lambda: settled(installed, recorder, ns, 3), "it scales on", deadline_s=90)
+
+
 def test_a_cut_cable_of_a_scaler_scales_nothing_wrongly(installed, service):
     """No reset, no refusal: its packets are lost. The kubelet takes it out of the Service; the other one answers."""
     ns, recorder = service
