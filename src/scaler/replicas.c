@@ -88,7 +88,7 @@ static void end_leading(struct replicas *r, const char *why) {
              LOG_STR("reason", why));
     io_objects_follow(io);
     (void)io_sources_lead(io, false, &e); // taking targets away needs nothing
-    if (r->resigning == NULL) // else followers are told when the Lease is given up
+    if (r->resigning == NULL)             // else followers are told when the Lease is given up
         tell_role(r, false);
 }
 
