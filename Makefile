@@ -13,7 +13,7 @@ MESON_FLAGS = --buildtype=$(BUILDTYPE) -Db_sanitize=$(SANITIZE) \
 	$(if $(filter none,$(SANITIZE)),,-Db_lundef=false)
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test build build-all demo test unit integration tidy tsan e2e chaos bench fuzz manifests lint format clean
+.PHONY: help deps deps-test build build-all demo test unit integration tidy tsan e2e chaos bench fuzz manifests image lint format clean
 
 help: ## This list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /\1\t/p' Makefile | expand -t 14
@@ -74,6 +74,9 @@ fuzz: deps-test ## Fuzzes each target (or FUZZ_TARGETS="a b") for FUZZ_SECONDS (
 
 manifests: ## Renders deploy/manifests from the Helm chart (Go 1.26 builds helm, once)
 	@scripts/manifests.sh "$$(tests/e2e/cluster/build.sh helm)/helm" deploy/manifests
+
+image: ## Follows deploy/Containerfile in chroots of Debian 13 (root, debootstrap; five minutes)
+	@$(PYTHON) -m pytest -q -s -p no:cacheprovider tests/e2e/image
 
 lint: deps-test ## clang-format check and the tidy tests
 	@git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror

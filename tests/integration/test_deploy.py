@@ -6,6 +6,8 @@ tests/e2e/cluster/test_chart.py lets helm and a real API server judge the rest."
 import json
 import pathlib
 import re
+import shlex
+import shutil
 import subprocess
 import urllib.parse
 
@@ -85,6 +87,40 @@ def test_the_agent_takes_the_configuration_of_the_manifests(tmp_path):
     shown = yaml.safe_load(done.stdout)
     assert shown["podResources"]["mode"] in ("on", True)
     assert shown["grpc"]["tls"]["allowedNames"] == ["gpuscale-scaler.gpuscale.svc"]
+
+
+# Which package of Debian 13 brings a library.
+PACKAGES = {"libuv.so.1": "libuv1t64", "libnghttp2.so.14": "libnghttp2-14", "libssl.so.3": "libssl3t64", "libcrypto.so.3": "libssl3t64",
+            "libprotobuf-c.so.1": "libprotobuf-c1", "libfyaml.so.0": "libfyaml0", "libcurl.so.4": "libcurl4t64",
+            "libjansson.so.4": "libjansson4", "libxxhash.so.0": "libxxhash0", "libz.so.1": "zlib1g", "libcrypt.so.1": "libcrypt1"}
+
+
+def test_the_image_has_the_libraries_that_the_programs_link():
+    """`make image` builds it in chroots of Debian 13; this says beforehand when a new library was forgotten."""
+    last = (DEPLOY / "Containerfile").read_text().rsplit("\nFROM ", 1)[1]
+    needed = set()
+    for name in ("gpuscale", "gpuscale-agent"):
+        out = subprocess.run(["readelf", "-d", harness.find_program(name)], check=True, capture_output=True, text=True).stdout
+        needed |= set(re.findall(r"NEEDED.*\[(.*)\]", out))
+    needed = {n for n in needed if not re.match(r"(libc|libm|libasan|libubsan|libtsan|libgcc_s|libdl|ld-linux.*)\.so", n)}
+    assert {PACKAGES[n] for n in needed} <= set(last.split()), "a library's package is not installed in the last stage"
+
+
+def test_the_image_is_made_of_what_the_build_needs(tmp_path):
+    """The build can be configured from the files that the Containerfile copies."""
+    first = (DEPLOY / "Containerfile").read_text().rsplit("\nFROM ", 1)[0]
+    copied = [w for line in re.findall(r"^COPY (.*)$", first, re.M) for w in line.split()[:-1]]
+    for name in copied:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests/meson.build").touch()  # there is cmocka here, and none in the image
+    setup = shlex.split(re.search(r"^RUN (meson setup [^&\\\n]*)", first, re.M).group(1))
+    out = subprocess.run(setup, cwd=tmp_path, capture_output=True, text=True)
+    assert out.returncode == 0, out.stdout[-2000:] + out.stderr
 
 
 def test_every_alert_fires_on_its_fault_and_none_on_a_healthy_cluster():
@@ -208,7 +244,7 @@ def asked_names():
 
 
 # What only a scaler in a cluster has: tests/e2e/cluster/test_chart.py looks for these on its page.
-IN_A_CLUSTER = re.compile(r"gpuscale_(cluster|leader|follower)")
+IN_A_CLUSTER = re.compile(r"gpuscale_(cluster|leader|follower|access)")
 
 
 def test_rules_and_dashboards_ask_only_for_what_the_pages_have(live):

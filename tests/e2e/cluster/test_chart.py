@@ -247,7 +247,7 @@ def pods(plane, namespace):
     return plane.items(f"/api/v1/namespaces/{namespace}/pods")
 
 
-INSTALL = ["image.repository=registry.test/gpuscale", "agent.source=sim:8\\,idle\\,seed=1", "agent.metrics.dcgm=off"]
+INSTALL = ["monitoring.readers[0].name=prometheus", f"monitoring.readers[0].namespace={NS}", "image.repository=registry.test/gpuscale", "agent.source=sim:8\\,idle\\,seed=1", "agent.metrics.dcgm=off"]
 
 
 @pytest.fixture(scope="module")
@@ -273,24 +273,26 @@ def installed(plane):
                 k.process.stop()
 
 
-def scaler_page(plane, installed):
-    """/metrics of the scaler that leads, by the authority of its Secret, as a Prometheus with the right to get it."""
-    plane.service_account(NS, "prometheus")
-    plane.apply([
-        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "test-metrics-reader"},
-         "rules": [{"nonResourceURLs": ["/metrics"], "verbs": ["get"]}]},
-        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "test-metrics-reader"},
-         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "test-metrics-reader"},
-         "subjects": [{"kind": "ServiceAccount", "name": "prometheus", "namespace": NS}]}])
+def page(k, name, port, *more):
+    """/metrics of a pod, by the authority of its Secret and the name of its certificate."""
+    out = subprocess.run(["curl", "-sSf", "--cacert", k.folder / "tls/ca.crt", "--resolve", f"{name}:{port}:{k.address}", *more,
+                          f"https://{name}:{port}/metrics"], check=True, capture_output=True, text=True)
+    return out.stdout
+
+
+def scaler_pages(plane, installed):
+    """Of both scalers, as a Prometheus reads them that monitoring.readers names; the leader's first."""
     token = plane.folder / "prometheus.header"
+    plane.service_account(NS, "prometheus")
     token.write_text(f"Authorization: Bearer {plane.token(NS, 'prometheus')}\n")
-    for k in (k for k in installed if k.namespace == NS):
-        page = subprocess.run(["curl", "-sSf", "-H", f"@{token}", "--cacert", k.folder / "tls/ca.crt",
-                               "--resolve", f"gpuscale-scaler.{NS}.svc:9444:{k.address}", f"https://gpuscale-scaler.{NS}.svc:9444/metrics"],
-                              check=True, capture_output=True, text=True).stdout
-        if metric_values(page, "gpuscale_leader")[frozenset()] == 1:
-            return page
-    raise AssertionError("no scaler leads")
+    pages = [page(k, f"gpuscale-scaler.{NS}.svc", 9444, "-H", f"@{token}") for k in installed if k.namespace == NS]
+    leads = [metric_values(p, "gpuscale_leader")[frozenset()] for p in pages]
+    assert sorted(leads) == [0, 1], "one scaler leads"
+    return sorted(pages, key=lambda p: -metric_values(p, "gpuscale_leader")[frozenset()])
+
+
+def scaler_page(plane, installed):
+    return scaler_pages(plane, installed)[0]
 
 
 def test_pod_security_admits_the_scaler_as_restricted_and_would_not_the_agent(plane, installed):
@@ -317,19 +319,22 @@ def test_keda_asks_the_scaler_with_the_chart_s_certificate_and_the_agent_s_gpu_i
         "KEDA reaches the scaler with the chart's ClusterTriggerAuthentication")
 
     def joined():
-        page = scaler_page(plane, installed)
-        assert metric_values(page, "gpuscale_agents_connected")[frozenset()] == 1
-        desired = {dict(k)["namespace"]: v for k, v in metric_values(page, "gpuscale_desired_replicas").items()}
+        text = scaler_page(plane, installed)
+        assert metric_values(text, "gpuscale_agents_connected")[frozenset()] == 1
+        desired = {dict(k)["namespace"]: v for k, v in metric_values(text, "gpuscale_desired_replicas").items()}
         return desired.get(ns) == 1
 
     plane.wait_until(joined, "an agent streams over mutual TLS, and the service is decided")
+    [agent] = [k for k in installed if k.namespace == AGENTS]
+    plane.wait_until(lambda: any(("namespace", ns) in owner for owner in metric_values(
+        page(agent, f"gpuscale-agent.{NS}.svc", 9400), "gpuscale_gpu_owner_info")), "the agent says whose the GPU is")
     plane.wait_until(lambda: hpa_value(plane, ns), "the HPA reads the number through KEDA")
 
 
 def test_rules_and_dashboards_ask_only_for_what_the_scaler_s_page_has(plane, installed):
     """Of what a scaler has in a cluster alone; tests/integration/test_deploy.py looks for the rest."""
     asked = {n for n in test_deploy.asked_names() if test_deploy.IN_A_CLUSTER.match(n)}
-    there = set(re.findall(r"^# TYPE (\S+)", scaler_page(plane, installed), re.M))
+    there = set(re.findall(r"^# TYPE (\S+)", "".join(scaler_pages(plane, installed)), re.M))
     assert asked and asked <= there, asked - there
 
 
