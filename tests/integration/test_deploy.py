@@ -63,16 +63,19 @@ def queries():
 @pytest.mark.parametrize("file", ["gpuscale.yaml", "gpuscale-exporter.yaml"])
 def test_the_scaler_takes_the_configuration_of_the_manifests(file, tmp_path):
     text = one(objects(file), "ConfigMap", "gpuscale-scaler")["data"]["scaler.yaml"]
+    container = one(objects(file), "Deployment", "gpuscale-scaler")["spec"]["template"]["spec"]["containers"][0]
     path = tmp_path / "scaler.yaml"
+    args = [a.replace("/etc/gpuscale/scaler.yaml", str(path)).replace("$(POD_IP)", "10.0.0.7").replace("$(POD_NAME)", "scaler-0")
+            for a in container["args"]]
     path.write_text(text)
-    done = harness.run("gpuscale", "scaler", "--config", path, "--print-config")
+    done = harness.run("gpuscale", "scaler", *args, "--print-config")
     assert done.returncode == 0, done.stderr
     shown = yaml.safe_load(done.stdout)
     assert shown["kubernetes"]["enabled"] is True
     assert shown["grpc"]["tls"]["ca"] and shown["grpc"]["tls"]["allowedNames"], "whoever has a certificate could ask"
     # The same with a word that the scaler does not know: this test can fail.
     path.write_text(text + "nosuchkey: 1\n")
-    done = harness.run("gpuscale", "scaler", "--config", path, "--print-config")
+    done = harness.run("gpuscale", "scaler", *args, "--print-config")
     assert done.returncode == 2 and "nosuchkey" in done.stderr
 
 
