@@ -164,7 +164,7 @@ class Sandbox(Process):
         (ready, tell_ready), (go, tell_go) = os.pipe(), os.pipe()
         spec = self.pod.folder / f"{self.name}.json"
         spec.write_text(json.dumps({
-            "root": str(root), "address": self.pod.address, "argv": self.argv, "env": self.env, "ready": tell_ready, "go": go,
+            "root": str(root), "hostname": self.pod.pod["metadata"]["name"], "address": self.pod.address, "argv": self.argv, "env": self.env, "ready": tell_ready, "go": go,
             "read_only": context.get("readOnlyRootFilesystem", False), "drop": "ALL" in context.get("capabilities", {}).get("drop", []),
             "uid": context.get("runAsUser", 0), "mounts": self._mounts()}))
         with open(self.log, "ab") as out:

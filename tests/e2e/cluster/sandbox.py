@@ -7,6 +7,7 @@ import ctypes
 import json
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 
@@ -15,7 +16,7 @@ sys.path.insert(0, str(HERE.parents[1] / "integration"))
 
 import confine  # noqa: E402
 
-CLONE_NEWNS, CLONE_NEWNET = 0x00020000, 0x40000000
+CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWNET = 0x00020000, 0x04000000, 0x40000000
 MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 0x1, 0x20, 0x1000, 0x4000, 0x40000
 GATEWAY, NODE_SIDE = "169.254.1.1", "10.244.255.200"
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/proc", "/dev", "/sys",
@@ -80,7 +81,8 @@ def make_root(libc, spec):
 def main():
     spec = json.loads(pathlib.Path(sys.argv[1]).read_text())
     libc = ctypes.CDLL(None, use_errno=True)
-    confine.check(libc.unshare(CLONE_NEWNET | CLONE_NEWNS), "unshare")
+    confine.check(libc.unshare(CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWUTS), "unshare")
+    socket.sethostname(spec["hostname"])
     os.write(spec["ready"], b"x")
     os.read(spec["go"], 1)
     os.close(spec["ready"])
