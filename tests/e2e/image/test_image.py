@@ -38,7 +38,7 @@ class Stage:
 
     def program(self, *argv):
         """Without any shell."""
-        return subprocess.run(["chroot", f"--userspec={self.user}", self.root, *argv], capture_output=True, text=True, env={})
+        return subprocess.run([shutil.which("chroot"), f"--userspec={self.user}", self.root, *argv], capture_output=True, text=True, env={})
 
     def copy(self, sources, target, origin):
         many = len(sources) > 1 or target.endswith("/")
