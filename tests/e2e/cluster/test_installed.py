@@ -101,7 +101,7 @@ def settled(installed, recorder, ns, n):
 def test_a_generated_service_scales_up_down_to_zero_and_back(installed, service):
     ns, recorder = service
     gateway = installed.gateway
-    gateway.rate = 11
+    gateway.rate = 10
     installed.until(lambda: settled(installed, recorder, ns, 3), "three replicas")
     gateway.rate = 0
     installed.until(lambda: settled(installed, recorder, ns, 0), "none is left")
@@ -132,7 +132,7 @@ def test_certificates_are_renewed_under_load(installed, service):
     installed.until(lambda: all(serial(a, installed.certificates) != old[a] for a in old), "every pod shows its new certificate")
     hpa = f"/apis/autoscaling/v2/namespaces/{ns}/horizontalpodautoscalers/keda-hpa-llm"
     at = installed.plane.get(hpa)["status"].get("lastScaleTime")
-    installed.gateway.rate = 11
+    installed.gateway.rate = 10
     installed.until(lambda: settled(installed, recorder, ns, 3), "it scales on")
     assert installed.plane.get(hpa)["status"].get("lastScaleTime") != at
     assert set(recorder.counts(since)) == {2, 3}
@@ -143,7 +143,7 @@ def test_certificates_are_renewed_under_load(installed, service):
 
 def test_a_killed_scaler_pod_changes_nothing(installed, service):
     ns, recorder = service
-    installed.gateway.rate = 11
+    installed.gateway.rate = 10
     installed.until(lambda: settled(installed, recorder, ns, 3), "three replicas")
     since = time.monotonic()
     for pod in installed.player.of("gpuscale"):
@@ -151,7 +151,7 @@ def test_a_killed_scaler_pod_changes_nothing(installed, service):
         pod.kill_container(signal.SIGKILL)
         installed.until(lambda: pod.restarts["scaler"] > restarts and installed.ready(), "it is back and ready", deadline_s=90)
     assert set(recorder.counts(since)) == {3}
-    installed.gateway.rate = 15
+    installed.gateway.rate = 14  # 3.5 replicas: a rate read over a short window after the restart is 10 % off
     installed.until(lambda: settled(installed, recorder, ns, 4), "it scales on")
 
 
@@ -178,7 +178,7 @@ def test_the_killed_holder_of_the_lease_is_followed(installed, service):
     installed.until(followed, "another run of a scaler holds the Lease", deadline_s=90)
     print(f"\nthe Lease went on after {time.monotonic() - since:.1f} s")
     assert set(recorder.counts(since)) == {2}
-    installed.gateway.rate = 11
+    installed.gateway.rate = 10
     installed.until(lambda: settled(installed, recorder, ns, 3), "it scales on", deadline_s=90)
 
 
@@ -192,7 +192,7 @@ def test_a_cut_cable_of_a_scaler_scales_nothing_wrongly(installed, service):
     cut.processes["scaler"].cut_cable()
     installed.until(lambda: installed.plane.get(installed.scalers)["status"].get("readyReplicas") == 1, "the kubelet notices")
     assert set(recorder.counts(since)) == {2}
-    installed.gateway.rate = 11
+    installed.gateway.rate = 10
     installed.until(lambda: settled(installed, recorder, ns, 3), "it scales on by the other one", deadline_s=90)
     print(f"\na scaler's packets lost: readiness gone and scaled after {time.monotonic() - since:.1f} s")
     cut.processes["scaler"].cut_cable(up=True)
