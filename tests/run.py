@@ -45,6 +45,9 @@ def run_unit(build, args):
 # Findings that no second try may hide: a race or a bad access that shows once in a hundred runs is there.
 FINDING = re.compile(r"(Address|Leak|Thread|UndefinedBehavior)Sanitizer|: runtime error: |Assertion .* failed")
 SECOND_TRIES = 3
+# Most of these tests' time is waiting for a program: more at once than there are cores. A module of `cluster` has a
+# plane of its own.
+BESIDE = {"integration": ["-n", str(2 * (os.cpu_count() or 1))], "cluster": ["-n", "3", "--dist", "loadfile"]}
 
 
 def failures(report):
@@ -54,7 +57,7 @@ def failures(report):
             if case.find("failure") is not None or case.find("error") is not None]
 
 
-def run_again(command, env, report):
+def run_again(command, env, report, folder):
     """A few failed tests once more, alone: these machines are shared, and a test can meet another's load. Who passes only
     then is told by name. Returns whether all of them passed."""
     failed = failures(report)
@@ -62,9 +65,8 @@ def run_again(command, env, report):
         return False
     again = report.with_suffix(".again.xml")
     again.unlink(missing_ok=True)
-    command = [c for c in command if not c.startswith("--junitxml")]
-    if "-n" in command:
-        command[command.index("-n") + 1] = "0"
+    beside = BESIDE[folder.name]
+    command = [c for c in command if c not in beside and not c.startswith("--junitxml")]
     print(f"== {len(failed)} failed; again, alone:", flush=True)
     subprocess.run(command + ["--last-failed", "--last-failed-no-failures", "none", f"--junitxml={again}"],
                    cwd=ROOT, env=env)
@@ -80,9 +82,7 @@ def run_pytest(build, folder, args):
     report.unlink(missing_ok=True)
     command = [PYTHON, "-m", "pytest", "-q", "-o", f"cache_dir={build / 'pytest-cache'}", "--tb=short",
                "--durations=8", f"--junitxml={report}", str(folder)]
-    if folder.name == "integration":
-        # Most of a test's time is waiting for a program: more at once than there are cores.
-        command += ["-n", str(2 * (os.cpu_count() or 1))]
+    command += BESIDE.get(folder.name, [])
     if args.k:
         command += ["-k", args.k]
     if folder.name == "chaos":
@@ -92,7 +92,7 @@ def run_pytest(build, folder, args):
     if not report.exists():
         return status or 1, (0, 1, 0)
     passed, failed, skipped = junit_counts(report)
-    if folder.name == "integration" and run_again(command, env, report):
+    if folder.name in BESIDE and run_again(command, env, report, folder):
         return 0, (passed + failed, 0, skipped)
     return status, (passed, failed, skipped)
 
@@ -105,7 +105,12 @@ def run_e2e(build, args):
     counts = (tests.count("PASS"), tests.count("FAIL"), tests.count("SKIP"))
     if out.returncode != 0 and counts[1] == 0:
         counts = (counts[0], 1, counts[2])
-    return out.returncode, counts
+    cluster = ROOT / "tests" / "e2e" / "cluster"
+    print("building and running a control plane with KEDA (25 CPU-minutes when nothing is cached)", flush=True)
+    if subprocess.run([str(cluster / "build.sh")], stdout=subprocess.DEVNULL).returncode != 0:
+        return 1, (counts[0], counts[1] + 1, counts[2])
+    status, more = run_pytest(build, cluster, args)
+    return out.returncode or status, tuple(a + b for a, b in zip(counts, more))
 
 
 SUITES = {

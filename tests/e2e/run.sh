@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# run.sh BUILD: KEDA's own client and logic, Kubernetes' own HPA controller, the kubelet's own pod-resources server, Prometheus' own text parser, real inference
-# servers and a real control plane with KEDA (cluster/) against what was built. The Go test binaries are built once into a cache outside the tree (GPUSCALE_CACHE, default ~/.cache/gpuscale), keyed by
+# run.sh BUILD: KEDA's own client and logic, Kubernetes' own HPA controller, the kubelet's own pod-resources server, Prometheus' own text parser and real inference
+# servers against what was built (the real control plane, cluster/, is run by tests/run.py). The Go test binaries are built once into a cache outside the tree (GPUSCALE_CACHE, default ~/.cache/gpuscale), keyed by
 # the sources and go.sum; the servers are installed from PyPI into BUILD/engines (1 GB), once.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -46,8 +46,4 @@ echo "installing and running Ray Serve, KServe and TorchServe (minutes the first
 (cd "$here/engines" && GPUSCALE_BUILD=$build /usr/bin/python3 -m pytest -q -p no:cacheprovider .) || status=1
 echo "running the programs under the container runtimes' seccomp profile (a Go module, not built)"
 (cd "$here/confined" && GPUSCALE_BUILD=$build /usr/bin/python3 -m pytest -q -p no:cacheprovider .) || status=1
-echo "building and running a control plane with KEDA (25 CPU-minutes when nothing is cached)"
-# Three modules at a time, each with a plane and a network namespace of its own: most of the time is waiting.
-"$here/cluster/build.sh" >/dev/null || status=1
-(cd "$here/cluster" && GPUSCALE_BUILD=$build /usr/bin/python3 -m pytest -q -p no:cacheprovider --durations=8 -n 3 --dist loadfile .) || status=1
 exit $status

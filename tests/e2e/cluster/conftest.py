@@ -7,11 +7,10 @@ import sys
 import pytest
 
 HERE = pathlib.Path(__file__).resolve().parent
-for folder in (HERE, HERE.parent, HERE.parents[1] / "integration"):
+for folder in (HERE, HERE.parents[1] / "integration"):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 
-from go_report import pytest_runtest_logreport  # noqa: E402,F401
 from plane import Plane, build  # noqa: E402
 
 _plane = None
