@@ -160,7 +160,7 @@ static void say_over(struct kube_reflector *r) {
                   r->o.max_objects, r->o.kind->resource);
     if (!r->over)
         say_problem(r, &e);
-    r->over = true;
+    r->over = r->stats.over = true;
 }
 
 // The server has this object now. Takes it.
@@ -432,6 +432,7 @@ static void list_is_whole(struct kube_reflector *r) {
     // An object whose very name is unknown may be any of those that were not seen.
     if (r->unread == 0)
         sweep(r);
+    r->stats.over = r->over;
     r->synced = true;
     if (r->o.synced)
         r->o.synced(r->o.ctx);

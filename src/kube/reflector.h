@@ -85,6 +85,7 @@ struct kube_reflector_stats {
     uint64_t unread;                // objects that could not be read or kept
     uint64_t bytes;                 // of answers
     size_t objects, kept_bytes;     // now
+    bool over;                      // there are more than it keeps: the rest is not seen
     int64_t contact_ns;             // the last byte, or whole answer; INT64_MIN: none yet
     unsigned failing;               // failures in a row, now
     struct err last_error;          // of them; code 0: none

@@ -265,6 +265,8 @@ static void build(struct io *io) {
     int64_t began_ns = clock_mono_ns();
     if (cluster_build(&fresh, &c->view, &e) < 0) {
         io->count.workloads_failures++;
+        if (c->unbuilt_since_ns == 0)
+            c->unbuilt_since_ns = began_ns;
         if (io->workloads_bad.code != e.code)
             log_error("no version of the workloads made, the one before stays in use", LOG_ERR(&e));
         io->workloads_bad = e;
@@ -272,6 +274,7 @@ static void build(struct io *io) {
         return;
     }
     io->workloads_bad = (struct err){0};
+    c->unbuilt_since_ns = 0;
     bool objects = c->objects_stale, first = c->built_ns == 0;
     if (first) // what is found while it is taken is found
         c->first_ns = c->built_ns = began_ns;

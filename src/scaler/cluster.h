@@ -3,7 +3,7 @@
  * The cluster, where one is configured (kubernetes.enabled): who we are at its API server, and what
  * the scaler follows there. Changes are gathered for a moment, then a version of the workloads is
  * made from the caches and taken as a version of the workloads file would be. While the API server
- * is away the last version stands. io thread.
+ * is away the last version stands, and nothing is lowered by it. io thread.
  */
 #pragma once
 
@@ -26,6 +26,9 @@ bool io_cluster_ready(const struct io *io, struct buf *missing);
 int64_t io_cluster_ready_ns(const struct io *io); // since when; the start's time without a cluster
 // A line for each cache that fails now; none: all is well.
 void io_cluster_troubles(const struct io *io, struct buf *out);
+// For how long pods, or what owns them, could not be followed or made a version of; 0: they are.
+// INT64_MAX: there are more than are kept.
+int64_t io_cluster_stale_ns(const struct io *io, int64_t now_ns);
 // The agents' addresses from their EndpointSlices, where there are any and this scaler leads.
 void io_cluster_agents_tell(struct io *io);
 // Takes changes that wait, now: something is asked about that may be among them.

@@ -50,6 +50,7 @@ struct cluster {
     bool pods_stale, objects_stale, agents_stale;
     int64_t first_ns, built_ns, build_took_ns; // versions: 0: none yet
     uint64_t versions;
+    int64_t unbuilt_since_ns;          // since when none could be made; 0: the last was
     char *service, *service_namespace; // of the agents; NULL: none
     unsigned pass;                     // over the ScaledObjects' triggers
     uint64_t events_written, events_failed;

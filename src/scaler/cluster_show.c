@@ -29,6 +29,21 @@ static int64_t failing_since_ns(const struct cluster_cache *cache) {
     return well ? 0 : cache->failing_since_ns;
 }
 
+int64_t io_cluster_stale_ns(const struct io *io, int64_t now_ns) {
+    const struct cluster *c = io->cluster;
+    int64_t since_ns = c != NULL && c->unbuilt_since_ns != 0 ? c->unbuilt_since_ns : now_ns;
+    for (int i = CLUSTER_PODS; c != NULL && i < CLUSTER_REQUIRED; i++) {
+        const struct cluster_cache *cache = &c->caches[i];
+        const struct kube_reflector *r = cluster_cache_of(c, (enum cluster_cache_kind)i);
+        int64_t failing_ns = failing_since_ns(cache);
+        if (r != NULL && kube_reflector_stats(r)->over)
+            return INT64_MAX; // the rest is never seen
+        if (failing_ns != 0 && failing_ns < since_ns)
+            since_ns = failing_ns;
+    }
+    return now_ns - since_ns;
+}
+
 int64_t io_cluster_ready_ns(const struct io *io) {
     return io->cluster ? io->cluster->first_ns : io->started_ns;
 }

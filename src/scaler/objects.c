@@ -207,7 +207,8 @@ static void decide(struct io *io, struct object *o, int64_t now_ns, int64_t real
         .status = w->status,
         .queries = queries,
         .scene = &scene,
-        .settling = io_replicas_settling(io, o->trigger->rate_window_ns, now_ns)};
+        .settling = io_replicas_settling(io, o->trigger->rate_window_ns, now_ns),
+        .stale = w->of_cluster && io_cluster_stale_ns(io, now_ns) > o->trigger->max_age_ns};
     struct record r;
     decider_tick(o->decider, o->feed->signals, &in, &r);
     o->decisions++;

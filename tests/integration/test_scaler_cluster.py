@@ -45,6 +45,10 @@ def metric(scaler, name, **labels):
     return metric_values(scaler.page(), name)[frozenset(labels.items())]
 
 
+def record(scaler):
+    return scaler.api("/api/v1/decisions?namespace=default&name=llm&limit=1")["items"][0]["records"][-1]
+
+
 def states(scaler, **kwargs):
     w = scaler.workload(**kwargs)
     return {p["name"]: p["state"] for p in w["pods"]} if w else None
@@ -203,6 +207,37 @@ def test_nothing_is_ready_before_the_caches_are(tmp_path, world):
         assert metric(s, "gpuscale_cluster_failures_total", resource="pods", fault="forbidden") >= 1
         cluster.server.faults.clear()
         wait_until(s.ready, "ready", 60)
+
+
+def test_when_pods_may_be_listed_no_more_nothing_is_lowered(tmp_path, world, pages, keda_of):
+    """Pods that come now are not seen: the load that they take over is not gone."""
+    cluster, config = world
+    seen, ip = pages.add(rate=6)
+    cluster.deployment(replicas=1)
+    cluster.pod("llm-a", ip=ip)
+    metadata = cluster.scaled_object(metadata={**LLM, "metricsPort": str(pages.port)})
+    gone = []
+
+    def denied(handler, request):
+        if request["path"] != PODS or not gone:
+            return False
+        handler.answer(403, status(403, "Forbidden", 'pods is forbidden: User "x" cannot list resource "pods"'))
+        return True
+
+    cluster.server.faults.append(denied)
+    with ClusterScaler(tmp_path / "s", config) as s:
+        keda = keda_of(s)
+        eventually("three are wanted", lambda: keda.replicas(metadata=metadata) >= 3)
+        gone.append(True)
+        cluster.api.compact()  # its watch ends, and it is to be listed again
+        stale = lambda: metric(s, "gpuscale_cluster_failing_seconds", resource="pods") > 6  # maxAge and a tick
+        wait_until(stale, "pods cannot be followed", 60)
+        seen.finished.set_rate(0)  # where its load went is not seen
+        seen.running = 0
+        eventually("no load is seen", lambda: record(s)["activity"] == "unknown")
+        assert keda.replicas(metadata=metadata) >= 3 and keda.active(metadata=metadata)
+        gone.clear()
+        eventually("lowered and idle", lambda: not keda.active(metadata=metadata) and keda.replicas(metadata=metadata) < 3)
 
 
 def test_a_file_and_a_cluster_exclude_each_other(tmp_path, world):

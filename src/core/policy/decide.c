@@ -297,7 +297,7 @@ static bool want(struct tick *k) {
     }
     r->want = last < lowest ? lowest : last > k->ceiling ? k->ceiling : last;
     r->reason = r->want > k->n ? REASON_RAISE : REASON_SIZE;
-    if (r->want < last && k->in->settling) {
+    if (r->want < last && (k->in->settling || k->in->stale)) {
         k->d->known_ns = k->in->now_ns; // something is: the window goes on as it is
         r->reason = REASON_UNKNOWN;
         r->want = -1;
@@ -481,6 +481,8 @@ void decider_tick(struct decider *d, const struct signal_workload *w, const stru
     if (first && ret->desired == in->spec && ret->want < 0)
         ret->reason = REASON_FIRST;
     ret->activity = active_decide(k.t, w, in->queries, in->now_ns, k.n, k.cold_start_ns);
+    if (in->stale && ret->activity == INACTIVE_IDLE)
+        ret->activity = ACTIVE_UNKNOWN; // of pods that are not seen
     ret->active = active_is(ret->activity);
     if (k.n == 0 && !ret->active && ret->want <= 0 && ret->desired > 0)
         let_go(&k);

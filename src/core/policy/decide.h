@@ -44,6 +44,9 @@ struct decide_input {
     const struct record_scene *scene; // NULL: nothing is known
     // Who decides has not followed the sources for a whole rateWindow yet: nothing is lowered.
     bool settling;
+    // Which pods there are is not known any more, only which there were: what serves may be more
+    // than is seen, so nothing is lowered and nothing counts as idle.
+    bool stale;
 };
 
 // What another process goes on with: the last decision and the down-window, largest want first.

@@ -223,6 +223,29 @@ static void who_has_not_followed_long_enough_raises_and_does_not_lower(void **st
     lab_close(&l);
 }
 
+// Pods that came since are not seen: what they serve is in no total.
+static void by_pods_of_yesterday_nothing_is_lowered_and_nothing_is_idle(void **state) {
+    struct lab l;
+    steady(&l, LLM ";downWindow=0s", 6, (struct lab_group){.rate = 1.6});
+    lab_run(&l, 100);
+    assert_int_equal(l.r.desired, 6);
+    struct lab_group idle[LAB_GROUPS] = {{.count = 6, .state = POD_READY, .rate = 0}};
+    struct decide_input in = {.spec = 6, .status = 6, .queries = l.queries, .stale = true};
+    struct record r;
+    lab_pods(&l, idle);
+    lab_warm(&l, 100);
+    in.now_ns = l.now_ns;
+    decider_tick(l.d, l.w, &in, &r);
+    assert_int_equal(r.desired, 6);
+    assert_int_equal(r.activity, ACTIVE_UNKNOWN);
+    assert_true(r.active);
+    in.stale = false;
+    decider_tick(l.d, l.w, &in, &r);
+    assert_true(r.desired < 6);
+    assert_false(r.active);
+    lab_close(&l);
+}
+
 static void after_a_blindness_a_whole_window_is_observed(void **state) {
     (void)state;
     struct lab l;
@@ -693,6 +716,7 @@ int main(void) {
         cmocka_unit_test(a_decision_taken_over_is_held),
         cmocka_unit_test(a_decider_goes_on_elsewhere_as_it_would_have_here),
         cmocka_unit_test(what_remembers_nothing_restores_nothing),
+        cmocka_unit_test(by_pods_of_yesterday_nothing_is_lowered_and_nothing_is_idle),
         cmocka_unit_test(who_has_not_followed_long_enough_raises_and_does_not_lower),
         cmocka_unit_test(observing_tells_the_last_count_that_was_known),
         cmocka_unit_test(after_a_blindness_a_whole_window_is_observed),

@@ -503,6 +503,14 @@ static void more_objects_than_allowed_are_said_and_left_out(void **state) {
     assert_int_equal(kube_reflector_stats(l.r)->objects, 3);
     assert_int_equal(l.s.problems, 1);
     assert_non_null(strstr(l.s.last_problem, "LIMIT_KUBE_OBJECTS"));
+    assert_true(kube_reflector_stats(l.r)->over);
+    begin(&l);
+    end_status(&l, 410, -1);
+    for (int i = 3; i < 6; i++)
+        model_set(l.m, i, false);
+    list_all(&l); // seen whole again
+    assert_int_equal(kube_reflector_stats(l.r)->objects, 3);
+    assert_false(kube_reflector_stats(l.r)->over);
     lab_close(&l);
 }
 

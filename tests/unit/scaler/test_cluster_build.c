@@ -2,8 +2,10 @@
 /* Workloads out of the cluster's caches: whose pods are whose, and what a trigger may mean. */
 #include "scaler/cluster_build.h"
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "scaler/cluster_internal.h"
 #include "unit.h"
 
 struct caches {
@@ -322,6 +324,19 @@ static void memory_that_ends_leaves_no_half_version(void **state) {
     close_caches(&c);
 }
 
+// What is lowered by it would be lowered by pods that are no more (decide_input.stale).
+static void a_cluster_of_which_no_version_is_made_ages(void **state) {
+    struct io *io = mem_zalloc(sizeof(*io));
+    struct cluster c = {0};
+    assert_non_null(io);
+    assert_int_equal(io_cluster_stale_ns(io, 100 * NS_PER_S), 0); // a workloads file
+    io->cluster = &c;
+    assert_int_equal(io_cluster_stale_ns(io, 100 * NS_PER_S), 0);
+    c.unbuilt_since_ns = 93 * NS_PER_S;
+    assert_int_equal(io_cluster_stale_ns(io, 100 * NS_PER_S), 7 * NS_PER_S);
+    mem_free(io);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_trigger_means_its_own_target_or_what_it_names_in_its_namespace),
@@ -330,6 +345,7 @@ int main(void) {
         cmocka_unit_test(another_target_is_known_by_its_scale),
         cmocka_unit_test(what_concerns_a_workload_is_known_before_a_version_is_made),
         cmocka_unit_test(a_version_digests_what_is_decided_by),
+        cmocka_unit_test(a_cluster_of_which_no_version_is_made_ages),
         cmocka_unit_test(memory_that_ends_leaves_no_half_version),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
