@@ -45,4 +45,7 @@ const struct known *replicas_known(const struct replicas *r, const struct object
 void replicas_hear(struct follow_options *o);              // its callbacks
 void replicas_restore(struct replicas *r, int64_t now_ns); // deciders go on where the leader was
 void replicas_remember(struct replicas *r);                // what we decided last
+// The leader tells no more of objects that we are asked about: beyond the age of decisions that is
+// said.
+void replicas_tend_gone(struct replicas *r, int64_t now_ns);
 void replicas_forget_all(struct replicas *r);

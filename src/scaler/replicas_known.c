@@ -217,22 +217,30 @@ bool io_replicas_ready(const struct io *io, struct buf *missing) {
     return false;
 }
 
-// Where another went further than we know, its decision is the last.
+// Goes on with the decision that was made last, by whomever. What its decider knows of a term of
+// our own, before another led, is none: where nothing newer is known it begins from what there is.
 static void restore(struct object *o, const struct known *k, int64_t now_ns) {
-    if (!k->memory.decided || now_ns - k->told_ns > LIMIT_OBJECT_IDLE_MS * NS_PER_MS)
-        return;
-    struct decider_memory own;
+    struct decider_memory own, last = {0};
     decider_remember(o->decider, &own);
-    if (!own.decided || k->memory.sequence > own.sequence)
-        decider_restore(o->decider, &k->memory, now_ns);
+    if (k != NULL)
+        last = k->memory;
+    if (!last.decided) {
+        decider_forget(o->decider, last.sequence);
+    } else if (!own.decided || own.sequence != last.sequence) {
+        if (last.sequence < own.sequence) // the other began to count anew
+            last.sequence = own.sequence;
+        decider_restore(o->decider, &last, now_ns);
+    }
 }
 
 void replicas_restore(struct replicas *r, int64_t now_ns) {
     for (struct known *k = r->known; k != NULL; k = k->hh.next) {
+        bool of_another = r->syncing && k->pass != r->pass; // who led before the one that is heard
         set_leader_id(r, k, 0);
-        if (k->object != NULL)
-            restore(k->object, k, now_ns);
+        k->memory.decided &= r->inherited && k->gone_ns == 0 && !of_another;
     }
+    for (struct object *o = r->io->objects; o != NULL; o = o->hh.next)
+        restore(o, find_known(r, &o->key->ref), now_ns);
 }
 
 void replicas_remember(struct replicas *r) {
@@ -242,7 +250,7 @@ void replicas_remember(struct replicas *r) {
             continue;
         set_answer(k, &o->sent);
         decider_remember(o->decider, &k->memory);
-        k->told_ns = clock_mono_ns();
+        k->told_ns = o->sent_ns != 0 ? clock_mono_ns() : 0; // 0: nothing was ever said of it
         k->gone_ns = 0;
         k->object = o;
     }
@@ -332,16 +340,14 @@ void io_replicas_take_back(struct io *io, struct to_rpc *m) {
     mem_free(m->told);
 }
 
-// The leader tells no more of an object that KEDA asks us about: beyond the age of decisions that
-// is said.
-static void tend_gone(struct replicas *r, int64_t now_ns) {
+void replicas_tend_gone(struct replicas *r, int64_t now_ns) {
     for (struct known *k = r->known; k != NULL; k = k->hh.next) {
         if (k->object == NULL || k->gone_ns == 0 ||
             now_ns - k->gone_ns < LIMIT_DECISION_AGE_MS * NS_PER_MS)
             continue;
         char text[] = "the scaler that leads does not decide about it; see its log";
         struct published p = {.seq = k->answer.seq, .status = GRPC_UNAVAILABLE, .message = text};
-        if (k->answer.at_zero)
+        if (k->answer.at_zero && !k->key->ref.rule) // an HPA does not wake for an error
             p = (struct published){.seq = k->answer.seq, .at_zero = true, .status = GRPC_OK};
         else
             p.active = true;
@@ -359,7 +365,7 @@ void io_replicas_tick(struct io *io, int64_t now_ns) {
             replicas_forget_all(r);
         return;
     }
-    tend_gone(r, now_ns);
+    replicas_tend_gone(r, now_ns);
     if (follow_state(r->follow) == FOLLOW_LIVE &&
         now_ns - r->asked_ns > REGISTER_AGAIN_S * NS_PER_S)
         ask_about_all(r);

@@ -125,6 +125,13 @@ void decider_restore(struct decider *d, const struct decider_memory *m, int64_t 
     d->sampled_ns = m->window[m->n - 1].at_ns; // the newest is the last sample
 }
 
+void decider_forget(struct decider *d, uint64_t sequence) {
+    d->seeded = false;
+    if (sequence > d->sequence)
+        d->sequence = sequence;
+    peak_expire(&d->window, INT64_MAX);
+}
+
 int64_t decider_window_ns(const struct decider *d) {
     struct peak_entry last;
     return peak_last(&d->window, &last) ? last.at_ns : INT64_MIN;

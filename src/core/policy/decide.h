@@ -67,6 +67,9 @@ struct decider *decider_free(struct decider *d);
 void decider_seed(struct decider *d, int32_t desired, uint64_t sequence, int64_t now_ns);
 // The same with the down-window that belongs to it (times not after now_ns; none: as seeded).
 void decider_restore(struct decider *d, const struct decider_memory *m, int64_t now_ns);
+// What was decided is too old to be the last decision: the next tick begins from spec.replicas,
+// with a number after `sequence` and after its own.
+void decider_forget(struct decider *d, uint64_t sequence);
 int64_t decider_window_ns(const struct decider *d); // when the window last took a want; INT64_MIN
 // A window that is longer than its place holds a little longer there, never shorter.
 void decider_remember(const struct decider *d, struct decider_memory *ret);

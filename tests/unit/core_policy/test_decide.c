@@ -246,6 +246,28 @@ static void by_pods_of_yesterday_nothing_is_lowered_and_nothing_is_idle(void **s
     lab_close(&l);
 }
 
+static void who_forgets_begins_from_what_there_is(void **state) {
+    struct lab l;
+    steady(&l, LLM, 6, (struct lab_group){.rate = 1.6});
+    lab_run(&l, 400);
+    assert_int_equal(l.r.desired, 6);
+    uint64_t before = l.r.sequence;
+    struct lab_group lost[LAB_GROUPS] = {{.count = 12, .state = POD_READY, .lost = true}};
+    struct decide_input in = {.spec = 12, .status = 12, .queries = l.queries};
+    struct record r;
+    lab_pods(&l, lost);
+    lab_warm(&l, 100);
+    in.now_ns = l.now_ns;
+    decider_forget(l.d, 3);
+    decider_tick(l.d, l.w, &in, &r);
+    assert_int_equal(r.desired, 12); // not the 6 of before
+    assert_int_equal(r.sequence, before + 1);
+    decider_forget(l.d, before + 1000);
+    decider_tick(l.d, l.w, &in, &r);
+    assert_int_equal(r.sequence, before + 1001);
+    lab_close(&l);
+}
+
 static void after_a_blindness_a_whole_window_is_observed(void **state) {
     (void)state;
     struct lab l;
@@ -717,6 +739,7 @@ int main(void) {
         cmocka_unit_test(a_decider_goes_on_elsewhere_as_it_would_have_here),
         cmocka_unit_test(what_remembers_nothing_restores_nothing),
         cmocka_unit_test(by_pods_of_yesterday_nothing_is_lowered_and_nothing_is_idle),
+        cmocka_unit_test(who_forgets_begins_from_what_there_is),
         cmocka_unit_test(who_has_not_followed_long_enough_raises_and_does_not_lower),
         cmocka_unit_test(observing_tells_the_last_count_that_was_known),
         cmocka_unit_test(after_a_blindness_a_whole_window_is_observed),

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What a scaler goes on with when it begins to lead, and what it answers with when it no more does.
+ */
+#include "io_lab.h"
+#include "net/grpc_status.h"
+#include "scaler/replicas_internal.h"
+
+static const char workloads[] = "workloads:\n"
+                                "- {namespace: default, target: deployment/llm, replicas: 6,\n"
+                                "   scaledObjects: [llm]}\n";
+
+struct lab {
+    struct io *io;
+    struct replicas *r;
+    struct follow_options hear;
+    struct object_pair pairs[2];
+    struct object_ref ref;
+    struct object_hash hash;
+};
+
+// One of several scalers, which follows.
+static void open_lab(struct lab *l) {
+    struct err e = {0};
+    l->io = lab_open(workloads, 64);
+    l->r = l->io->replicas = mem_zalloc(sizeof(*l->r));
+    assert_non_null(l->r);
+    l->r->io = l->io;
+    vec_init(&l->io->told, 16);
+    l->hear = (struct follow_options){
+        .loop = &l->io->loop, .identity = "a", .seed = 1, .ctx = l->r};
+    replicas_hear(&l->hear);
+    assert_int_equal(follow_new(&l->r->follow, &l->hear, &e), 0);
+    l->pairs[0] = (struct object_pair){STR("capacity"), STR("2")};
+    l->pairs[1] = (struct object_pair){STR("engine"), STR("vllm")};
+    l->ref = (struct object_ref){STR("default"), STR("llm"), l->pairs, 2};
+    object_ref_hash(&l->ref, &l->hash);
+}
+
+static void close_lab(struct lab *l) {
+    io_replicas_stop(l->io);
+    io_replicas_done(l->io);
+    lab_close(l->io);
+}
+
+static struct object *watched(struct lab *l) {
+    struct object *o = io_object_new(l->io, 0, object_key_new(&l->ref, &l->hash));
+    assert_non_null(o);
+    return o;
+}
+
+// The leader that is heard has decided so, just now.
+static void hear(struct lab *l, int32_t desired, uint64_t sequence) {
+    struct decision d = {.id = 7,
+                         .object = l->ref,
+                         .answer = {.seq = sequence, .value = desired, .active = true},
+                         .memory = {.decided = true, .desired = desired, .sequence = sequence}};
+    struct follow_update u = {
+        .leader = "b", .decided_ns = clock_mono_ns(), .full = true, .complete = true};
+    l->hear.began(l->r, &u);
+    l->hear.decision(l->r, &d);
+    l->hear.ended(l->r, &u);
+}
+
+static struct decider_memory take_over(struct lab *l, const struct object *o, bool inherited) {
+    struct decider_memory m;
+    l->r->leads = true;
+    l->r->inherited = inherited;
+    replicas_restore(l->r, clock_mono_ns());
+    decider_remember(o->decider, &m);
+    return m;
+}
+
+static void what_the_leader_decided_is_gone_on_with(void **state) {
+    struct lab l;
+    open_lab(&l);
+    struct object *o = watched(&l);
+    hear(&l, 4, 50);
+    struct decider_memory m = take_over(&l, o, true);
+    assert_true(m.decided);
+    assert_int_equal(m.desired, 4);
+    assert_int_equal(m.sequence, 50);
+    close_lab(&l);
+}
+
+// It led until another took over, and heard it late or never.
+static void a_decision_of_an_earlier_term_is_not_the_last(void **state) {
+    static const struct {
+        bool heard, inherited, decided;
+        int32_t desired;
+        uint64_t sequence;
+    } cases[] = {
+        {true, true, true, 4, 1000}, // the other began to count anew: its decision counts
+        {true, false, false, 0, 1000},
+        {false, true, false, 0, 1000},
+        {false, false, false, 0, 1000},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct lab l;
+        open_lab(&l);
+        struct object *o = watched(&l);
+        decider_seed(o->decider, 20, 1000, clock_mono_ns()); // of the earlier term
+        if (cases[i].heard)
+            hear(&l, 4, 50);
+        struct decider_memory m = take_over(&l, o, cases[i].inherited);
+        assert_int_equal(m.decided, cases[i].decided);
+        assert_int_equal(m.sequence, cases[i].sequence);
+        if (m.decided)
+            assert_int_equal(m.desired, cases[i].desired);
+        else
+            assert_int_equal(m.n, 0);
+        close_lab(&l);
+    }
+}
+
+static void what_the_leader_tells_no_more_of_is_not_gone_on_with(void **state) {
+    struct lab l;
+    open_lab(&l);
+    struct object *o = watched(&l);
+    lab_register(l.io, 1, "llm", "2", "vllm");
+    hear(&l, 4, 50);
+    l.hear.removed(l.r, 7);
+    assert_false(take_over(&l, o, true).decided);
+    close_lab(&l);
+}
+
+// KEDA would wake a service for an error, so zero is held; an HPA is told that it is not known.
+static void a_rule_that_the_leader_does_not_tell_of_is_no_zero(void **state) {
+    for (int rule = 0; rule < 2; rule++) {
+        struct lab l;
+        open_lab(&l);
+        l.ref.rule = rule;
+        object_ref_hash(&l.ref, &l.hash);
+        struct object *o = watched(&l);
+        if (!rule)
+            lab_register(l.io, 1, "llm", "2", "vllm");
+        hear(&l, 0, 50);
+        l.hear.removed(l.r, 7);
+        struct known *k = l.r->known;
+        assert_ptr_equal(k->object, o);
+        k->answer.at_zero = true;
+        k->gone_ns -= 2 * LIMIT_DECISION_AGE_MS * NS_PER_MS;
+        replicas_tend_gone(l.r, clock_mono_ns());
+        assert_int_equal(o->sent.status, rule ? GRPC_UNAVAILABLE : GRPC_OK);
+        assert_true(o->sent.value == 0);
+        close_lab(&l);
+    }
+}
+
+// Its Lease ended between the watch's word of an object and the first decision about it.
+static void what_was_never_decided_is_not_answered_with_zero(void **state) {
+    struct lab l;
+    open_lab(&l);
+    l.r->leads = true;
+    watched(&l);
+    replicas_remember(l.r);
+    l.r->leads = false;
+    lab_register(l.io, 1, "llm", "2", "vllm"); // KEDA asks
+    for (size_t i = 0; i < l.io->outbox.n; i++)
+        fail_msg("answered with %g, %s", l.io->outbox.items[i].value,
+                 l.io->outbox.items[i].active ? "active" : "inactive");
+    hear(&l, 4, 50);
+    struct to_rpc *m = lab_batch(l.io);
+    assert_int_equal(m->n_items, 1);
+    assert_true(m->items[0].value == 4);
+    to_rpc_free(m);
+    close_lab(&l);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_the_leader_decided_is_gone_on_with),
+        cmocka_unit_test(a_decision_of_an_earlier_term_is_not_the_last),
+        cmocka_unit_test(what_the_leader_tells_no_more_of_is_not_gone_on_with),
+        cmocka_unit_test(a_rule_that_the_leader_does_not_tell_of_is_no_zero),
+        cmocka_unit_test(what_was_never_decided_is_not_answered_with_zero),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
