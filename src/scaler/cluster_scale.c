@@ -75,6 +75,7 @@ static bool same_scale(const struct kube_object *a, const struct kube_object *b)
 static void take_scale(struct target *t, const struct kube_answer *a) {
     struct err e = a->err;
     struct kube_object *fresh = NULL;
+    bool had = t->scale != NULL;
     if (a->fault == KUBE_OK && kube_object_parse(&fresh, &kube_scales, a->body, &e) == 0) {
         bool same = t->scale != NULL && same_scale(t->scale, fresh);
         kube_object_free(t->scale);
@@ -88,9 +89,9 @@ static void take_scale(struct target *t, const struct kube_answer *a) {
         t->plural[0] = '\0';
         e.code = ERR_NOTFOUND;
     }
-    bool told = t->scale != NULL || (t->why.code == e.code && strcmp(t->why.msg, e.msg) == 0);
+    bool again = !had && t->why.code == e.code && strcmp(t->why.msg, e.msg) == 0;
     t->why = e;
-    if (!told)
+    if (t->scale == NULL && !again)
         t->all->changed(t->all->ctx);
 }
 

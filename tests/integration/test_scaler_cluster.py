@@ -141,6 +141,12 @@ def test_a_target_with_a_scale_subresource(tmp_path, world, pages):
         scale(7)
         eventually("its new scale", lambda: s.workload(target)["replicas"] == 7)
         eventually("why there is none", lambda: "knows no kind Experiment" in s.objects("bad")[0]["error"])
+        for replicas in (3, 5):  # deleted and made again, twice: the second time is told in the same words
+            at = f"{group}/namespaces/default/rollouts/llm/scale"
+            server.answers[("GET", at)] = (404, status(404, "NotFound", 'rollouts "llm" not found'))
+            eventually("it is gone", lambda: s.workload(target) is None)
+            scale(replicas)
+            eventually("it is there again", lambda: s.workload(target)["replicas"] == replicas)
 
 
 def test_agents_come_from_endpoint_slices(tmp_path, world, keda_of):
