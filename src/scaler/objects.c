@@ -273,6 +273,7 @@ void io_objects_lead(struct io *io, int64_t now_ns) {
 void io_objects_follow(struct io *io) {
     for (struct object *o = io->objects; o != NULL; o = o->hh.next) {
         struct feed *f = o->feed;
+        o->decided = false; // what is decided from now on is another's
         io_queries_detach(io, o);
         if (f != NULL) {
             detach(o);

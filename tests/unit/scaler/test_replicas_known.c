@@ -166,12 +166,34 @@ static void what_was_never_decided_is_not_answered_with_zero(void **state) {
     close_lab(&l);
 }
 
+// At zero when we led; what came of it since was another's matter.
+static void a_workload_that_is_missing_is_not_held_at_the_zero_of_an_earlier_term(void **state) {
+    struct lab l;
+    open_lab(&l);
+    l.io->replicas = NULL; // leads
+    lab_write("workloads:\n- {namespace: default, target: deployment/llm, replicas: 0, "
+              "scaledObjects: [llm]}\n");
+    io_workloads_check(l.io, true);
+    lab_register(l.io, 1, "llm", "2", "vllm");
+    const struct object *o = l.io->objects;
+    assert_true(o->decided && o->sent.at_zero);
+    l.io->replicas = l.r;
+    io_objects_follow(l.io);
+    lab_write("workloads: []\n");
+    io_workloads_check(l.io, true);
+    l.r->leads = true;
+    io_objects_lead(l.io, clock_mono_ns());
+    assert_int_equal(o->sent.status, GRPC_NOT_FOUND);
+    close_lab(&l);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_the_leader_decided_is_gone_on_with),
         cmocka_unit_test(a_decision_of_an_earlier_term_is_not_the_last),
         cmocka_unit_test(what_the_leader_tells_no_more_of_is_not_gone_on_with),
         cmocka_unit_test(a_rule_that_the_leader_does_not_tell_of_is_no_zero),
+        cmocka_unit_test(a_workload_that_is_missing_is_not_held_at_the_zero_of_an_earlier_term),
         cmocka_unit_test(what_was_never_decided_is_not_answered_with_zero),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
