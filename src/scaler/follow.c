@@ -389,10 +389,6 @@ enum follow_state follow_state(const struct follow *f) {
     return f->phase == IDLE ? FOLLOW_NOBODY : f->phase == LIVE ? FOLLOW_LIVE : FOLLOW_CONNECTING;
 }
 
-int64_t follow_heard_ns(const struct follow *f) {
-    return f->heard_ns;
-}
-
 struct follow_stats follow_stats(const struct follow *f) {
     return f->stats;
 }

@@ -50,7 +50,6 @@ void follow_register(struct follow *f, const struct object_ref *r);
 
 enum follow_state { FOLLOW_NOBODY, FOLLOW_CONNECTING, FOLLOW_LIVE };
 enum follow_state follow_state(const struct follow *f);
-int64_t follow_heard_ns(const struct follow *f); // the last message; INT64_MIN: never
 
 struct follow_stats {
     uint64_t connects, losses, silences, messages, bad_messages, registered, refused;

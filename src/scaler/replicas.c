@@ -30,9 +30,9 @@ bool io_replicas_settling(const struct io *io, int64_t rate_window_ns, int64_t n
     return r != NULL && r->inherited && now_ns - r->led_ns < rate_window_ns;
 }
 
-// The rpc thread: who leads, so that it tells followers, and says whom it heard.
-static void tell_role(struct replicas *r, bool resigned) {
+void replicas_tell_role(struct replicas *r, bool resigned) {
     struct to_rpc *m = mem_zalloc(sizeof(*m));
+    r->role_untold = true;
     if (m == NULL || (m->role = mem_zalloc(sizeof(*m->role))) == NULL) {
         to_rpc_free(m);
         return;
@@ -41,12 +41,13 @@ static void tell_role(struct replicas *r, bool resigned) {
     m->role->leads = r->leads;
     m->role->resigned = resigned;
     m->role->term = r->term;
-    const struct election_record *rec = lease_record(r->lease);
+    const struct election_record *rec = r->lease == NULL ? NULL : lease_record(r->lease);
     (void)str_copy(m->role->leader, sizeof(m->role->leader),
                    str_from(r->leads ? r->identity
                             : rec    ? rec->holder
                                      : ""));
-    if (!queue_push(r->io->to_rpc, m)) {
+    r->role_untold = !queue_push(r->io->to_rpc, m);
+    if (r->role_untold) {
         r->io->count.messages_lost++;
         to_rpc_free(m);
     }
@@ -65,7 +66,7 @@ static void begin_leading(struct replicas *r) {
     log_info("leading: sources are followed and decisions made here",
              LOG_STR("identity", r->identity), LOG_I64("term", (int64_t)r->term),
              LOG_BOOL("inherited", r->inherited), LOG_I64("objects", HASH_COUNT(io->objects)));
-    tell_role(r, false);
+    replicas_tell_role(r, false);
     struct err e = {0};
     if (io_sources_lead(io, true, &e) < 0)
         log_error("not all sources are followed", LOG_ERR(&e));
@@ -89,7 +90,7 @@ static void end_leading(struct replicas *r, const char *why) {
     io_objects_follow(io);
     (void)io_sources_lead(io, false, &e); // taking targets away needs nothing
     if (r->resigning == NULL)             // else followers are told when the Lease is given up
-        tell_role(r, false);
+        replicas_tell_role(r, false);
 }
 
 static void follow_holder(struct replicas *r) {
@@ -113,7 +114,7 @@ static void stop_rpc(struct replicas *r) {
         return;
     r->resigned = true;
     net_timer_stop(&r->resigning);
-    tell_role(r, lease_over(r->lease));
+    replicas_tell_role(r, lease_over(r->lease));
     io_end(r->io);
 }
 

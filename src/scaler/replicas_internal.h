@@ -36,9 +36,13 @@ struct replicas {
     struct known *by_leader;     // by leader_id
     struct net_timer *resigning; // the time that giving up may take; NULL: not begun
     bool resigned;
+    bool role_untold; // the rpc thread does not know it yet: told again each tick
     char lost[sizeof(((struct err *)0)->msg)]; // why the leader was lost last, as it was told
     char unusable[ELECTION_ADDRESS_MAX];       // the leader's address that was told to be none
 };
+
+// replicas.c: to the rpc thread, which tells followers who leads, and whom it heard
+void replicas_tell_role(struct replicas *r, bool resigned);
 
 // replicas_known.c
 const struct known *replicas_known(const struct replicas *r, const struct object *o); // NULL: none

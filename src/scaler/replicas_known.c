@@ -357,6 +357,8 @@ void replicas_tend_gone(struct replicas *r, int64_t now_ns) {
 
 void io_replicas_tick(struct io *io, int64_t now_ns) {
     struct replicas *r = io->replicas;
+    if (r != NULL && r->role_untold)
+        replicas_tell_role(r, false);
     if (r == NULL || r->lease == NULL)
         return;
     lease_stand(r->lease, io_cluster_ready(io, NULL)); // who has not read the cluster cannot decide

@@ -187,6 +187,36 @@ static void a_workload_that_is_missing_is_not_held_at_the_zero_of_an_earlier_ter
     close_lab(&l);
 }
 
+// Else the rpc thread would go on as a leader, or never begin.
+static void who_leads_is_told_again_where_the_queue_was_full(void **state) {
+    struct lab l;
+    struct to_rpc *m;
+    size_t others = 0;
+    open_lab(&l);
+    for (bool more = true; more; others += more) {
+        m = mem_zalloc(sizeof(*m));
+        m->kind = TO_RPC_RELOAD;
+        more = queue_push(l.io->to_rpc, m);
+        if (!more)
+            to_rpc_free(m);
+    }
+    l.r->leads = true;
+    l.r->term = 3;
+    replicas_tell_role(l.r, false);
+    for (; (m = queue_pop(l.io->to_rpc)) != NULL; others--, to_rpc_free(m))
+        assert_int_equal(m->kind, TO_RPC_RELOAD);
+    assert_int_equal(others, 0);
+    io_replicas_tick(l.io, clock_mono_ns());
+    m = queue_pop(l.io->to_rpc);
+    assert_non_null(m);
+    assert_int_equal(m->kind, TO_RPC_ROLE);
+    assert_true(m->role->leads && m->role->term == 3);
+    to_rpc_free(m);
+    io_replicas_tick(l.io, clock_mono_ns()); // once is enough
+    assert_null(queue_pop(l.io->to_rpc));
+    close_lab(&l);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_the_leader_decided_is_gone_on_with),
@@ -195,6 +225,7 @@ int main(void) {
         cmocka_unit_test(a_rule_that_the_leader_does_not_tell_of_is_no_zero),
         cmocka_unit_test(a_workload_that_is_missing_is_not_held_at_the_zero_of_an_earlier_term),
         cmocka_unit_test(what_was_never_decided_is_not_answered_with_zero),
+        cmocka_unit_test(who_leads_is_told_again_where_the_queue_was_full),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
