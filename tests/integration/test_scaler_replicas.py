@@ -322,7 +322,7 @@ def test_scalers_show_each_other_certificates(world, certs, tmp_path):
     for s in (bare, tenant, mistaken):
         wait_until(lambda: s.told("the leader is not heard"), f"{s.name} says that it hears nothing")
         assert not s.ready() and s.role()["objects"] == 0 and not s.role()["connected"]
-    assert number(a, "gpuscale_grpc_certificates_refused_total") >= 3
+    wait_until(lambda: number(a, "gpuscale_grpc_certificates_refused_total") >= 3, "the refused are counted")
     wait_until(lambda: number(a, "gpuscale_followers") == 1, "one follows")
 
 
