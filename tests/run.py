@@ -45,9 +45,10 @@ def run_unit(build, args):
 # Findings that no second try may hide: a race or a bad access that shows once in a hundred runs is there.
 FINDING = re.compile(r"(Address|Leak|Thread|UndefinedBehavior)Sanitizer|: runtime error: |Assertion .* failed")
 SECOND_TRIES = 3
-# Most of these tests' time is waiting for a program: more at once than there are cores. A module of `cluster` has a
+# Most of these tests' time is waiting for a program: more modules at once than there are cores. One of `cluster` has a
 # plane of its own.
-BESIDE = {"integration": ["-n", str(2 * (os.cpu_count() or 1))], "cluster": ["-n", "3", "--dist", "loadfile"]}
+BESIDE = {"integration": ["-n", str(2 * (os.cpu_count() or 1)), "--dist", "loadfile"],
+          "cluster": ["-n", "3", "--dist", "loadfile"]}
 
 
 def failures(report):

@@ -14,6 +14,13 @@ for folder in (HERE, HERE.parents[1] / "integration"):
 from plane import Plane, build  # noqa: E402
 
 _plane = None
+# Workers take whole modules: the longest begin first.
+LONG = ["test_scaling", "test_many_pods", "test_installed", "test_thousand", "test_generate", "test_hpa_without_keda", "test_chart"]
+
+
+def pytest_collection_modifyitems(items):
+    rank = {name: i for i, name in enumerate(LONG)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(LONG)))
 
 
 @pytest.hookimpl(hookwrapper=True)
