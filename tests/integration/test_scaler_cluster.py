@@ -305,8 +305,9 @@ def test_a_gpu_of_a_resource_claim_is_joined_to_its_pod(tmp_path, world, pages):
             eventually("whose it is is unknown", lambda: gpu(s) == (False, []))
             put(f"GPU-{1:032x}")
             eventually("its pod's", lambda: gpu(s) == (True, ["llm-a"]), 60)
-            eventually("and its value in the decision", lambda: "gpuUtilization 80%" in s.program.log())
-            assert metric(s, "gpuscale_claimed_devices_unknown") == 0
+            eventually("and its value in the decision", lambda: "gpuUtilization 80%" in s.api(
+                "/api/v1/decisions?namespace=default&name=llm")["items"][0]["now"]["sentence"])
+            wait_until(lambda: metric(s, "gpuscale_claimed_devices_unknown") == 0, "nothing is unexplained")
             put("GPU-other", generation=2, name="node-a-2")  # the pool's next generation says: another GPU
             eventually("nobody's", lambda: gpu(s) == (True, []))
     finally:
