@@ -65,23 +65,33 @@ class Process:
         self.name, self.argv, self.env = name, [str(a) for a in argv], env
         self.log = pathlib.Path(folder) / f"{name}.log"
         self.proc = None
+        self._lock = threading.RLock()
 
     def start(self):
-        with open(self.log, "ab") as out:
+        with self._lock, open(self.log, "ab") as out:
             self.proc = subprocess.Popen(self.argv, stdout=out, stderr=out, stdin=subprocess.DEVNULL,
                                          env={**os.environ, **(self.env or {})}, cwd=self.log.parent)
 
     def stop(self, sig=signal.SIGTERM, deadline_s=20):
-        if self.proc is None:
-            return
-        if self.proc.poll() is None:
-            self.proc.send_signal(sig)
-        try:
-            self.proc.wait(deadline_s)
-        except subprocess.TimeoutExpired:
-            self.proc.kill()
-            self.proc.wait()
-        self.proc = None
+        with self._lock:
+            if self.proc is None:
+                return
+            if self.proc.poll() is None:
+                self.proc.send_signal(sig)
+            try:
+                self.proc.wait(deadline_s)
+            except subprocess.TimeoutExpired:
+                self.proc.kill()
+                self.proc.wait()
+            self.proc = None
+
+    def keep(self):
+        """Started again where it ended by itself, as a kubelet does: a controller ends when the API server is away at its start."""
+        with self._lock:
+            if self.proc is not None and self.proc.poll() is not None:
+                with open(self.log, "a") as out:
+                    out.write(f"== ended with status {self.proc.returncode}, started again\n")
+                self.start()
 
     def running(self):
         return self.proc is not None and self.proc.poll() is None
@@ -203,7 +213,16 @@ class Plane:
         self._start_dns()
         if self.with_keda:
             self._keda()
+        keeper = threading.Thread(target=self._keep, daemon=True)
+        keeper.start()
+        self._threads.append(keeper)
         return self
+
+    def _keep(self):
+        while not self._stopping:
+            for process in list(self.processes.values()):
+                process.keep()
+            time.sleep(1)
 
     def _make_certificates(self):
         self.certs = Certs(self.folder / "certs", "cluster CA")
