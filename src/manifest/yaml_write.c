@@ -310,11 +310,6 @@ void yaml_bool(struct yaml_writer *w, const char *key, bool value) {
     (void)buf_addc(w->out, value ? "true\n" : "false\n");
 }
 
-void yaml_empty_map(struct yaml_writer *w, const char *key) {
-    begin_value(w, key);
-    (void)buf_addc(w->out, "{}\n");
-}
-
 // ---- Trees --------------------------------------------------------------------------------------
 
 static void tree_scalar(struct buf *out, const struct conf_node *n) {

@@ -55,6 +55,5 @@ void yaml_quoted(struct yaml_writer *w, const char *key, const char *text);
 void yaml_block(struct yaml_writer *w, const char *key, const char *text);
 void yaml_int(struct yaml_writer *w, const char *key, int64_t value);
 void yaml_bool(struct yaml_writer *w, const char *key, bool value);
-void yaml_empty_map(struct yaml_writer *w, const char *key); // "key: {}"
 // A value that was read, under its own key or another; means the same.
 void yaml_tree(struct yaml_writer *w, const char *key, const struct conf_node *value);

@@ -86,7 +86,7 @@ static void make_write(struct election *e, int64_t real_ns, struct election_reco
     copy_cut(w->address, sizeof(w->address), e->address);
 }
 
-// The record is known: is it to be written, or left alone for now?
+// The record is known: is it to be written at this moment, or only waited on?
 static enum election_act decide(struct election *e, int64_t now_ns) {
     if (e->resigning && !ours(e)) {
         e->over = true;

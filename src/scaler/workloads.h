@@ -68,8 +68,6 @@ int workloads_add_trigger(struct workloads *w, const char *namespace_, const cha
                           const char *means, const struct workload *workload,
                           const struct err *why);
 int workloads_add_target(struct workloads *w, const struct workload *workload); // by its id
-// By "prod/deployment/llm"; NULL: none.
-const struct workload *workloads_by_id(const struct workloads *w, const char *id);
 // Sets the digest from what the workload holds.
 void workload_digest(struct workload *w);
 struct workloads *workloads_free(struct workloads *w);

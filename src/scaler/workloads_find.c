@@ -91,10 +91,6 @@ int workloads_add_target(struct workloads *w, const struct workload *workload) {
     return add(&w->arena, &w->index->by_target, workload->id, workload);
 }
 
-const struct workload *workloads_by_id(const struct workloads *w, const char *id) {
-    return look_up(w->index->by_target, id);
-}
-
 int workloads_add_trigger(struct workloads *w, const char *namespace_, const char *scaled_object,
                           const char *means, const struct workload *workload,
                           const struct err *why) {

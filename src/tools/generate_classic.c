@@ -219,14 +219,7 @@ void write_classic_object(const struct generate_plan *p, struct yaml_writer *w) 
     size_t n = loads_of(p, loads);
     write_head(p, w);
     write_scrape_notes(p, w);
-    yaml_text(w, "apiVersion", "keda.sh/v1alpha1");
-    yaml_text(w, "kind", "ScaledObject");
-    write_metadata(p, w, p->name, true);
-    yaml_map(w, "spec");
-    write_target(p, w);
-    write_bounds(p, w);
-    write_kept_fields(p, w);
-    write_fallback(p, w);
+    write_object_start(p, w);
     yaml_map(w, "advanced");
     if (is_pair(p))
         write_formula(p, w);

@@ -11,18 +11,6 @@
 
 enum { PRESETS_MAX = 32, NAME_MAX_BYTES = 63, HPA_PREFIX = 9 };
 
-const char *plan_text(struct generate_plan *p, const char *fmt, ...) {
-    char text[1024];
-    va_list ap;
-    va_start(ap, fmt);
-    (void)vsnprintf(text, sizeof(text), fmt, ap);
-    va_end(ap);
-    const char *kept = arena_strdup(p->a, str_from(text));
-    if (!kept)
-        (void)plan_fail(p, ERR_NOMEM, "out of memory");
-    return kept ? kept : "";
-}
-
 int plan_fail(struct generate_plan *p, int code, const char *fmt, ...) {
     if (p->r < 0)
         return p->r;
@@ -33,16 +21,30 @@ int plan_fail(struct generate_plan *p, int code, const char *fmt, ...) {
     return p->r = code;
 }
 
-void plan_remark(struct generate_plan *p, const char *fmt, ...) {
+// NULL: no memory, which is noted.
+static const char *keep_text(struct generate_plan *p, const char *fmt, va_list ap) {
     char text[2048];
-    va_list ap;
-    va_start(ap, fmt);
     (void)vsnprintf(text, sizeof(text), fmt, ap);
-    va_end(ap);
     const char *kept = arena_strdup(p->a, str_from(text));
     if (!kept)
         (void)plan_fail(p, ERR_NOMEM, "out of memory");
-    else if (p->n_remarks < PLAN_REMARKS)
+    return kept;
+}
+
+const char *plan_text(struct generate_plan *p, const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    const char *kept = keep_text(p, fmt, ap);
+    va_end(ap);
+    return kept ? kept : "";
+}
+
+void plan_remark(struct generate_plan *p, const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    const char *kept = keep_text(p, fmt, ap);
+    va_end(ap);
+    if (kept && p->n_remarks < PLAN_REMARKS)
         p->remarks[p->n_remarks++] = kept;
 }
 

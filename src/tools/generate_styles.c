@@ -68,14 +68,7 @@ void write_managed_object(const struct generate_plan *p, struct yaml_writer *w) 
     yaml_comment(w, "For a KEDA that allows no external scalers: it asks Prometheus for gpuscale's "
                     "decision, which is as old as a scrape and a poll. The rule stands in the "
                     "scaler's configuration.");
-    yaml_text(w, "apiVersion", "keda.sh/v1alpha1");
-    yaml_text(w, "kind", "ScaledObject");
-    write_metadata(p, w, p->name, true);
-    yaml_map(w, "spec");
-    write_target(p, w);
-    write_bounds(p, w);
-    write_kept_fields(p, w);
-    write_fallback(p, w);
+    write_object_start(p, w);
     yaml_map(w, "advanced");
     yaml_map(w, "horizontalPodAutoscalerConfig");
     write_hpa_name(p, w);

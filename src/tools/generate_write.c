@@ -255,8 +255,7 @@ void write_kept_triggers(const struct generate_plan *p, struct yaml_writer *w) {
     }
 }
 
-void write_scaled_object(const struct generate_plan *p, struct yaml_writer *w) {
-    write_head(p, w);
+void write_object_start(const struct generate_plan *p, struct yaml_writer *w) {
     yaml_text(w, "apiVersion", "keda.sh/v1alpha1");
     yaml_text(w, "kind", "ScaledObject");
     write_metadata(p, w, p->name, true);
@@ -265,6 +264,11 @@ void write_scaled_object(const struct generate_plan *p, struct yaml_writer *w) {
     write_bounds(p, w);
     write_kept_fields(p, w);
     write_fallback(p, w);
+}
+
+void write_scaled_object(const struct generate_plan *p, struct yaml_writer *w) {
+    write_head(p, w);
+    write_object_start(p, w);
     write_advanced(p, w);
     yaml_list(w, "triggers");
     write_our_trigger(p, w);

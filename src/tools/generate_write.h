@@ -32,6 +32,8 @@ void write_fallback(const struct generate_plan *p, struct yaml_writer *w);
 void write_kept_fields(const struct generate_plan *p, struct yaml_writer *w);
 void write_kept_triggers(const struct generate_plan *p, struct yaml_writer *w);
 void write_target(const struct generate_plan *p, struct yaml_writer *w);
+// A ScaledObject up to where the styles part: into its spec.
+void write_object_start(const struct generate_plan *p, struct yaml_writer *w);
 void write_settings(const struct generate_plan *p, struct yaml_writer *w);
 
 void write_scaled_object(const struct generate_plan *p, struct yaml_writer *w); // style gpuscale

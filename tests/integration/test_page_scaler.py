@@ -8,21 +8,9 @@ import pytest
 
 import harness
 import page_kit
-from scaler_kit import (CLASSIC, CustomPod, FakeAgent, Gateway, Keda, LLM, Scaler, VllmPod, eventually, gateway_demand,
+from scaler_kit import (CLASSIC, CustomPod, FakeAgent, Gateway, LLM, Scaler, VllmPod, eventually, gateway_demand,
                         http_get, pod, workload)
 from test_page import read_feed
-
-
-@pytest.fixture
-def keda(tmp_path):
-    made = []
-
-    def make(scaler):
-        made.append(Keda(scaler.grpc, tmp_path))
-        return made[-1]
-    yield make
-    for k in made:
-        k.close()
 
 
 @pytest.fixture

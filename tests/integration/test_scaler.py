@@ -11,18 +11,6 @@ from scaler_kit import *
 
 
 @pytest.fixture
-def keda(tmp_path):
-    made = []
-
-    def make(scaler, **kwargs):
-        made.append(Keda(scaler.grpc, tmp_path, **kwargs))
-        return made[-1]
-    yield make
-    for k in made:
-        k.close()
-
-
-@pytest.fixture
 def pages():
     """Whatever has a close()."""
     made = []

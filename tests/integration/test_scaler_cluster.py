@@ -5,7 +5,7 @@ import pytest
 from cluster_kit import (DEPLOYMENTS, PODS, SCALED_OBJECTS, STATEFUL_SETS, Cluster, ClusterScaler, Pages, serve)
 from harness import Certs, http_get, metric_values, wait_until
 from kube_kit import status
-from scaler_kit import LLM, FakeAgent, Keda, eventually
+from scaler_kit import LLM, FakeAgent, eventually
 
 
 @pytest.fixture(scope="module")
@@ -28,19 +28,6 @@ def pages():
     p.close()
 
 
-@pytest.fixture
-def keda_of(tmp_path):
-    made = []
-
-    def make(scaler):
-        made.append(Keda(scaler.grpc, tmp_path))
-        return made[-1]
-
-    yield make
-    for k in made:
-        k.close()
-
-
 def metric(scaler, name, **labels):
     return metric_values(scaler.page(), name)[frozenset(labels.items())]
 
@@ -54,7 +41,7 @@ def states(scaler, **kwargs):
     return {p["name"]: p["state"] for p in w["pods"]} if w else None
 
 
-def test_a_scaled_object_is_decided_from_the_watch_on_and_keda_is_answered_at_once(tmp_path, world, pages, keda_of):
+def test_a_scaled_object_is_decided_from_the_watch_on_and_keda_is_answered_at_once(tmp_path, world, pages, keda):
     cluster, config = world
     _, ip = pages.add(rate=6)
     cluster.deployment(replicas=1)
@@ -64,7 +51,7 @@ def test_a_scaled_object_is_decided_from_the_watch_on_and_keda_is_answered_at_on
         # Nobody has asked yet: the decider is there, and its windows fill.
         eventually("three are wanted", lambda: s.objects()[0]["desired"] >= 3)
         assert s.objects()[0]["workload"] == "deployment/llm"
-        keda = keda_of(s)
+        keda = keda(s)
         assert keda.replicas(metadata=metadata) >= 3  # the first call
         assert keda.active(metadata=metadata)
         assert len(s.objects()) == 1, "KEDA's call is about the object that the watch told"
@@ -149,7 +136,7 @@ def test_a_target_with_a_scale_subresource(tmp_path, world, pages):
             eventually("it is there again", lambda: s.workload(target)["replicas"] == replicas)
 
 
-def test_agents_come_from_endpoint_slices(tmp_path, world, keda_of):
+def test_agents_come_from_endpoint_slices(tmp_path, world, keda):
     cluster, config = world
     cluster.deployment()
     cluster.pod("llm-a", ip="127.0.0.9")
@@ -168,14 +155,14 @@ def test_agents_come_from_endpoint_slices(tmp_path, world, keda_of):
         second.close()
 
 
-def test_an_edited_trigger_goes_at_once_and_its_successor_keeps_the_decision(tmp_path, world, pages, keda_of):
+def test_an_edited_trigger_goes_at_once_and_its_successor_keeps_the_decision(tmp_path, world, pages, keda):
     cluster, config = world
     _, ip = pages.add(rate=6)
     cluster.deployment(replicas=1)
     cluster.pod("llm-a", ip=ip)
     old = cluster.scaled_object(metadata={**LLM, "metricsPort": str(pages.port), "downWindow": "300s"})
     with ClusterScaler(tmp_path / "s", config) as s:
-        keda = keda_of(s)
+        keda = keda(s)
         eventually("three are wanted", lambda: keda.replicas(metadata=old) >= 3)
         wanted = keda.replicas(metadata=old)
         new = cluster.scaled_object(metadata={**LLM, "metricsPort": str(pages.port), "downWindow": "300s", "capacity": "1000"})
@@ -215,7 +202,7 @@ def test_nothing_is_ready_before_the_caches_are(tmp_path, world):
         wait_until(s.ready, "ready", 60)
 
 
-def test_when_pods_may_be_listed_no_more_nothing_is_lowered(tmp_path, world, pages, keda_of):
+def test_when_pods_may_be_listed_no_more_nothing_is_lowered(tmp_path, world, pages, keda):
     """Pods that come now are not seen: the load that they take over is not gone."""
     cluster, config = world
     seen, ip = pages.add(rate=6)
@@ -232,7 +219,7 @@ def test_when_pods_may_be_listed_no_more_nothing_is_lowered(tmp_path, world, pag
 
     cluster.server.faults.append(denied)
     with ClusterScaler(tmp_path / "s", config) as s:
-        keda = keda_of(s)
+        keda = keda(s)
         eventually("three are wanted", lambda: keda.replicas(metadata=metadata) >= 3)
         gone.append(True)
         cluster.api.compact()  # its watch ends, and it is to be listed again
@@ -255,11 +242,11 @@ def test_a_file_and_a_cluster_exclude_each_other(tmp_path, world):
         assert "exclude each other" in p.log()
 
 
-def test_a_missing_target_is_said_and_comes(tmp_path, world, keda_of):
+def test_a_missing_target_is_said_and_comes(tmp_path, world, keda):
     cluster, config = world
     metadata = cluster.scaled_object()
     with ClusterScaler(tmp_path / "s", config) as s:
-        keda = keda_of(s)
+        keda = keda(s)
         eventually("the reason", lambda: "namespace default has no deployment/llm" in keda.code(keda.metrics, metadata=metadata)[1])
         cluster.deployment(replicas=3)
         eventually("held", lambda: keda.replicas(metadata=metadata) == 3)

@@ -7,7 +7,7 @@ import pytest
 from cluster_kit import (PODS, SCALED_OBJECTS, Cluster, ClusterScaler, Pages, again, events, serve, stamp)
 from harness import Certs, http_get, metric_values, wait_until
 from kube_kit import status
-from scaler_kit import LLM, Gateway, Keda, eventually, gateway_demand
+from scaler_kit import LLM, Gateway, eventually, gateway_demand
 
 HPAS = "/apis/autoscaling/v2/horizontalpodautoscalers"
 
@@ -31,19 +31,6 @@ def pages():
     p.close()
 
 
-@pytest.fixture
-def keda_of(tmp_path):
-    made = []
-
-    def make(scaler):
-        made.append(Keda(scaler.grpc, tmp_path))
-        return made[-1]
-
-    yield make
-    for k in made:
-        k.close()
-
-
 def readyz(scaler):
     code, _, text = http_get(f"http://{scaler.health}/readyz")
     return code, text.decode()
@@ -53,28 +40,28 @@ def record(scaler, name="llm"):
     return scaler.api(f"/api/v1/decisions?namespace=default&name={name}&limit=1")["items"][0]["records"][-1]
 
 
-def test_a_scaled_job_is_refused_as_what_it_is(tmp_path, world, keda_of):
+def test_a_scaled_job_is_refused_as_what_it_is(tmp_path, world, keda):
     cluster, config = world
     cluster.server.answers[("GET", "/apis/keda.sh/v1alpha1/namespaces/default/scaledjobs/batch")] = (
         200, {"kind": "ScaledJob", "metadata": {"name": "batch"}})
     cluster.server.answers[("GET", "/apis/keda.sh/v1alpha1/namespaces/default/scaledjobs/nothing")] = (
         404, status(404, "NotFound", "scaledjobs.keda.sh \"nothing\" not found"))
     with ClusterScaler(tmp_path / "s", config) as s:
-        keda = keda_of(s)
+        keda = keda(s)
         wait_until(lambda: metric_values(s.page(), "gpuscale_cluster_versions_total")[frozenset()] >= 1, "the cluster is read")
         eventually("refused", lambda: keda.code(keda.metrics, "batch")[0] == "INVALID_ARGUMENT")
         assert "default/batch is a ScaledJob" in keda.code(keda.active, "batch")[1]
         eventually("of another it is not said", lambda: keda.code(keda.metrics, "nothing")[0] == "NOT_FOUND")
 
 
-def test_what_lies_in_another_namespace_cannot_be_meant(tmp_path, world, keda_of):
+def test_what_lies_in_another_namespace_cannot_be_meant(tmp_path, world, keda):
     cluster, config = world
     cluster.deployment("llm", replicas=7, namespace="theirs")
     cluster.deployment("front", replicas=1)
     sneaky = cluster.scaled_object("sneaky", {**LLM, "workload": "deployment/llm"}, target={"name": "front"})
     slash = cluster.scaled_object("slash", {**LLM, "workload": "theirs/deployment/llm"}, target={"name": "front"})
     with ClusterScaler(tmp_path / "s", config) as s:
-        keda = keda_of(s)
+        keda = keda(s)
         eventually("not there", lambda: keda.code(keda.metrics, "sneaky", sneaky)[0] == "NOT_FOUND")
         assert "only what lies in its own namespace can be meant" in keda.code(keda.metrics, "sneaky", sneaky)[1]
         code, words = keda.code(keda.metrics, "slash", slash)
@@ -174,14 +161,14 @@ def test_observing_beside_an_hpa_says_what_would_have_been(tmp_path, world, page
         eventually("two that scale are told", lambda: "HPA theirs scales the same workload" in record(s)["sentence"])
 
 
-def test_while_the_api_server_is_away_the_last_state_stands(tmp_path, world, pages, keda_of, certs):
+def test_while_the_api_server_is_away_the_last_state_stands(tmp_path, world, pages, keda, certs):
     cluster, config = world
     page, ip = pages.add(rate=6)
     cluster.deployment(replicas=1)
     cluster.pod("llm-a", ip=ip)
     metadata = cluster.scaled_object(metadata={**LLM, "metricsPort": str(pages.port)})
     with ClusterScaler(tmp_path / "s", config) as s:
-        keda = keda_of(s)
+        keda = keda(s)
         eventually("three are wanted", lambda: keda.replicas(metadata=metadata) >= 3)
         cluster.server.stop()
         code, words = wait_until(lambda: "cannot watch pods" in readyz(s)[1] and readyz(s), "it is said")
@@ -198,12 +185,12 @@ def test_while_the_api_server_is_away_the_last_state_stands(tmp_path, world, pag
             wait_until(lambda: readyz(s) == (200, "ok\n"), "well again", 60)
 
 
-def test_rights_that_are_taken_away_later_leave_the_last_state(tmp_path, world, keda_of):
+def test_rights_that_are_taken_away_later_leave_the_last_state(tmp_path, world, keda):
     cluster, config = world
     cluster.deployment(replicas=3)
     metadata = cluster.scaled_object()
     with ClusterScaler(tmp_path / "s", config) as s:
-        keda = keda_of(s)
+        keda = keda(s)
         eventually("as specified", lambda: keda.replicas(metadata=metadata) == 3)
 
         def denied(handler, request):
@@ -239,7 +226,7 @@ def test_a_watch_that_is_cut_in_an_object_loses_nothing(tmp_path, world):
         assert lists[frozenset({("resource", "pods")})] == 1, "taken up, not listed again"
 
 
-def test_the_cold_start_is_learned_from_the_pods_that_are_there(tmp_path, world, keda_of):
+def test_the_cold_start_is_learned_from_the_pods_that_are_there(tmp_path, world, keda):
     """At zero requests one pod that starts keeps a service active for twice the cold start: with three pods that took two
     seconds, not for the ten minutes of who knows nothing."""
     cluster, config = world
@@ -253,7 +240,7 @@ def test_the_cold_start_is_learned_from_the_pods_that_are_there(tmp_path, world,
         cluster.pod("new", ready=False, phase="Pending", created=time.time() - 60)
         metadata = cluster.scaled_object(metadata={**LLM, "demand": "gateway", "engine": "ollama"})
         with ClusterScaler(tmp_path / "s", config, demand=gateway_demand(gateway)) as s:
-            keda = keda_of(s)
+            keda = keda(s)
             eventually("idle", lambda: keda.active(metadata=metadata) is False)
     finally:
         gateway.close()

@@ -18,18 +18,6 @@ FAST = {"interval": "500ms"}
 
 
 @pytest.fixture
-def keda(tmp_path):
-    made = []
-
-    def make(scaler, **kwargs):
-        made.append(Keda(scaler.grpc, tmp_path, **kwargs))
-        return made[-1]
-    yield make
-    for k in made:
-        k.close()
-
-
-@pytest.fixture
 def pages():
     made = []
 

@@ -149,6 +149,13 @@ static void close_caches(struct caches *c) {
     kube_reflector_free(c->replica_sets);
 }
 
+static const struct workload *by_id(const struct workloads *w, const char *id) {
+    for (size_t i = 0; i < w->list.n; i++)
+        if (strcmp(w->list.items[i].id, id) == 0)
+            return &w->list.items[i];
+    return NULL;
+}
+
 static const struct workload *find(const struct workloads *w, const char *so,
                                    enum trigger_target target, const char *name, struct err *e) {
     const struct workload *found = NULL;
@@ -237,7 +244,7 @@ static void a_rule_means_its_target(void **state) {
     assert_null(find(w, "s", TARGET_STATEFULSET, "absent", &e));
     assert_non_null(strstr(e.msg, "namespace ml has no statefulset/absent"));
     assert_null(find(w, "t", TARGET_DEPLOYMENT, "theirs", &e)); // not in this namespace
-    assert_non_null(workloads_by_id(w, "other/deployment/theirs"));
+    assert_non_null(by_id(w, "other/deployment/theirs"));
     assert_true(cluster_target_counts(w, "statefulset", "ml", "absent")); // it may come
     workloads_free(w);
     close_caches(&c);
@@ -296,12 +303,12 @@ static void a_version_digests_what_is_decided_by(void **state) {
     c.pods = cache(&kube_pods, "{" META("ml", "a", OWNER("ReplicaSet", "llm-1")) READY);
     view = view_of(&c);
     assert_int_equal(cluster_build(&b, &view, &e), 0);
-    uint64_t two = workloads_by_id(a, "ml/deployment/llm")->digest;
-    uint64_t one = workloads_by_id(b, "ml/deployment/llm")->digest;
+    uint64_t two = by_id(a, "ml/deployment/llm")->digest;
+    uint64_t one = by_id(b, "ml/deployment/llm")->digest;
     assert_true(one != two);
     workloads_free(b);
     assert_int_equal(cluster_build(&b, &view, &e), 0);
-    assert_true(workloads_by_id(b, "ml/deployment/llm")->digest == one);
+    assert_true(by_id(b, "ml/deployment/llm")->digest == one);
     workloads_free(a);
     workloads_free(b);
     close_caches(&c);
