@@ -36,7 +36,7 @@ static void test_it_stops_at_the_hard_limit(void **state) {
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &r), 0);
     set_soft(100);
     if (r.rlim_max == RLIM_INFINITY)
-        skip();
+        return; // not skip(): meson takes cmocka's TAP line of it for a failure
     assert_int_equal(net_descriptors_raise((uint64_t)r.rlim_max + 1), r.rlim_max);
     assert_int_equal(soft(), r.rlim_max);
 }
