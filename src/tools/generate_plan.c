@@ -22,7 +22,8 @@ int plan_fail(struct generate_plan *p, int code, const char *fmt, ...) {
 }
 
 // NULL: no memory, which is noted.
-static const char *keep_text(struct generate_plan *p, const char *fmt, va_list ap) {
+__attribute__((format(printf, 2, 0))) static const char *keep_text(struct generate_plan *p,
+                                                                   const char *fmt, va_list ap) {
     char text[2048];
     (void)vsnprintf(text, sizeof(text), fmt, ap);
     const char *kept = arena_strdup(p->a, str_from(text));
