@@ -5,7 +5,7 @@
     run.py --build DIR [--counts FILE] [-k EXPRESSION] unit|integration|tidy|e2e|chaos ...
 
 Exit status 0 only when something ran and nothing failed. --counts appends "PASSED FAILED SKIPPED", for
-.ci/run to add up."""
+.ci/run to add up; GPUSCALE_RECAP names a file to which the failures are appended, for it to tell again at its end."""
 
 import argparse
 import os
@@ -38,8 +38,9 @@ def run_unit(build, args):
     status = subprocess.run(
         ["meson", "test", "-C", str(build), "--print-errorlogs", "--no-rebuild",
          "--num-processes", str(os.cpu_count() or 1)], cwd=ROOT).returncode
-    counts = junit_counts(build / "meson-logs" / "testlog.junit.xml")
-    return status, counts
+    report = build / "meson-logs" / "testlog.junit.xml"
+    recap(report, "failed")
+    return status, junit_counts(report)
 
 
 # Findings that no second try may hide: a race or a bad access that shows once in a hundred runs is there.
@@ -56,6 +57,19 @@ def failures(report):
     return [(case.get("name"), "".join(case.itertext()))
             for case in ET.parse(report).getroot().iter("testcase")
             if case.find("failure") is not None or case.find("error") is not None]
+
+
+def recap(report, what):
+    """The failures of a JUnit file, shortened, for the end of a long run whose middle nobody keeps."""
+    path = os.environ.get("GPUSCALE_RECAP")
+    if not path:
+        return
+    with open(path, "a") as out:
+        for name, text in failures(report):
+            lines = text.strip().splitlines()
+            if len(lines) > 60:
+                lines = lines[:40] + ["..."] + lines[-20:]
+            out.write("\n".join([f"== {what}: {name}"] + ["   " + line[:400] for line in lines]) + "\n")
 
 
 def run_again(command, env, report, folder):
@@ -94,7 +108,9 @@ def run_pytest(build, folder, args):
         return status or 1, (0, 1, 0)
     passed, failed, skipped = junit_counts(report)
     if folder.name in BESIDE and run_again(command, env, report, folder):
+        recap(report, "passed only at the second try")
         return 0, (passed + failed, 0, skipped)
+    recap(report, "failed")
     return status, (passed, failed, skipped)
 
 

@@ -203,6 +203,7 @@ def test_a_gpu_is_lost_and_back_and_the_others_go_on(tmp_path, pb):
         assert values_of(gpu)["UTILIZATION_PCT"] == 20
         wait_until(lambda: own(agent, "lost") == {"GPU-0": 0, "GPU-1": 0}, "no GPU is lost")
         # Each is told once, however long it lasted.
+        agent.wait_log('msg="a GPU is back"')
         assert [e["uuid"] for e in agent.events("a GPU is lost")] == ["GPU-1"]
         assert [e["uuid"] for e in agent.events("a GPU is back")] == ["GPU-1"]
         assert not agent.events("the list of GPUs changed")
