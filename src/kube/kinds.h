@@ -90,6 +90,7 @@ struct kube_scaled_object {
     const char *target_api, *target_kind, *target_name; // "apps/v1", "Deployment": KEDA's defaults
     int32_t min_replicas, max_replicas;                 // not told: 0, 100
     int32_t idle_replicas;                              // -1: none
+    int32_t polling_s;                                  // not told: 30
     bool paused;                                        // any of KEDA's annotations
     const char *hpa;                                    // status.hpaName
     const char *ready, *active, *fallback;              // conditions: "True", "False", "Unknown"

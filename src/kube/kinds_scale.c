@@ -112,6 +112,7 @@ static void read_scaled_object(struct kube_object *o, const json_t *json, struct
     s->min_replicas = number(spec, "minReplicaCount", 0);
     s->max_replicas = number(spec, "maxReplicaCount", 100);
     s->idle_replicas = number(spec, "idleReplicaCount", -1);
+    s->polling_s = number(spec, "pollingInterval", 30);
     s->paused = is_paused(json);
     s->hpa = kube_read_text(r, status, "hpaName");
     s->ready = kube_read_copy(r, kube_json_condition(status, "Ready"));

@@ -37,7 +37,7 @@ void io_cluster_freshen(struct io *io);
 void io_cluster_follow_slices(struct io *io);
 // What surrounds the object's workload; zeroed where there is no cluster.
 struct record_scene;
-void io_cluster_scene(const struct io *io, const struct object *o, int64_t real_ns,
+void io_cluster_scene(const struct io *io, struct object *o, int64_t now_ns, int64_t real_ns,
                       struct record_scene *ret);
 // Has its ScaledObject such a trigger? True where there is no cluster.
 bool io_cluster_has(struct io *io, struct object *o);

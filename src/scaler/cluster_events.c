@@ -24,6 +24,8 @@ enum told {
     TOLD_RIVAL,
     TOLD_SECOND_HPA,
     TOLD_NO_WORKLOAD,
+    TOLD_UNASKED,
+    TOLD_ASKED,
     TOLD_KINDS,
 };
 
@@ -40,6 +42,8 @@ static const struct {
     [TOLD_RIVAL] = {"TwoScaledObjects", true},
     [TOLD_SECOND_HPA] = {"SecondHPA", true},
     [TOLD_NO_WORKLOAD] = {"NoWorkload", true},
+    [TOLD_UNASKED] = {"NotAskedByKEDA", true},
+    [TOLD_ASKED] = {"AskedByKEDA", false},
 };
 
 // One Event, there or to come.
@@ -95,7 +99,8 @@ static void tell_scene(struct io *io, struct object *o, const struct record *now
         enum told kind;
     } lasting[] = {{NOTICE_UNSCHEDULABLE, TOLD_UNSCHEDULABLE},
                    {NOTICE_RIVAL, TOLD_RIVAL},
-                   {NOTICE_SECOND_HPA, TOLD_SECOND_HPA}};
+                   {NOTICE_SECOND_HPA, TOLD_SECOND_HPA},
+                   {NOTICE_UNASKED, TOLD_UNASKED}};
     for (size_t i = 0; i < COUNT_OF(lasting); i++) {
         if (!(now->notices & lasting[i].notice) || !reminds(o, lasting[i].kind, now->now_ns))
             continue;
@@ -114,6 +119,8 @@ void io_events_decided(struct io *io, struct object *o, const struct record *now
     if (io->cluster == NULL || !io->config->kubernetes.events)
         return;
     tell_scene(io, o, now);
+    if (was != NULL && (was->notices & ~now->notices & NOTICE_UNASKED) && !now->scene.paused)
+        tell(io, o, TOLD_ASKED, STR("KEDA asks for it again."));
     if (was == NULL || (now->desired == was->desired && now->state == was->state))
         return;
     CLEANUP_BUF struct buf sentence;

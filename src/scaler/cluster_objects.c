@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "scaler/cluster_internal.h"
+#include "scaler/replicas.h"
 
 struct created VEC(struct object *); // or not decided yet
 
@@ -122,7 +123,28 @@ static const char *rival_of(const struct workload *w, const char *name) {
     return own ? other : NULL;
 }
 
-void io_cluster_scene(const struct io *io, const struct object *o, int64_t real_ns,
+// KEDA polls a ScaledObject that is not paused, whatever it finds there.
+static void see_silence(const struct io *io, struct object *o, const struct kube_scaled_object *so,
+                        int64_t now_ns, struct record_scene *ret) {
+    int64_t silence_ns = io->config->kubernetes.keda_silence_ns, led_ns = io_replicas_led_ns(io);
+    if (!o->watched || so == NULL || so->paused || o->trigger->mode == MODE_OBSERVE ||
+        silence_ns == 0) {
+        o->heard_ns = now_ns;
+        return;
+    }
+    int64_t since_ns = now_ns - (o->heard_ns > led_ns ? o->heard_ns : led_ns);
+    int64_t told_ns = RPC_CALLED_MS * NS_PER_MS; // so late it is heard of at most
+    if (io->replicas != NULL)
+        told_ns += REPLICAS_ENROLL_S * NS_PER_S + told_ns;
+    if (since_ns < silence_ns + told_ns + 3 * (int64_t)so->polling_s * NS_PER_S)
+        return;
+    ret->unasked_ns = since_ns;
+    for (size_t i = 0; i < o->key->ref.n_pairs; i++)
+        if (str_eq(o->key->ref.pairs[i].key, STR("scalerAddress")))
+            kube_clean(ret->address, sizeof(ret->address), o->key->ref.pairs[i].value.p);
+}
+
+void io_cluster_scene(const struct io *io, struct object *o, int64_t now_ns, int64_t real_ns,
                       struct record_scene *ret) {
     const struct workload *w = o->feed->workload;
     *ret = (struct record_scene){0};
@@ -131,6 +153,10 @@ void io_cluster_scene(const struct io *io, const struct object *o, int64_t real_
     const struct object_ref *ref = &o->key->ref;
     const struct kube_scaled_object *so = (const void *)kube_reflector_find(
         io->cluster->view.scaled_objects, ref->namespace_.p, ref->name.p);
+    int64_t stale_ns = io_cluster_stale_ns(io, now_ns);
+    if (stale_ns > o->trigger->max_age_ns)
+        ret->unseen_ns = stale_ns;
+    see_silence(io, o, so, now_ns, ret);
     ret->paused = so != NULL && so->paused;
     kube_clean(ret->rival, sizeof(ret->rival), rival_of(w, ref->name.p));
     kube_clean(ret->hpa, sizeof(ret->hpa), ref->rule ? NULL : w->hpa); // a rule's HPA is meant

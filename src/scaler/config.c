@@ -221,6 +221,11 @@ static const struct conf_field kubernetes_fields[] = {
     {"scalerAddresses", CONF_LIST_STRING(MEMBER(kubernetes), scaler_addresses), .max = "16",
      .help = "The scalerAddress of triggers that are for this scaler; left out: every external "
              "trigger whose metadata it understands."},
+    {"kedaSilence", CONF_DURATION(MEMBER(kubernetes), keda_silence_ns), .def = "150s", .min = "0s",
+     .max = "24h",
+     .help = "A trigger that KEDA has not asked for during this time and three of its polling "
+             "intervals is told (Event NotAskedByKEDA). 0s: not. KEDA's client comes back to a "
+             "scaler that was away 144 s later at most."},
     {"agents", CONF_STRUCT(MEMBER(kubernetes), agents, kubernetes_agents_fields),
      .help = "Agents found through their Service, beside those of agents.targets."},
     {0}};

@@ -22,7 +22,7 @@
  *               lookback: 0s}
  *     kubernetes: {enabled: false, kubeconfig: FILE, events: true,
  *                  agents: {service: NAMESPACE/NAME, port: grpc},
- *                  scalerAddresses: [HOST:PORT]}
+ *                  scalerAddresses: [HOST:PORT], kedaSilence: 150s}
  *     metricsAPI: {enabled: false, listen: ":6443", tls: {cert, key},
  *                  requestHeader: {ca: FILE, allowedNames: [NAME]}}   # docs/metrics-api.md
  *     rules:
@@ -119,6 +119,7 @@ struct scaler_config {
             const char *service, *port; // "NAMESPACE/NAME", or NULL; the port's name or number
         } agents;
         CONF_LIST_OF(const char *) scaler_addresses; // none: any
+        int64_t keda_silence_ns;                     // 0: not told
     } kubernetes;
     struct {
         bool enabled;

@@ -78,6 +78,7 @@ struct object {
     unsigned pass;    // over those, in which it was last seen to be one
     bool leaving;     // it was, and is no more: removed once its successor has its feed
     int64_t since_ns; // it is known
+    int64_t heard_ns; // KEDA asked for it last, here or at another scaler, or need not ask before
     struct object_key *key;
     struct trigger *trigger;
     struct decider *decider;
@@ -196,6 +197,7 @@ struct io {
 // objects.c: registry and decisions
 void io_register(struct io *io, struct to_io *m);
 void io_drop(struct io *io, uint64_t rpc_id); // KEDA asks no more
+void io_called(struct io *io, const struct to_io *m);
 // For the cluster, which knows objects before KEDA asks. NULL: not there.
 struct object *io_object_find(const struct io *io, const struct object_ref *r,
                               const struct object_hash *h);

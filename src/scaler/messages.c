@@ -8,6 +8,7 @@ struct to_io *to_io_free(struct to_io *m) {
     if (m != NULL) {
         object_key_free(m->key);
         mem_free(m->stats);
+        mem_free(m->ids);
         mem_free(m);
     }
     return NULL;

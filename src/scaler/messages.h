@@ -12,9 +12,12 @@
 #include "scaler/object_key.h"
 #include "scaler/rpc_stats.h"
 
+enum { RPC_CALLED_MS = 10000 };
+
 enum to_io_kind {
     TO_IO_REGISTER, // `id`, `key`
     TO_IO_DROP,     // `id`: not called for long, no streams
+    TO_IO_CALLED,   // `ids`: each was called within the last RPC_CALLED_MS
     TO_IO_STATS,    // `stats`, each second: also the sign that the thread lives
     TO_IO_STOPPED,  // the gRPC server is closed, the thread ends
 };
@@ -24,6 +27,8 @@ struct to_io {
     uint64_t id;
     struct object_key *key;
     struct rpc_stats *stats;
+    uint64_t *ids;
+    size_t n_ids;
 };
 
 // NULL-safe: frees what the message holds, and the message.

@@ -150,6 +150,8 @@ static const struct {
     {NOTICE_RIVAL, "rival"},
     {NOTICE_SECOND_HPA, "second_hpa"},
     {NOTICE_PAUSED, "paused"},
+    {NOTICE_UNSEEN, "unseen"},
+    {NOTICE_UNASKED, "unasked"},
 };
 
 static void decision_families(struct prom_writer *w, const struct io *io) {

@@ -199,7 +199,7 @@ static void decide(struct io *io, struct object *o, int64_t now_ns, int64_t real
     struct signal_external queries[LIMIT_TRIGGER_QUERIES];
     struct record_scene scene;
     io_queries_of(o, queries);
-    io_cluster_scene(io, o, real_ns, &scene);
+    io_cluster_scene(io, o, now_ns, real_ns, &scene);
     struct decide_input in = {
         .now_ns = now_ns,
         .real_ns = real_ns,
@@ -208,7 +208,7 @@ static void decide(struct io *io, struct object *o, int64_t now_ns, int64_t real
         .queries = queries,
         .scene = &scene,
         .settling = io_replicas_settling(io, o->trigger->rate_window_ns, now_ns),
-        .stale = w->of_cluster && io_cluster_stale_ns(io, now_ns) > o->trigger->max_age_ns};
+        .stale = scene.unseen_ns > 0};
     struct record r;
     decider_tick(o->decider, o->feed->signals, &in, &r);
     o->decisions++;
@@ -315,6 +315,7 @@ static int set_rpc_id(struct io *io, struct object *o, uint64_t rpc_id) {
     o->published = false;
     if (rpc_id == 0)
         return 0;
+    o->heard_ns = clock_mono_ns();
     HASH_ADD(hh_rpc, io->by_rpc, rpc_id, sizeof(o->rpc_id), o);
     if (map_oom()) {
         o->rpc_id = 0;
@@ -377,7 +378,7 @@ struct object *io_object_new(struct io *io, uint64_t rpc_id, struct object_key *
         return NULL;
     }
     o->id = rpc_id ? rpc_id : OBJECT_ID_OWN + ++io->next_own_id;
-    o->since_ns = clock_mono_ns();
+    o->since_ns = o->heard_ns = clock_mono_ns();
     o->key = key;
     HASH_ADD(hh, io->objects, id, sizeof(o->id), o);
     if (map_oom()) {
@@ -453,6 +454,15 @@ void io_drop(struct io *io, uint64_t rpc_id) {
         (void)set_rpc_id(io, o, 0);
     else if (o != NULL)
         remove_object(io, o);
+}
+
+void io_called(struct io *io, const struct to_io *m) {
+    int64_t now_ns = clock_mono_ns();
+    for (size_t i = 0; i < m->n_ids; i++) {
+        struct object *o = find_rpc(io, m->ids[i]);
+        if (o != NULL)
+            o->heard_ns = now_ns;
+    }
 }
 
 void io_rebind_all(struct io *io, int64_t now_ns) {

@@ -10,6 +10,9 @@
 #include "base/buf.h"
 #include "scaler/io.h"
 
+// A follower tells the leader so often whom KEDA asks it about: well below LIMIT_OBJECT_IDLE_MS.
+enum { REPLICAS_ENROLL_S = 60 };
+
 struct prom_writer;
 
 int io_replicas_start(struct io *io, struct err *e);

@@ -10,7 +10,6 @@
 #include "scaler/replicas_internal.h"
 
 enum {
-    REGISTER_AGAIN_S = 300, // a third of LIMIT_OBJECT_IDLE_MS
     DECISION_BYTES = 256 << 10,
 };
 
@@ -97,10 +96,11 @@ static void gone(struct replicas *r, struct known *k) {
         k->gone_ns = clock_mono_ns();
 }
 
-static void ask_about_all(struct replicas *r) {
+// Those that KEDA has asked for here since then.
+static void ask_about(struct replicas *r, int64_t since_ns) {
     r->asked_ns = clock_mono_ns();
     for (const struct object *o = r->io->objects; o != NULL; o = o->hh.next)
-        if (o->rpc_id != 0)
+        if (o->rpc_id != 0 && o->heard_ns >= since_ns)
             follow_register(r->follow, &o->key->ref);
 }
 
@@ -110,7 +110,7 @@ static void on_connected(void *ctx) {
     log_info("following the leader", LOG_STR("leader", rec ? rec->holder : ""),
              LOG_STR("address", rec ? rec->address : ""));
     r->lost[0] = '\0';
-    ask_about_all(r);
+    ask_about(r, INT64_MIN);
 }
 
 static void on_began(void *ctx, const struct follow_update *u) {
@@ -369,6 +369,6 @@ void io_replicas_tick(struct io *io, int64_t now_ns) {
     }
     replicas_tend_gone(r, now_ns);
     if (follow_state(r->follow) == FOLLOW_LIVE &&
-        now_ns - r->asked_ns > REGISTER_AGAIN_S * NS_PER_S)
-        ask_about_all(r);
+        now_ns - r->asked_ns > REPLICAS_ENROLL_S * NS_PER_S)
+        ask_about(r, r->asked_ns - 2 * RPC_CALLED_MS * NS_PER_MS);
 }

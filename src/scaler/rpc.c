@@ -147,6 +147,25 @@ static void send_stats(struct rpc *r) {
     }
 }
 
+// Which objects are asked for; a stream that is open counts.
+static void tell_called(struct rpc *r, int64_t now_ns) {
+    struct to_io *m = mem_zalloc(sizeof(*m));
+    if (m == NULL || (m->ids = mem_array(r->table.n + 1, sizeof(*m->ids))) == NULL) {
+        to_io_free(m);
+        return; // the next second tells
+    }
+    m->kind = TO_IO_CALLED;
+    for (const struct rpc_object *o = r->table.by_id; o != NULL; o = o->hh_id.next)
+        if (o->registered && (o->calls != NULL || o->called_ns >= r->called_told_ns))
+            m->ids[m->n_ids++] = o->id;
+    if (!queue_push(r->to_io, m)) {
+        r->stats.messages_lost++;
+        to_io_free(m);
+        return;
+    }
+    r->called_told_ns = now_ns;
+}
+
 // Forgets objects that nobody asks for: an edited or deleted ScaledObject, or KEDA gone.
 static void sweep(struct rpc *r, int64_t now_ns) {
     r->swept_ns = now_ns;
@@ -174,6 +193,8 @@ static void on_second(void *ctx) {
     int64_t now_ns = clock_mono_ns();
     send_stats(r);
     rpc_calls_repeat(r, now_ns);
+    if (now_ns - r->called_told_ns >= RPC_CALLED_MS * NS_PER_MS)
+        tell_called(r, now_ns);
     if (now_ns - r->swept_ns >= SWEEP_MS * NS_PER_MS)
         sweep(r, now_ns);
     if (now_ns - r->tls_checked_ns >= RPC_TLS_CHECK_MS * NS_PER_MS)
@@ -297,7 +318,7 @@ int rpc_start(struct rpc **ret, const struct rpc_options *options, struct err *e
     r->to_rpc = options->to_rpc;
     r->binder = options->binder;
     rpc_stats_init(&r->stats);
-    r->swept_ns = r->tls_checked_ns = clock_mono_ns();
+    r->swept_ns = r->tls_checked_ns = r->called_told_ns = clock_mono_ns();
     struct start start = {.rpc = r, .options = options};
     (void)sem_init(&start.done, 0, 0);
     int failed = pthread_create(&r->thread, NULL, thread_main, &start);

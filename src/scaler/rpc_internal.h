@@ -43,7 +43,7 @@ struct rpc {
     struct rpc_call *wait_first, *wait_last;
     size_t n_waiting, n_streams_active, n_streams_spec;
     int64_t decided_ns; // when the io thread last made decisions; 0: not yet
-    int64_t tls_checked_ns, swept_ns;
+    int64_t tls_checked_ns, swept_ns, called_told_ns;
     bool stopping;
     char address[128];
 };

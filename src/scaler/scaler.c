@@ -99,6 +99,9 @@ static void receive(struct io *io, struct to_io *m) {
     case TO_IO_DROP:
         io_drop(io, m->id);
         break;
+    case TO_IO_CALLED:
+        io_called(io, m);
+        break;
     case TO_IO_STATS:
         io->rpc_stats = *m->stats;
         io->rpc_heard_ns = clock_mono_ns();

@@ -60,11 +60,11 @@ class Cluster:
                              **({"podIP": ip} if ip else {}), **status})
 
     def scaled_object(self, name="llm", metadata=None, namespace="default", target=None, kind="external", paused=False,
-                      triggers=None):
+                      triggers=None, **spec):
         metadata = {"scalerAddress": ADDRESS, **(LLM if metadata is None else metadata)}
         self.api.put(SCALED_OBJECTS, namespace, name,
                      metadata={"annotations": {"autoscaling.keda.sh/paused": "true"}} if paused else {},
-                     spec={"scaleTargetRef": {"name": name, **(target or {})},
+                     spec={"scaleTargetRef": {"name": name, **(target or {})}, **spec,
                            "triggers": triggers or [{"type": kind, "metadata": metadata}]})
         return metadata
 

@@ -389,6 +389,10 @@ static void note_scene(struct record *r) {
         r->notices |= NOTICE_SECOND_HPA;
     if (s->paused)
         r->notices |= NOTICE_PAUSED;
+    if (s->unseen_ns > 0)
+        r->notices |= NOTICE_UNSEEN;
+    if (s->unasked_ns > 0)
+        r->notices |= NOTICE_UNASKED;
 }
 
 static void note(struct tick *k) {

@@ -77,6 +77,8 @@ static const struct {
     {NOTICE_RIVAL, "rival"},
     {NOTICE_SECOND_HPA, "secondHpa"},
     {NOTICE_PAUSED, "paused"},
+    {NOTICE_UNSEEN, "unseen"},
+    {NOTICE_UNASKED, "unasked"},
 };
 
 // Appends to JSON; the first failure sticks.

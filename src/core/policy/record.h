@@ -60,6 +60,8 @@ enum record_notice {
     NOTICE_RIVAL = 1 << 8,         // another ScaledObject scales the same workload
     NOTICE_SECOND_HPA = 1 << 9,    // an HPA that is not KEDA's scales it
     NOTICE_PAUSED = 1 << 10,       // KEDA's annotation: nothing follows from the decision
+    NOTICE_UNSEEN = 1 << 11,       // pods and workloads are not followed: nothing is lowered
+    NOTICE_UNASKED = 1 << 12,      // KEDA does not ask for it: nothing follows from the decision
 };
 
 enum { RECORD_POD_MAX = 64, RECORD_WORDS_MAX = 160 };
@@ -73,6 +75,9 @@ struct record_scene {
     char rival[RECORD_POD_MAX];               // another ScaledObject on the same workload
     char hpa[RECORD_POD_MAX];                 // an HPA that is not KEDA's, and what it wants
     int32_t hpa_desired;
+    int64_t unseen_ns;            // nothing is known of pods for so long; INT64_MAX: not of all
+    int64_t unasked_ns;           // nobody has asked for so long, though KEDA ought to
+    char address[RECORD_POD_MAX]; // and where it is told to ask
 };
 
 struct record_signal {

@@ -294,6 +294,27 @@ static void say_trim(struct text *t, const struct record *r) {
     SAY(t, " (the engine's edges at or above the SLO).");
 }
 
+static void say_blind(struct text *t, const struct record *r) {
+    const struct record_scene *s = &r->scene;
+    if (r->notices & NOTICE_UNSEEN) {
+        SAY(t, " Pods and workloads are not followed");
+        if (s->unseen_ns < INT64_MAX) {
+            SAY(t, " for ");
+            say_duration(t, s->unseen_ns);
+        }
+        SAY(t, " (/readyz says why): nothing is lowered by what is not seen.");
+    }
+    if (r->notices & NOTICE_UNASKED) {
+        SAY(t, " KEDA has not asked for this for ");
+        say_duration(t, s->unasked_ns);
+        SAY(t,
+            ", so nothing scales by it: does its scalerAddress %s lead here, is KEDA's certificate "
+            "accepted (\"client refused\" in the scaler's log), and what does the ScaledObject's "
+            "condition Ready say?",
+            s->address);
+    }
+}
+
 static void say_scene(struct text *t, const struct record *r) {
     const struct record_scene *s = &r->scene;
     if (r->notices & NOTICE_UNSCHEDULABLE) {
@@ -312,6 +333,7 @@ static void say_scene(struct text *t, const struct record *r) {
             s->hpa, s->hpa_desired);
     if (r->notices & NOTICE_PAUSED)
         SAY(t, " The ScaledObject is paused: KEDA does not scale by this.");
+    say_blind(t, r);
 }
 
 static void say_notices(struct text *t, const struct record *r) {

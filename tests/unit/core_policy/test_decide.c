@@ -440,10 +440,25 @@ static void what_surrounds_a_workload_is_told(void **state) {
     decider_tick(l.d, l.w, &in, &r);
     assert_non_null(strstr(lab_sentence(&r), " 3 pods have found no place for 372 s: 0/2 nodes are "
                                              "available."));
+    scene.unseen_ns = 40 * NS_PER_S;
+    scene.unasked_ns = 200 * NS_PER_S;
+    (void)snprintf(scene.address, sizeof(scene.address), "elsewhere:9443");
+    in.now_ns += NS_PER_S;
+    decider_tick(l.d, l.w, &in, &r);
+    assert_true(r.notices & NOTICE_UNSEEN && r.notices & NOTICE_UNASKED);
+    assert_non_null(strstr(lab_sentence(&r), " Pods and workloads are not followed for 40 s "));
+    assert_non_null(strstr(lab_sentence(&r), " KEDA has not asked for this for 200 s, so nothing "
+                                             "scales by it: does its scalerAddress elsewhere:9443 "
+                                             "lead here"));
+    scene.unseen_ns = INT64_MAX; // there are more of them than are kept
+    in.now_ns += NS_PER_S;
+    decider_tick(l.d, l.w, &in, &r);
+    assert_non_null(strstr(lab_sentence(&r), " Pods and workloads are not followed (/readyz "));
     in.scene = NULL;
     in.now_ns += NS_PER_S;
     decider_tick(l.d, l.w, &in, &r);
-    assert_false(r.notices & (NOTICE_UNSCHEDULABLE | NOTICE_RIVAL | NOTICE_PAUSED));
+    assert_false(r.notices & (NOTICE_UNSCHEDULABLE | NOTICE_RIVAL | NOTICE_PAUSED | NOTICE_UNSEEN |
+                              NOTICE_UNASKED));
     lab_close(&l);
 }
 

@@ -78,7 +78,8 @@ static void a_scale_subresource(void **state) {
     "\"autoscaling.keda.sh/paused\":\"false\",\"autoscaling.keda.sh/paused-replicas\":\"2\"}},"    \
     "\"spec\":{\"scaleTargetRef\":{\"name\":\"llm\",\"kind\":\"LeaderWorkerSet\",\"apiVersion\":"  \
     "\"leaderworkerset.x-k8s.io/v1\"},\"minReplicaCount\":1,\"maxReplicaCount\":8,"                \
-    "\"idleReplicaCount\":0,\"triggers\":[{\"type\":\"external-push\",\"name\":\"gpu\","           \
+    "\"idleReplicaCount\":0,\"pollingInterval\":7,\"triggers\":["                                  \
+    "{\"type\":\"external-push\",\"name\":\"gpu\","                                                \
     "\"metricType\":\"AverageValue\",\"metadata\":{\"scalerAddress\":\"s:9443\",\"queue\":"        \
     "\"10\"},\"authenticationRef\":{\"name\":\"tls\",\"kind\":\"ClusterTriggerAuthentication\"}}," \
     "{"                                                                                            \
@@ -95,6 +96,7 @@ static void a_scaled_object(void **state) {
     assert_int_equal(s->min_replicas, 1);
     assert_int_equal(s->max_replicas, 8);
     assert_int_equal(s->idle_replicas, 0);
+    assert_int_equal(s->polling_s, 7);
     assert_true(s->paused);
     assert_string_equal(s->hpa, "keda-hpa-llm");
     assert_string_equal(s->ready, "True");
@@ -122,6 +124,7 @@ static void a_scaled_object_has_kedas_defaults(void **state) {
     assert_int_equal(s->min_replicas, 0);
     assert_int_equal(s->max_replicas, 100);
     assert_int_equal(s->idle_replicas, -1);
+    assert_int_equal(s->polling_s, 30);
     assert_false(s->paused);
     kube_object_free(o);
 }
