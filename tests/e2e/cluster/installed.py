@@ -26,7 +26,7 @@ class Installed:
         plane.apply([{"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "nvidia"}, "handler": "nvidia"}])
         self.player = Player(plane, nodes=2, agent_flags=None).start()
         self.gateway = Gateway(self.player, "none")
-        values = plane.folder / "values.yaml"
+        values = self.values = plane.folder / "values.yaml"
         values.write_text(yaml.safe_dump({
             "agent": {"createNamespace": False, "config": {"podResources": {"interval": "1s"}}},
             "scaler": {"config": {"demand": {"gateway": self.gateway.demand()}, "engines": {"interval": "1s"}}}}))

@@ -42,10 +42,10 @@ VALUES = {
     "cert-manager": CERT_MANAGER + ["metricsAPI.enabled=true"],
     "everything": MONITORING + TARGETS + [
         "namespace.create=true", "metricsAPI.enabled=true", "metricsAPI.caBundle=PEM", "networkPolicy.prometheusNamespaces={*}",
-        "image.pullSecrets[0].name=registry", "image.digest=sha256:" + "0" * 64, "scaler.secret=tokens", "scaler.podLabels.team=ml",
+        "image.pullSecrets[0].name=registry", "image.digest=sha256:" + "0" * 64, "scaler.secret=tokens", "scaler.webConfigSecret=web", "scaler.podLabels.team=ml",
         "scaler.podAnnotations.a=b", "scaler.serviceAnnotations.a=b", "scaler.nodeSelector.pool=system", "agent.podAnnotations.a=b",
         "scaler.tolerations[0].operator=Exists", "agent.metrics.dcgm=off", "agent.metrics.webConfigSecret=web",
-        "monitoring.podMonitor.basicAuthSecret=web-users", "scaler.config.tick=2s",
+        "monitoring.podMonitor.basicAuthSecret=web-users", "monitoring.serviceMonitor.basicAuthSecret=web-users", "scaler.config.tick=2s",
         "scaler.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[0].key=gpu",
         "scaler.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[0].operator"
         "=DoesNotExist"],
@@ -210,7 +210,7 @@ class Kubelet:
         if self.namespace == NS:
             env["KUBECONFIG"] = str(plane.service_account(NS, pod["spec"]["serviceAccountName"]))
         program = pathlib.Path(container["command"][0]).name
-        self.process = Process(self.folder, "log", [find_program(program), *argv], env)
+        self.process = plane.adopt(Process(self.folder, "log", [find_program(program), *argv], env))
         self.process.start()
 
     def _files(self, volume, sub_path):

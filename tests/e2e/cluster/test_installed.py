@@ -6,11 +6,16 @@ token; agents by the DaemonSet, two scalers by the Deployment."""
 import signal
 import socket
 import ssl
+import subprocess
 import time
 
 import pytest
+import yaml
 
-from installed import Installed, generated_service, settled
+from installed import CHART, Installed, generated_service, settled
+
+# bcrypt of "allmine"; of golang.org/x/crypto/bcrypt's tests.
+ALLMINE = "$2a$10$XajjQvNhvvRt5GSeFk1xFeyqRrsxkhBkUiQeg0dt.wU1qD4aFDcga"
 
 
 @pytest.fixture(scope="module")
@@ -135,3 +140,32 @@ def test_a_cut_cable_of_a_scaler_scales_nothing_wrongly(installed, service):
     installed.until(installed.ready, "it is back")
     installed.gateway.rate = 7
     installed.until(lambda: settled(installed, recorder, ns, 2), "it scales on")
+
+
+def test_a_web_config_file_says_who_reads_the_scaler(installed):
+    """`scaler.webConfigSecret`: TLS and users of that file; tokens of the Kubernetes API count beside them."""
+    plane = installed.plane
+    web = {"tls_server_config": {"cert_file": "/etc/gpuscale/tls/tls.crt", "key_file": "/etc/gpuscale/tls/tls.key", "min_version": "TLS13"},
+           "basic_auth_users": {"prometheus": ALLMINE}}
+    plane.apply([{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "web", "namespace": "gpuscale"},
+                  "stringData": {"web.yml": yaml.safe_dump(web)}}])
+    plane.service_account("gpuscale", "viewer")  # may nothing
+    old = {p.uid for p in installed.player.of("gpuscale")}
+    plane.helm("upgrade", "gpuscale", CHART, "-n", "gpuscale", "-f", installed.values, "--set", "scaler.webConfigSecret=web")
+    installed.until(lambda: installed.ready() and len(installed.player.of("gpuscale")) == 2
+                    and not old & {p.uid for p in installed.player.of("gpuscale")}, "two scalers with the file are ready", deadline_s=120)
+
+    def read(pod, *flags):
+        """curl's exit status and the answer's."""
+        name = "gpuscale-scaler.gpuscale.svc"
+        done = subprocess.run(["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "--cacert", installed.certificates.folder / "ca.crt",
+                               "--resolve", f"{name}:9444:{pod.address}", *flags, f"https://{name}:9444/metrics"],
+                              capture_output=True, text=True)
+        return done.returncode, int(done.stdout)
+
+    for pod in installed.player.of("gpuscale"):
+        assert read(pod, "-u", "prometheus:allmine") == (0, 200)
+        assert read(pod, "-u", "prometheus:other") == (0, 401)
+        assert read(pod) == (0, 401)
+        assert read(pod, "-H", "Authorization: Bearer " + plane.token("gpuscale", "viewer")) == (0, 403)
+        assert read(pod, "--tls-max", "1.2", "-u", "prometheus:allmine")[0] != 0, "the file says TLS 1.3"

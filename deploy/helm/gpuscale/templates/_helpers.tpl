@@ -39,8 +39,12 @@ gpuscale-{{ .component }}.{{ .root.Release.Namespace }}.svc
 {{- $made := dict
   "grpc" (dict "listen" ":9443" "tls" (merge (dict "allowedNames" (list
     (include "gpuscale.name" (dict "component" "keda" "root" .)) (include "gpuscale.name" (dict "component" "scaler" "root" .)))) $mutual))
-  "http" (dict "listen" ":9444" "tls" $pair)
   "health" (dict "listen" ":8081") }}
+{{- if .Values.scaler.webConfigSecret }}
+{{- $_ := set $made "http" (dict "listen" ":9444" "webConfig" "/etc/gpuscale/web/web.yml") }}
+{{- else }}
+{{- $_ := set $made "http" (dict "listen" ":9444" "tls" $pair) }}
+{{- end }}
 {{- if include "gpuscale.agents" . }}
 {{- $_ := set $kubernetes "agents" (dict "service" (printf "%s/gpuscale-agent" (include "gpuscale.agentNamespace" .)) "port" "grpc") }}
 {{- $_ := set $made "agents" (dict "tls" (merge (dict "serverName" (include "gpuscale.name" (dict "component" "agent" "root" .))) $mutual)) }}
