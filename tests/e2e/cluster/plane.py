@@ -191,6 +191,7 @@ class Plane:
         self.programs = programs or build()
         self.with_keda, self.sync_period = keda, sync_period
         self.processes = {}
+        self.adopted = []
         self.dns = None
         self._stopping = False
         self._threads = []
@@ -358,6 +359,8 @@ class Plane:
     def stop(self):
         """Ends all by pid; etcd's data goes with them, so nothing has to be saved."""
         self._stopping = True
+        for thing in reversed(self.adopted):
+            thing.stop()
         for process in reversed(list(self.processes.values())):
             process.stop(signal.SIGKILL)
         if self.dns:
@@ -371,8 +374,18 @@ class Plane:
         self.processes[name].stop(sig)
         self.processes[name].start()
 
+    def adopt(self, thing):
+        """What was started on this plane and has stop(): it ends before the plane does, also where the fixture that started it failed
+        before it could yield."""
+        self.adopted.append(thing)
+        return thing
+
     def __enter__(self):
-        return self.start()
+        try:
+            return self.start()
+        except BaseException:
+            self.stop()
+            raise
 
     def __exit__(self, *exc):
         self.stop()

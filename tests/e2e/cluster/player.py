@@ -378,6 +378,7 @@ class Player:
         self.ready_at = {}  # pod uid: monotonic seconds when it was told ready
 
     def start(self):
+        self.plane.adopt(self)
         for node in self.nodes.values():
             node.start()
         for run in (self._renew, self._watch):
@@ -455,6 +456,9 @@ class Player:
                     and p.pod["metadata"]["name"].startswith(prefix)]
 
     def stop(self):
+        """A second time: nothing."""
+        if self.stopping:
+            return
         self.stopping = True
         with self.lock:
             pods = list(self.pods.values())

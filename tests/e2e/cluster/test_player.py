@@ -4,7 +4,8 @@
 import pytest
 
 from harness import Program, http_get, metric_values
-from player import Player
+from plane import Plane
+from player import Node, Player
 from workloads import engine_deployment
 
 
@@ -78,3 +79,24 @@ def test_a_container_that_ends_starts_again(plane, player):
     player.of(ns)[0].kill_container()
     plane.wait_until(lambda: pods(plane, ns)[0]["status"]["containerStatuses"][0]["restartCount"] == 1 and ready(plane, ns),
                      "it is ready again")
+
+
+def test_what_started_ends_with_the_plane_that_it_stands_on(plane, monkeypatch, tmp_path):
+    """A fixture that fails before its `yield` stops nothing itself."""
+    monkeypatch.setattr(Node, "_register", lambda self: 1 / 0)
+    player = Player(plane, nodes=0)
+    node = player.nodes["node-9"] = Node(player, 9, 4, ())
+    with pytest.raises(ZeroDivisionError):
+        player.start()
+    assert node.agent.running() and plane.adopted[-1] is player
+
+    class Broken(Plane):
+        def start(self):
+            self._spawn("sleep", ["600"])
+            self.adopt(player)
+            raise AssertionError("a program of it does not come up")
+
+    broken = Broken(tmp_path, {"sleep": "/bin/sleep"})
+    with pytest.raises(AssertionError, match="come up"), broken:
+        pass
+    assert not broken.processes["sleep"].running() and not node.agent.running()
