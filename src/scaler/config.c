@@ -252,7 +252,8 @@ static const struct conf_field metrics_api_fields[] = {
     {"listen", CONF_STRING(MEMBER(metrics_api), listen), .def = ":6443",
      .flag = "metrics-api-listen", .arg = "ADDR:PORT", .check = check_address,
      .help = "Where the API server asks, by https."},
-    {"tls", CONF_STRUCT(MEMBER(metrics_api), tls, key_pair_fields), .help = "Left out: http.tls."},
+    {"tls", CONF_STRUCT(MEMBER(metrics_api), tls, key_pair_fields),
+     .help = "Left out: http.tls. The certificate of http.webConfig is not taken."},
     {"requestHeader", CONF_STRUCT(MEMBER(metrics_api), request_header, request_header_fields),
      .help = "Whose word about the user counts (X-Remote-User)."},
     {0}};
@@ -376,6 +377,12 @@ static int check_metrics_api(const struct scaler_config *c, struct err *e) {
     if (!c->kubernetes.enabled)
         return err_set(e, ERR_INVALID,
                        "metricsAPI.enabled needs kubernetes.enabled: the cluster says who may ask");
+    if (c->metrics_api.tls.cert == NULL && c->http.web_config != NULL)
+        return err_set(e, ERR_INVALID,
+                       "metricsAPI.enabled needs metricsAPI.tls: the certificate in %s "
+                       "(http.webConfig) is for the http port alone, and the API server speaks "
+                       "https only",
+                       c->http.web_config);
     if (c->metrics_api.tls.cert == NULL && c->http.tls.cert == NULL)
         return err_set(e, ERR_INVALID,
                        "metricsAPI.enabled needs metricsAPI.tls (or http.tls): the API server "

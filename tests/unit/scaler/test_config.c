@@ -206,6 +206,8 @@ static void mistakes_are_told_with_the_place(void **state) {
         {"workloads: w\nmetricsAPI: {enabled: true}\n", {"metricsAPI", "kubernetes.enabled"}},
         {"kubernetes: {enabled: true}\nmetricsAPI: {enabled: true}\n",
          {"metricsAPI.tls", "http.tls"}},
+        {"kubernetes: {enabled: true}\nhttp: {webConfig: web.yml}\nmetricsAPI: {enabled: true}\n",
+         {"needs metricsAPI.tls", "web.yml (http.webConfig)", "http port alone"}},
         {"workloads: w\nmetricsAPI: {tls: {cert: c}}\n", {"metricsAPI.tls.key", "missing"}},
         {"kubernetes: {enabled: true}\nmetricsAPI: {enabled: true, tls: {cert: c, key: k},\n"
          "  requestHeader: {allowedNames: [a]}}\n",
