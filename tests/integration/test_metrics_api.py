@@ -167,6 +167,23 @@ def test_the_value_is_the_decision_as_kubernetes_reads_it(world, pages):
         assert body["kind"] == "Status" and body["reason"] == "ServiceUnavailable" and body["code"] == 503
 
 
+def test_a_rule_that_observes_answers_with_what_there_is_and_speaks_of_no_keda(world, pages):
+    _, ip = pages.add(rate=6)
+    world.cluster.deployment(replicas=2)
+    world.cluster.pod("llm-1-a", ip=ip)
+    with world.scaler(metadata={**LLM, "metricsPort": str(pages.port), "mode": "observe"}) as s:
+        def told():
+            text = subprocess.run([find_program("gpuscale"), "explain", "--server", f"http://{s.http}", "default/llm"],
+                                  capture_output=True, text=True).stdout
+            words = " ".join(text.split())
+            assert "Observing only: the autoscaler is told the present 2." in words, words
+            assert "KEDA" not in words and "ScaledObject" not in words, words
+            return True
+
+        wait_until(told, "explain says what it would have done")
+        assert value(world, s) == "2"
+
+
 def test_a_cluster_without_keda_is_no_reason_to_wait(world):
     gone = (404, status(404, "NotFound", "the server could not find the requested resource"))
     world.server.answers[("GET", SCALED_OBJECTS)] = gone

@@ -417,7 +417,7 @@ int record_sentence(struct buf *b, const struct record *r) {
         say_outcome(&t, r);
         SAY(&t, ".");
         if (r->observe)
-            SAY(&t, " Observing only: KEDA is told the %s %.0f.",
+            SAY(&t, " Observing only: the autoscaler is told the %s %.0f.",
                 r->spec < 0 ? "last known" : "present", ceil(r->publish));
         if (r->observe && r->scene.hpa[0] != '\0')
             SAY(&t, " HPA %s wants %d.", r->scene.hpa, r->scene.hpa_desired);

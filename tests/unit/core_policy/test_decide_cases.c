@@ -171,7 +171,7 @@ static const struct decision_case cases[] = {
                  3,
                  3,
                  {READY(3, .rate = 12.4 / 3)},
-                 .expect = {7, .publish = 3, .says = "Observing only"}}}},
+                 .expect = {7, .publish = 3, .says = "Observing only: the autoscaler is told the present 3."}}}},
     {23, "two silent pods count as full ones downward", LLM,
      .phases = {{400,
                  4,
