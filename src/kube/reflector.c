@@ -33,7 +33,9 @@ struct kube_reflector {
     char *list_version, *version; // of the list that runs; where the watch goes on
     unsigned generation, unread;
     unsigned expired_pages, expired_watches; // in a row
-    bool over;                               // more objects than allowed, said in this list
+    bool left_out;    // by the list that runs: no room, as far as is known while it runs
+    unsigned crowded; // lists in a row that left out what there was room for at their end
+    bool over;        // more objects than allowed, said since the last list
     // The watch.
     int64_t began_ns;
     int watch_error; // the code of an ERROR event
@@ -178,7 +180,10 @@ static int put(struct kube_reflector *r, struct kube_object *o, struct err *e) {
         was = NULL;
     }
     if (!was && r->stats.objects >= r->o.max_objects) {
-        say_over(r);
+        if (r->phase == KUBE_LISTING) // those that the list will not name make room at its end
+            r->left_out = true;
+        else
+            say_over(r);
         kube_object_free(o);
         return 0;
     }
@@ -358,7 +363,7 @@ int kube_reflector_begin(struct kube_reflector *r, int64_t now_ns, struct buf *q
         r->generation++;
         r->stats.lists++;
         r->unread = 0;
-        r->over = false;
+        r->over = r->left_out = false;
     }
     if (list)
         r->stats.pages++;
@@ -424,7 +429,7 @@ static void forget_page(struct kube_reflector *r) {
     r->page_token = NULL;
 }
 
-static void list_is_whole(struct kube_reflector *r) {
+static void list_is_whole(struct kube_reflector *r, int64_t now_ns) {
     forget_page(r);
     mem_free(r->version);
     r->version = TAKE_PTR(r->list_version);
@@ -432,6 +437,16 @@ static void list_is_whole(struct kube_reflector *r) {
     // An object whose very name is unknown may be any of those that were not seen.
     if (r->unread == 0)
         sweep(r);
+    if (r->left_out && r->stats.objects < r->o.max_objects) {
+        // There is room now for what had none. The first time at once, then with patience.
+        if (++r->crowded > 1)
+            r->due_ns = now_ns + kube_backoff_next_ns(&r->backoff, -1);
+        return;
+    }
+    r->crowded = 0;
+    r->phase = KUBE_WATCH_DUE;
+    if (r->left_out)
+        say_over(r);
     r->stats.over = r->over;
     r->synced = true;
     if (r->o.synced)
@@ -468,10 +483,8 @@ static void list_ended(struct kube_reflector *r, int64_t now_ns, const struct ku
     went_well(r);
     r->stats.contact_ns = now_ns;
     r->due_ns = now_ns;
-    if (!token) {
-        r->phase = KUBE_WATCH_DUE;
-        list_is_whole(r);
-    }
+    if (!token)
+        list_is_whole(r, now_ns);
 }
 
 // An answer that says: this watch, from this place, will never be.

@@ -514,6 +514,47 @@ static void more_objects_than_allowed_are_said_and_left_out(void **state) {
     lab_close(&l);
 }
 
+static void only_these(struct lab *l, unsigned names) {
+    for (int i = 0; i < 8; i++)
+        if (names & 1u << i && !l->m->things[i].there)
+            model_set(l->m, i, true);
+    for (int i = 0; i < 8; i++)
+        if (!(names & 1u << i))
+            model_set(l->m, i, false);
+}
+
+// A list names new objects before it is known which old ones it does not name any more.
+static void a_full_cache_lists_again_once_the_old_ones_made_room(void **state) {
+    struct lab l;
+    lab_open(&l, 2, 4, unit_seed());
+    only_these(&l, 0xf0);
+    list_all(&l);
+    begin(&l);
+    end_status(&l, 410, -1);
+    only_these(&l, 0x71); // 7 went, 0 comes
+    int64_t now = l.now;
+    list_page(&l);
+    list_page(&l);
+    list_page(&l);
+    assert_int_equal(kube_reflector_phase(l.r), KUBE_LIST_DUE);
+    assert_int_equal(kube_reflector_due_ns(l.r), now);
+    assert_int_equal(l.s.synced, 1); // the cache is not what the server has
+    only_these(&l, 0x1e); // and again others
+    list_page(&l);
+    list_page(&l);
+    list_page(&l);
+    assert_int_equal(kube_reflector_phase(l.r), KUBE_LIST_DUE);
+    assert_true(kube_reflector_due_ns(l.r) > now);
+    list_all(&l);
+    assert_int_equal(kube_reflector_stats(l.r)->lists, 4);
+    assert_int_equal(l.s.synced, 2);
+    assert_int_equal(l.s.problems, 0);
+    assert_false(kube_reflector_stats(l.r)->over);
+    expect_same(l.s.things, l.m->things);
+    expect_cache(l.r, &l.s);
+    lab_close(&l);
+}
+
 // The property: whatever goes wrong on the way, in the end the cache is the server's.
 
 struct storm {
@@ -759,6 +800,7 @@ int main(void) {
         cmocka_unit_test(an_object_that_cannot_be_read_is_told_and_nothing_is_deleted_for_it),
         cmocka_unit_test(a_name_that_comes_again_is_another_object),
         cmocka_unit_test(more_objects_than_allowed_are_said_and_left_out),
+        cmocka_unit_test(a_full_cache_lists_again_once_the_old_ones_made_room),
         cmocka_unit_test(any_mixture_of_faults_ends_with_exactly_the_servers_objects),
         cmocka_unit_test(memory_that_ends_costs_a_request_not_an_object),
     };
