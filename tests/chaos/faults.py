@@ -261,14 +261,15 @@ def certificate(run):
 
 
 # Fault: weight, what it needs for itself (two that share a word do not run at once), and the seconds
-# that it lasts at least: the dark must be longer than maxAge.
+# that it lasts at least: the dark must be longer than maxAge. A scaler is not started beside a bad
+# certificate, which it would refuse: what it then starts from is not what the oracle thinks.
 FAULTS = {
     engine: (10, "", 0), engines_gone: (4, "", 12), engine_stop: (4, "", 0), counter_reset: (2, "", 0),
     demand: (5, "demand", 0), exporter: (4, "link", 0), agent_stop: (3, "agent", 0),
     agents_stop: (2, "agent link", 12), agent_kill: (3, "agent", 0), driver_hang: (2, "agent", 0),
     agent_link: (4, "link", 0),
     agent_links: (2, "agent link", 12), keda_link: (4, "keda", 0), scaler_stop: (3, "scaler", 0),
-    scaler_kill: (1.5, "scaler", 0), workloads_file: (3, "scaler", 0), agent_file: (2, "agent", 0),
+    scaler_kill: (1.5, "scaler certificate", 0), workloads_file: (3, "scaler", 0), agent_file: (2, "agent", 0),
     log_full: (2, "log", 0), log_closed: (1, "agent", 0), certificate: (3, "certificate", 0),
 }
 

@@ -333,8 +333,21 @@ class Run:
                         if age > 2 + 2 * slack:
                             self.problem(f"the last tick is {age:.1f} s old")
                 status = h.program.crashed()
-                if status is not None and not h.program.stopped:
+                if status is None or h.program.stopped:
+                    continue
+                if status == 2 and self.met_bad_certificate(h.program):
+                    h.program.start()  # as the kubelet does, until it finds a good one
+                else:
                     self.problem(f"{h.program.name} ended with {status}")
+
+    def met_bad_certificate(self, program):
+        """An agent that was started while its certificate was broken refuses, and says so."""
+        with self.lock:
+            broken = any(d.what == "certificate" and d.start < program.started_at + 3
+                         and (d.end is None or d.end > program.started_at - 3)
+                         for d in self.oracle.disturbances)
+        program.reader.join(5)
+        return broken and any("TLS certificate" in line or "TLS private key" in line for line in program.tail[-1:])
 
     def stopped_lately(self):
         t = time.monotonic()
