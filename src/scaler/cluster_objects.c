@@ -154,6 +154,10 @@ void io_cluster_scene(const struct io *io, struct object *o, int64_t now_ns, int
     const struct kube_scaled_object *so = (const void *)kube_reflector_find(
         io->cluster->view.scaled_objects, ref->namespace_.p, ref->name.p);
     int64_t stale_ns = io_cluster_stale_ns(io, now_ns);
+    const struct cluster_scales *scales = io->cluster->scales;
+    int64_t scale_ns = so && scales ? cluster_scales_stale_ns(scales, so, now_ns) : 0;
+    if (scale_ns > stale_ns)
+        stale_ns = scale_ns;
     if (stale_ns > o->trigger->max_age_ns)
         ret->unseen_ns = stale_ns;
     see_silence(io, o, so, now_ns, ret);

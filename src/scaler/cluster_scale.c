@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "kube/discovery.h"
@@ -23,7 +24,9 @@ struct target {
     char *namespace_, *group, *version, *kind, *name;
     char plural[KUBE_PLURAL_MAX]; // "": not known yet
     struct kube_object *scale;    // of kube_scales; NULL: none yet
-    struct err why;               // where there is no scale
+    struct err why;               // there is no scale, or it is not read any more (`failing`)
+    bool failing;
+    int64_t read_ns; // the scale was, last
     struct kube_call *call;
     struct cluster_scales *all;
     int64_t asked_ns; // INT64_MIN: never
@@ -72,6 +75,24 @@ static bool same_scale(const struct kube_object *a, const struct kube_object *b)
            strcmp(x->selector, y->selector) == 0 && strcmp(x->o.uid, y->o.uid) == 0;
 }
 
+static void recovers(struct target *t) {
+    t->read_ns = clock_mono_ns();
+    if (t->failing)
+        log_info("the scale of a target is read again", LOG_STR("namespace", t->namespace_),
+                 LOG_STR("kind", t->kind), LOG_STR("name", t->name));
+    t->failing = false;
+}
+
+// A server that is away is the caches' to tell, not each target's.
+static void fails(struct target *t, enum kube_fault fault, const struct err *why) {
+    bool again = t->failing && strcmp(t->why.msg, why->msg) == 0;
+    if (!again && fault != KUBE_UNREACHABLE)
+        log_warn("the scale of a target cannot be read: its last state stands",
+                 LOG_STR("namespace", t->namespace_), LOG_STR("kind", t->kind),
+                 LOG_STR("name", t->name), LOG_ERR(why));
+    t->failing = true;
+}
+
 static void take_scale(struct target *t, const struct kube_answer *a) {
     struct err e = a->err;
     struct kube_object *fresh = NULL;
@@ -80,6 +101,7 @@ static void take_scale(struct target *t, const struct kube_answer *a) {
         bool same = t->scale != NULL && same_scale(t->scale, fresh);
         kube_object_free(t->scale);
         t->scale = fresh;
+        recovers(t);
         if (!same)
             t->all->changed(t->all->ctx);
         return;
@@ -87,8 +109,11 @@ static void take_scale(struct target *t, const struct kube_answer *a) {
     if (a->fault == KUBE_NOT_FOUND) { // it is gone; or its kind is, and is looked for anew
         t->scale = kube_object_free(t->scale);
         t->plural[0] = '\0';
+        t->failing = false;
         e.code = ERR_NOTFOUND;
     }
+    if (t->scale != NULL)
+        fails(t, a->fault, &e);
     bool again = !had && t->why.code == e.code && strcmp(t->why.msg, e.msg) == 0;
     t->why = e;
     if (t->scale == NULL && !again)
@@ -199,15 +224,38 @@ static int target_new(struct cluster_scales *s, const struct kube_scaled_object 
     return 0;
 }
 
+// False: the names are too long. *ret NULL: it is not asked for.
+static bool find(const struct cluster_scales *s, const struct kube_scaled_object *so,
+                 char key[KEY_MAX], struct target **ret) {
+    int n = snprintf(key, KEY_MAX, "%s %s %s %s", so->o.namespace_, so->target_api,
+                     so->target_kind, so->target_name);
+    if (n < 0 || n >= KEY_MAX)
+        return false;
+    HASH_FIND(hh, s->targets, key, (size_t)n, *ret);
+    return true;
+}
+
+int64_t cluster_scales_stale_ns(const struct cluster_scales *s, const struct kube_scaled_object *so,
+                                int64_t now_ns) {
+    char key[KEY_MAX];
+    struct target *t = NULL;
+    return find(s, so, key, &t) && t != NULL && t->failing ? now_ns - t->read_ns : 0;
+}
+
+void cluster_scales_troubles(const struct cluster_scales *s, int64_t now_ns, struct buf *out) {
+    for (const struct target *t = s->targets; t != NULL; t = t->hh.next)
+        if (t->failing)
+            (void)buf_addf(out, "scale of %s/%s/%s as it was %lld s ago: %s\n", t->namespace_,
+                           t->kind, t->name, (long long)((now_ns - t->read_ns) / NS_PER_S),
+                           t->why.msg);
+}
+
 int cluster_scales_get(struct cluster_scales *s, const struct kube_scaled_object *so,
                        const struct kube_scale **ret, struct err *e) {
     char key[KEY_MAX];
-    int n = snprintf(key, sizeof(key), "%s %s %s %s", so->o.namespace_, so->target_api,
-                     so->target_kind, so->target_name);
-    if (n < 0 || (size_t)n >= sizeof(key))
-        return err_set(e, ERR_LIMIT, "the names of its target are too long");
     struct target *t;
-    HASH_FIND(hh, s->targets, key, (size_t)n, t);
+    if (!find(s, so, key, &t))
+        return err_set(e, ERR_LIMIT, "the names of its target are too long");
     if (t == NULL && target_new(s, so, key, &t) < 0)
         return err_set(e, ERR_NOMEM, "out of memory");
     t->generation = s->generation;

@@ -19,4 +19,10 @@ struct cluster_scales *cluster_scales_free(struct cluster_scales *s); // before 
 // between two sweeps. ERR_UNAVAILABLE: not known yet; else why it cannot be known.
 int cluster_scales_get(struct cluster_scales *s, const struct kube_scaled_object *so,
                        const struct kube_scale **ret, struct err *e);
+// For so long its scale, read before, could not be read (refused, the server away): the last one
+// stands. 0: it can.
+int64_t cluster_scales_stale_ns(const struct cluster_scales *s, const struct kube_scaled_object *so,
+                                int64_t now_ns);
+void cluster_scales_troubles(const struct cluster_scales *s, int64_t now_ns,
+                             struct buf *out); // a line for each such target
 void cluster_scales_sweep(struct cluster_scales *s); // forgets what was not named since the last

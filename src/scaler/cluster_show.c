@@ -58,6 +58,8 @@ void io_cluster_troubles(const struct io *io, struct buf *out) {
             (void)buf_addf(out, "%s as it was %lld s ago: %s\n", cache->resource,
                            (long long)((now_ns - since_ns) / NS_PER_S), cache->why.msg);
     }
+    if (c != NULL && c->scales != NULL)
+        cluster_scales_troubles(c->scales, now_ns, out);
     const struct err *trouble = io->kube ? kube_client_trouble(io->kube) : NULL;
     if (trouble != NULL && trouble->code != 0)
         (void)buf_addf(out, "%s\n", trouble->msg);

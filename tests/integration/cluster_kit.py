@@ -15,6 +15,7 @@ DEPLOYMENTS = "/apis/apps/v1/deployments"
 STATEFUL_SETS = "/apis/apps/v1/statefulsets"
 REPLICA_SETS = "/apis/apps/v1/replicasets"
 SLICES = "/apis/discovery.k8s.io/v1/namespaces/gpuscale/endpointslices"
+ROLLOUT = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout"}
 ADDRESS = "gpuscale-scaler.gpuscale.svc:9443"
 
 
@@ -45,6 +46,15 @@ class Cluster:
             self.api.put(REPLICA_SETS, namespace, f"{name}-1",
                          metadata=owner("Deployment", name, self.uid(path, namespace, name)),
                          spec={"replicas": replicas, "selector": {"matchLabels": labels}}, status={"replicas": replicas})
+
+    def rollout(self, name="llm", replicas=1, answer=None, selector="app=llm"):
+        """A target that is known by its scale alone; `answer`: (status, body) of asking for that."""
+        group = "/apis/argoproj.io/v1alpha1"
+        self.server.answers[("GET", group)] = (200, {"kind": "APIResourceList", "groupVersion": "argoproj.io/v1alpha1", "resources": [
+            {"name": "rollouts", "kind": "Rollout", "namespaced": True}, {"name": "rollouts/scale", "kind": "Scale"}]})
+        self.server.answers[("GET", f"{group}/namespaces/default/rollouts/{name}/scale")] = answer or (200, {
+            "kind": "Scale", "metadata": {"name": name, "namespace": "default", "uid": "r-1"},
+            "spec": {"replicas": replicas}, "status": {"replicas": replicas, "selector": selector}})
 
     def pod(self, name, of="llm-1", kind="ReplicaSet", namespace="default", ip="", ready=True, phase="Running",
             deleted=False, labels=None, created=None, **status):

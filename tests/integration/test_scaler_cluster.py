@@ -2,7 +2,7 @@
 """The scaler in a cluster: workloads, pods and agents are what the (played) Kubernetes API says."""
 
 import pytest
-from cluster_kit import (DEPLOYMENTS, PODS, SCALED_OBJECTS, STATEFUL_SETS, Cluster, ClusterScaler, Pages, serve)
+from cluster_kit import (DEPLOYMENTS, PODS, ROLLOUT, SCALED_OBJECTS, STATEFUL_SETS, Cluster, ClusterScaler, Pages, serve)
 from harness import Certs, http_get, metric_values, wait_until
 from kube_kit import status
 from scaler_kit import LLM, FakeAgent, eventually
@@ -106,21 +106,15 @@ def test_stateful_sets_selectors_and_another_workload_of_the_namespace(tmp_path,
 
 def test_a_target_with_a_scale_subresource(tmp_path, world, pages):
     cluster, config = world
-    server = cluster.server
-    group = "/apis/argoproj.io/v1alpha1"
-    server.answers[("GET", group)] = (200, {"kind": "APIResourceList", "groupVersion": "argoproj.io/v1alpha1", "resources": [
-        {"name": "rollouts", "kind": "Rollout", "namespaced": True}, {"name": "rollouts/scale", "kind": "Scale"}]})
 
     def scale(replicas):
-        server.answers[("GET", f"{group}/namespaces/default/rollouts/llm/scale")] = (200, {
-            "kind": "Scale", "metadata": {"name": "llm", "namespace": "default", "uid": "r-1"},
-            "spec": {"replicas": replicas}, "status": {"replicas": replicas, "selector": "app=llm,!canary"}})
+        cluster.rollout(replicas=replicas, selector="app=llm,!canary")
 
     scale(4)
     cluster.pod("llm-a", kind="none", labels={"app": "llm"}, ip="127.0.0.9")
     cluster.pod("llm-b", kind="none", labels={"app": "llm", "canary": "yes"}, ip="127.0.0.9")
-    cluster.scaled_object(target={"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout"})
-    cluster.scaled_object("bad", target={"apiVersion": "argoproj.io/v1alpha1", "kind": "Experiment", "name": "x"})
+    cluster.scaled_object(target=ROLLOUT)
+    cluster.scaled_object("bad", target={**ROLLOUT, "kind": "Experiment", "name": "x"})
     with ClusterScaler(tmp_path / "s", config) as s:
         target = "rollout.argoproj.io/llm"
         eventually("the rollout's pods", lambda: states(s, target=target) == {"llm-a": "ready"})
@@ -129,8 +123,7 @@ def test_a_target_with_a_scale_subresource(tmp_path, world, pages):
         eventually("its new scale", lambda: s.workload(target)["replicas"] == 7)
         eventually("why there is none", lambda: "knows no kind Experiment" in s.objects("bad")[0]["error"])
         for replicas in (3, 5):  # deleted and made again, twice: the second time is told in the same words
-            at = f"{group}/namespaces/default/rollouts/llm/scale"
-            server.answers[("GET", at)] = (404, status(404, "NotFound", 'rollouts "llm" not found'))
+            cluster.rollout(answer=(404, status(404, "NotFound", 'rollouts "llm" not found')))
             eventually("it is gone", lambda: s.workload(target) is None)
             scale(replicas)
             eventually("it is there again", lambda: s.workload(target)["replicas"] == replicas)

@@ -4,7 +4,7 @@
 import time
 
 import pytest
-from cluster_kit import (PODS, SCALED_OBJECTS, Cluster, ClusterScaler, Pages, again, events, serve, stamp)
+from cluster_kit import (PODS, ROLLOUT, SCALED_OBJECTS, Cluster, ClusterScaler, Pages, again, events, serve, stamp)
 from harness import Certs, http_get, metric_values, wait_until
 from kube_kit import status
 from scaler_kit import LLM, Gateway, eventually, gateway_demand
@@ -208,6 +208,36 @@ def test_rights_that_are_taken_away_later_leave_the_last_state(tmp_path, world, 
         assert keda.replicas(metadata=metadata) == 3
         cluster.server.faults.clear()
         eventually("seen again", lambda: s.workload()["replicas"] == 99, 60)
+
+
+def scrapes(scaler):
+    return sum(metric_values(scaler.page(), "gpuscale_scrapes_total").values())
+
+
+def test_a_scale_that_may_not_be_read_any_more_is_said_and_lowers_nothing(tmp_path, world, pages, keda):
+    """A target that is no Deployment is known by its scale alone, and that may be refused while all the rest is followed."""
+    cluster, config = world
+    page, ip = pages.add(rate=6)
+    cluster.rollout(replicas=4)
+    cluster.pod("llm-a", kind="none", labels={"app": "llm"}, ip=ip)
+    metadata = cluster.scaled_object(metadata={**LLM, "metricsPort": str(pages.port), "maxAge": "5s", "downWindow": "1s"}, target=ROLLOUT)
+    with ClusterScaler(tmp_path / "s", config) as s:
+        keda = keda(s)
+        eventually("four are wanted", lambda: keda.replicas(metadata=metadata) == 4 and record(s)["notices"] == [])
+        cluster.rollout(answer=(403, status(403, "Forbidden", "rollouts.argoproj.io is forbidden")))
+        s.program.wait_log('msg="the scale of a target cannot be read: its last state stands" namespace=default kind=Rollout name=llm')
+        code, words = wait_until(lambda: "scale of default/Rollout/llm as it was" in readyz(s)[1] and readyz(s), "it is said")
+        assert code == 200 and words.startswith("ok, but:") and "rollouts.argoproj.io is forbidden" in words
+        eventually("the decision says it, too", lambda: "unseen" in record(s)["notices"])
+        assert "Pods and workloads are not followed" in record(s)["sentence"]
+        page.finished.set_rate(1)
+        read = scrapes(s)
+        wait_until(lambda: scrapes(s) > read + 20, "a rate window and a down-window in which less would do")
+        assert keda.replicas(metadata=metadata) == 4
+        cluster.rollout(replicas=4)
+        s.program.wait_log('msg="the scale of a target is read again"')
+        eventually("lowered", lambda: keda.replicas(metadata=metadata) == 1 and record(s)["notices"] == [])
+        assert readyz(s) == (200, "ok\n")
 
 
 def test_a_watch_that_is_cut_in_an_object_loses_nothing(tmp_path, world):
