@@ -118,11 +118,6 @@ int kube_lease_json(struct buf *out, const struct kube_lease_write *l) {
     return out->err;
 }
 
-int kube_scale_json(struct buf *out, int32_t replicas) {
-    (void)buf_addf(out, "{\"spec\":{\"replicas\":%d}}", replicas);
-    return out->err;
-}
-
 int kube_token_review_json(struct buf *out, struct str token, const char *audience) {
     add_head(out, "authentication.k8s.io/v1", "TokenReview");
     (void)buf_addc(out, ",\"spec\":{\"token\":");

@@ -38,9 +38,6 @@ struct kube_lease_write {
 };
 int kube_lease_json(struct buf *out, const struct kube_lease_write *lease);
 
-// KUBE_MERGE_PATCH on a scale subresource.
-int kube_scale_json(struct buf *out, int32_t replicas);
-
 // What an authenticator says besides: "authentication.kubernetes.io/pod-name" and such.
 struct kube_extra {
     const char *key;

@@ -134,22 +134,3 @@ void net_addr_format(const struct net_addr *a, char *dst, size_t cap) {
         snprintf(dst, cap, "family %d", a->sa.sa_family);
     }
 }
-
-bool net_addr_eq(const struct net_addr *a, const struct net_addr *b) {
-    if (a->len == 0 || b->len == 0)
-        return a->len == b->len;
-    if (a->sa.sa_family != b->sa.sa_family)
-        return false;
-    switch (a->sa.sa_family) {
-    case AF_INET:
-        return a->in.sin_port == b->in.sin_port && a->in.sin_addr.s_addr == b->in.sin_addr.s_addr;
-    case AF_INET6:
-        return a->in6.sin6_port == b->in6.sin6_port &&
-               a->in6.sin6_scope_id == b->in6.sin6_scope_id &&
-               memcmp(&a->in6.sin6_addr, &b->in6.sin6_addr, sizeof(a->in6.sin6_addr)) == 0;
-    case AF_UNIX:
-        return strncmp(a->un.sun_path, b->un.sun_path, sizeof(a->un.sun_path)) == 0;
-    default:
-        return false;
-    }
-}

@@ -30,4 +30,3 @@ int net_addr_split(struct str text, char ret_host[NET_HOST_MAX], uint16_t *ret_p
 int net_addr_parse(struct str text, struct net_addr *ret, struct err *e);
 // "127.0.0.1:9443", "unix:/path" into dst.
 void net_addr_format(const struct net_addr *a, char *dst, size_t cap);
-bool net_addr_eq(const struct net_addr *a, const struct net_addr *b);

@@ -386,10 +386,6 @@ struct deadline_heap *grpc_link_deadlines(struct grpc_link *l) {
     return &l->deadlines;
 }
 
-unsigned grpc_link_calls(const struct grpc_link *l) {
-    return l->n_calls;
-}
-
 /* Requests */
 
 static h2_ssize read_request(nghttp2_session *s, int32_t stream, uint8_t *dst, size_t cap,

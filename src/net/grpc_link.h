@@ -35,7 +35,6 @@ int grpc_link_recv(struct grpc_link *l, const uint8_t *p, size_t n, struct err *
 size_t grpc_link_send(struct grpc_link *l, const uint8_t **ret);
 const struct err *grpc_link_over(const struct grpc_link *l); // NULL: goes on
 struct deadline_heap *grpc_link_deadlines(struct grpc_link *l);
-unsigned grpc_link_calls(const struct grpc_link *l);
 
 // grpc_client_call_start() on a link.
 int grpc_link_start(struct grpc_client_call **ret, struct grpc_link *l,

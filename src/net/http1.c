@@ -37,11 +37,6 @@ void http1_done(struct http1 *h) {
     h->fields = NULL;
 }
 
-void http1_reset(struct http1 *h) {
-    http1_done(h);
-    http1_init(h);
-}
-
 bool http1_begun(const struct http1 *h) {
     return h->state != HTTP1_HEAD || h->head.len > 0;
 }

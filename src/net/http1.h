@@ -6,7 +6,7 @@
  *
  *     struct http1 h;  http1_init(&h);
  *     used = http1_feed(&h, p, n);          // stops at the end of the head and of the request
- *     h.state: HTTP1_HEAD, HTTP1_BODY: feed more;  HTTP1_DONE: answer, then http1_reset();
+ *     h.state: HTTP1_HEAD, HTTP1_BODY: feed more;  HTTP1_DONE: answer, then http1_done();
  *              HTTP1_FAILED: answer h.status with h.why, then close
  *
  * Refused: bare CR or LF, control bytes, folded lines, white space before a colon, a head over
@@ -61,14 +61,13 @@ struct http1 {
 
 void http1_init(struct http1 *h); // no allocation
 void http1_done(struct http1 *h);
-void http1_reset(struct http1 *h); // for the next request; frees the last one's memory
 // Returns the bytes that were used: all of them unless the head or the request ended (state then
 // BODY or DONE) or failed.
 size_t http1_feed(struct http1 *h, const void *p, size_t n);
 // True when bytes of a request have come (an empty line before it does not count).
 bool http1_begun(const struct http1 *h);
 
-// From the end of the head on. Views live until the next http1_feed() or http1_reset().
+// From the end of the head on. Views live until the next http1_feed() or http1_done().
 struct str http1_method(const struct http1 *h);
 struct str
 http1_path(const struct http1 *h); // percent-decoded, without the query; "*" for OPTIONS *

@@ -43,7 +43,6 @@ static void restart(struct http1_answer *a) {
     a->step = STEP_STATUS_LINE;
     a->line_at = a->n_fields = 0;
     a->trailer_bytes = 0;
-    a->reason = (struct http1_span){0, 0};
     buf_clear(&a->head);
 }
 
@@ -90,8 +89,6 @@ static void status_line(struct http1_answer *a, struct str line) {
     else if (a->status < 100 || a->status > 599)
         fail(a, "a status that is not 100 to 599");
     a->keep_alive = a->minor == 1 && a->state != HTTP1_ANSWER_FAILED;
-    size_t at = line.n > 12 ? 13 : 12;
-    a->reason = span_at(a, (struct str){p + at, line.n - at});
     a->step = STEP_FIELDS;
 }
 
@@ -349,10 +346,6 @@ void http1_answer_end(struct http1_answer *a) {
 
 static struct str span(const struct http1_answer *a, struct http1_span s) {
     return (struct str){a->head.p + s.at, s.n};
-}
-
-struct str http1_answer_reason(const struct http1_answer *a) {
-    return a->reason.n ? span(a, a->reason) : STR("");
 }
 
 bool http1_answer_header_at(const struct http1_answer *a, size_t i, struct str *ret_name,

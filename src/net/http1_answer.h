@@ -48,7 +48,6 @@ struct http1_answer {
     bool is_head, closes;
     uint8_t step, interim;
     uint16_t line_at, n_fields;
-    struct http1_span reason;
     uint64_t left; // bytes of the body or chunk still to come
     uint32_t trailer_bytes;
     struct buf head; // kept from answer to answer
@@ -69,7 +68,6 @@ void http1_answer_end(struct http1_answer *a);
 bool http1_answer_begun(const struct http1_answer *a);
 
 // From the end of the head on. Views live until the next feed, expect or done.
-struct str http1_answer_reason(const struct http1_answer *a); // "OK"; may be empty
 struct str http1_answer_header(const struct http1_answer *a,
                                const char *name); // first one; {NULL, 0}: absent
 bool http1_answer_header_at(const struct http1_answer *a, size_t i, struct str *ret_name,

@@ -207,10 +207,6 @@ struct str http_request_path(const struct http_request *r) {
     return http1_path(&r->h);
 }
 
-struct str http_request_query(const struct http_request *r) {
-    return http1_query(&r->h);
-}
-
 int http_request_param(const struct http_request *r, const char *name, char *dst, size_t cap) {
     return http1_query_param(http1_query(&r->h), name, dst, cap);
 }

@@ -71,8 +71,7 @@ struct http_server_stats http_server_stats(const struct http_server *s);
 
 // Of a request; views live until it is answered.
 struct str http_request_method(const struct http_request *r);
-struct str http_request_path(const struct http_request *r);  // without the query, percent-decoded
-struct str http_request_query(const struct http_request *r); // raw, without '?'
+struct str http_request_path(const struct http_request *r); // without the query, percent-decoded
 // Value of one query parameter, percent-decoded into dst: 0, ERR_NOTFOUND, ERR_LIMIT, ERR_PARSE.
 int http_request_param(const struct http_request *r, const char *name, char *dst, size_t cap);
 struct str http_request_header(const struct http_request *r, const char *name); // {NULL,0}: absent

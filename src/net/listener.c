@@ -209,7 +209,3 @@ const struct net_addr *net_listener_addr(const struct net_listener *l) {
 uint64_t net_listener_refused(const struct net_listener *l) {
     return l->refused;
 }
-
-unsigned net_listener_connections(const struct net_listener *l) {
-    return l->connections;
-}

@@ -29,4 +29,3 @@ struct net_listener *net_listener_close(struct net_listener *l);
 void net_listener_released(struct net_listener *l);
 const struct net_addr *net_listener_addr(const struct net_listener *l); // with the kernel's port
 uint64_t net_listener_refused(const struct net_listener *l);
-unsigned net_listener_connections(const struct net_listener *l);

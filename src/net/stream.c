@@ -531,10 +531,6 @@ size_t net_stream_queued(const struct net_stream *s) {
     return s->out.len;
 }
 
-uint64_t net_stream_sent(const struct net_stream *s) {
-    return s->sent;
-}
-
 uint64_t net_stream_acked(const struct net_stream *s) {
     int waiting = 0;
     if (s->io.fd < 0 || ioctl(s->io.fd, SIOCOUTQ, &waiting) < 0 || (uint64_t)waiting > s->sent)

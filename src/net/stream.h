@@ -46,10 +46,9 @@ int net_stream_write(struct net_stream *s, const void *p, size_t n);
 // `drained` comes at the end of the turn, or when what is queued has gone, as after a write.
 void net_stream_poke(struct net_stream *s);
 size_t net_stream_queued(const struct net_stream *s); // not yet taken by the kernel
-uint64_t net_stream_sent(const struct net_stream *s); // taken by the kernel since the start
-// Of those, what the peer's side has acknowledged (over TLS less a few bytes of framing): the
-// progress of a slow reader. The kernel asks for more only when a third of its buffer, megabytes
-// perhaps, has gone; net_stream_sent() stands still meanwhile.
+// Of what the kernel has taken since the start, what the peer's side has acknowledged (over TLS
+// less a few bytes of framing): the progress of a slow reader. The kernel asks for more only when a
+// third of its buffer, megabytes perhaps, has gone; what is queued stands still meanwhile.
 uint64_t net_stream_acked(const struct net_stream *s);
 void net_stream_pause(struct net_stream *s); // stops reading: no `data` until resumed
 void net_stream_resume(struct net_stream *s);

@@ -227,8 +227,8 @@ static int target_new(struct cluster_scales *s, const struct kube_scaled_object 
 // False: the names are too long. *ret NULL: it is not asked for.
 static bool find(const struct cluster_scales *s, const struct kube_scaled_object *so,
                  char key[KEY_MAX], struct target **ret) {
-    int n = snprintf(key, KEY_MAX, "%s %s %s %s", so->o.namespace_, so->target_api,
-                     so->target_kind, so->target_name);
+    int n = snprintf(key, KEY_MAX, "%s %s %s %s", so->o.namespace_, so->target_api, so->target_kind,
+                     so->target_name);
     if (n < 0 || n >= KEY_MAX)
         return false;
     HASH_FIND(hh, s->targets, key, (size_t)n, *ret);

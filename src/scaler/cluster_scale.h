@@ -24,5 +24,5 @@ int cluster_scales_get(struct cluster_scales *s, const struct kube_scaled_object
 int64_t cluster_scales_stale_ns(const struct cluster_scales *s, const struct kube_scaled_object *so,
                                 int64_t now_ns);
 void cluster_scales_troubles(const struct cluster_scales *s, int64_t now_ns,
-                             struct buf *out); // a line for each such target
+                             struct buf *out);       // a line for each such target
 void cluster_scales_sweep(struct cluster_scales *s); // forgets what was not named since the last

@@ -55,7 +55,8 @@ static struct sum read_all(const uint8_t *data, size_t size, size_t piece) {
         s.used += took;
         if (h.state == HTTP1_DONE) {
             add_request(&s, &h);
-            http1_reset(&h);
+            http1_done(&h);
+            http1_init(&h);
         }
     }
     if (h.state == HTTP1_FAILED) {

@@ -23,7 +23,6 @@ static void add_head(struct sum *s, const struct http1_answer *a) {
     require(a->status >= 200 && a->status <= 599 && a->minor <= 1);
     require(!(a->chunked && a->until_end) && !(a->keep_alive && a->until_end));
     s->hash += (uint64_t)a->status + 8u * a->keep_alive + 16u * a->chunked;
-    add(s, http1_answer_reason(a));
     for (size_t i = 0; http1_answer_header_at(a, i, &name, &value); i++) {
         require(name.n > 0);
         add(s, name);

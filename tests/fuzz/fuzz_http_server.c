@@ -286,7 +286,8 @@ static void check(const uint8_t *data, size_t size) {
         open = h.state == HTTP1_DONE && h.keep_alive && status < 500 && !expects && !until_close;
         if (expects)
             break; // an early refusal may have ended the connection
-        http1_reset(&h);
+        http1_done(&h);
+        http1_init(&h);
     }
     if (open && h.state != HTTP1_BODY && h.state != HTTP1_FAILED)
         require(rest.n == 0);

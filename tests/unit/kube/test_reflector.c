@@ -539,7 +539,7 @@ static void a_full_cache_lists_again_once_the_old_ones_made_room(void **state) {
     assert_int_equal(kube_reflector_phase(l.r), KUBE_LIST_DUE);
     assert_int_equal(kube_reflector_due_ns(l.r), now);
     assert_int_equal(l.s.synced, 1); // the cache is not what the server has
-    only_these(&l, 0x1e); // and again others
+    only_these(&l, 0x1e);            // and again others
     list_page(&l);
     list_page(&l);
     list_page(&l);

@@ -91,13 +91,6 @@ static void a_lease_reads_back_as_it_was_written(void **state) {
     kube_object_free(o);
 }
 
-static void replicas_are_patched(void **state) {
-    CLEANUP_BUF struct buf b;
-    buf_init(&b, 100);
-    assert_int_equal(kube_scale_json(&b, 0), 0);
-    assert_true(str_eqc(buf_str(&b), "{\"spec\":{\"replicas\":0}}"));
-}
-
 static void a_tokens_review(void **state) {
     CLEANUP_BUF struct buf b;
     CLEANUP_JSON json_t *json = NULL;
@@ -233,7 +226,6 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_event),
         cmocka_unit_test(a_lease_reads_back_as_it_was_written),
-        cmocka_unit_test(replicas_are_patched),
         cmocka_unit_test(a_tokens_review),
         cmocka_unit_test(a_review_of_rights),
         cmocka_unit_test(what_does_not_fit_is_an_error),

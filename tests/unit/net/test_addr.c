@@ -80,26 +80,11 @@ static void too_long_names_and_paths_are_refused(void **state) {
     assert_int_equal(net_addr_split((struct str){text, 258}, host, &port, &e), ERR_PARSE);
 }
 
-static void equality_is_by_family_host_and_port(void **state) {
-    static const char *const texts[] = {"127.0.0.1:1", "127.0.0.1:2", "127.0.0.2:1", "[::1]:1",
-                                        "[::2]:1",     "unix:/a",     "unix:/b",     ":1"};
-    enum { N = sizeof(texts) / sizeof(*texts) };
-    struct net_addr a[N], again[N];
-    for (int i = 0; i < N; i++) {
-        assert_int_equal(net_addr_parse(str_from(texts[i]), &a[i], NULL), 0);
-        assert_int_equal(net_addr_parse(str_from(texts[i]), &again[i], NULL), 0);
-    }
-    for (int i = 0; i < N; i++)
-        for (int k = 0; k < N; k++)
-            assert_int_equal(net_addr_eq(&a[i], &again[k]), i == k);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(literals_are_read_and_printed_back),
         cmocka_unit_test(malformed_addresses_are_refused_with_the_text_and_a_remedy),
         cmocka_unit_test(too_long_names_and_paths_are_refused),
-        cmocka_unit_test(equality_is_by_family_host_and_port),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#include "net/http1.h"
 #include "net/http_server.h"
 
 enum { PAGE_BYTES = 60 << 10, LARGE_BYTES = 7 << 20 };
@@ -77,7 +78,7 @@ static void get_nothing(struct http_request *r, void *ctx) {
 
 static void echo(struct http_request *r, void *ctx) {
     struct str method = http_request_method(r), path = http_request_path(r),
-               query = http_request_query(r), body = http_request_body(r),
+               query = http1_query(http_request_http1(r)), body = http_request_body(r),
                header = http_request_header(r, "x-test");
     http_request_answer_text(r, 200, STR_FMT " " STR_FMT " " STR_FMT " " STR_FMT " " STR_FMT,
                              STR_ARG(method), STR_ARG(path), STR_ARG(query), STR_ARG(header),
@@ -429,7 +430,7 @@ static void a_request_outlives_its_connection_and_its_server(void **state) {
     RUN_UNTIL(&w.loop, w.n_kept == 1);
     hang_up(&w, &w.client);
     RUN_UNTIL(&w.loop, http_server_stats(w.server).connections == 0);
-    assert_true(str_eqc(http_request_query(w.kept[0]), "x=y"));
+    assert_true(str_eqc(http1_query(http_request_http1(w.kept[0])), "x=y"));
     http_request_answer_text(w.kept[0], 200, "to nobody");
     dial(&w, &w.client);
     say(&w.client, GET("/keep"));
