@@ -2,6 +2,8 @@
 /* The tables that bind the configuration, and what no single field can say. */
 #include "scaler/config.h"
 
+#include <arpa/inet.h>
+
 #include "base/mem.h"
 #include "core/metrics/selector.h"
 #include "net/addr.h"
@@ -17,6 +19,13 @@ static int check_address(const char *value, struct err *e) {
     if (str_starts(str_from(value), "unix:"))
         return 0;
     return net_addr_split(str_from(value), host, &port, e);
+}
+
+static int check_ip(const char *value, struct err *e) {
+    unsigned char bytes[sizeof(struct in6_addr)];
+    if (inet_pton(AF_INET, value, bytes) == 1 || inet_pton(AF_INET6, value, bytes) == 1)
+        return 0;
+    return err_set(e, ERR_INVALID, "no IP address (10.244.1.7, fd00::7; without port or brackets)");
 }
 
 static int check_url(const char *value, struct err *e) {
@@ -267,7 +276,11 @@ static const struct conf_field replicas_fields[] = {
      .arg = "NAME", .help = "Of this scaler, in the Lease; left out: the host's name."},
     {"address", CONF_STRING(MEMBER(replicas), address), .flag = "replicas-address",
      .arg = "IP:PORT", .check = check_literal,
-     .help = "At which the others reach this scaler's gRPC port, when it leads."},
+     .help = "At which the others reach this scaler's gRPC port, when it leads. IPv6 stands in "
+             "brackets."},
+    {"ip", CONF_STRING(MEMBER(replicas), ip), .flag = "replicas-ip", .arg = "IP", .check = check_ip,
+     .help = "In place of address: the pod's IP (status.podIP) of either family, without brackets; "
+             "the port is that of grpc.listen."},
     {"tls", CONF_STRUCT(MEMBER(replicas), tls, client_tls_fields),
      .help = "With which it asks the leader; left out: plain."},
     {0}};
@@ -348,19 +361,41 @@ static int check_http(const struct scaler_config *c, struct err *e) {
     return 0;
 }
 
+int config_replicas_address(const struct scaler_config *c, char *dst, size_t cap, struct err *e) {
+    char host[NET_HOST_MAX];
+    uint16_t port = 0;
+    const char *ip = c->replicas.ip;
+    if (ip == NULL)
+        return str_copy(dst, cap, str_from(c->replicas.address ? c->replicas.address : ""));
+    bool socket = str_starts(str_from(c->grpc.listen), "unix:");
+    if (socket || net_addr_split(str_from(c->grpc.listen), host, &port, e) < 0 || port == 0)
+        return err_set(e, ERR_INVALID,
+                       "replicas.ip: grpc.listen (%s) has no port to be told with it; give "
+                       "replicas.address",
+                       c->grpc.listen);
+    bool v6 = strchr(ip, ':') != NULL;
+    int n = snprintf(dst, cap, "%s%s%s:%u", v6 ? "[" : "", ip, v6 ? "]" : "", port);
+    return n < 0 || (size_t)n >= cap ? err_set(e, ERR_LIMIT, "replicas.ip is too long") : 0;
+}
+
 static int check_replicas(const struct scaler_config *c, struct err *e) {
     if (c->replicas.lease == NULL) {
-        if (c->replicas.address == NULL && c->replicas.identity == NULL)
+        if (c->replicas.address == NULL && c->replicas.ip == NULL && c->replicas.identity == NULL)
             return 0;
         return err_set(e, ERR_INVALID, "replicas.%s needs replicas.lease",
-                       c->replicas.address ? "address" : "identity");
+                       c->replicas.address ? "address"
+                       : c->replicas.ip    ? "ip"
+                                           : "identity");
     }
     if (!c->kubernetes.enabled)
         return err_set(e, ERR_INVALID, "replicas.lease needs kubernetes.enabled: true");
-    if (c->replicas.address == NULL)
+    if ((c->replicas.address == NULL) == (c->replicas.ip == NULL))
         return err_set(e, ERR_INVALID,
-                       "replicas.lease needs replicas.address: IP:PORT at which the other scalers "
-                       "reach this one");
+                       "replicas.lease needs replicas.address (IP:PORT at which the other scalers "
+                       "reach this one) or replicas.ip, one of the two");
+    char address[NET_HOST_MAX + 16];
+    if (config_replicas_address(c, address, sizeof(address), e) < 0)
+        return e->code;
     return check_pair(&c->replicas.tls, "replicas", e);
 }
 

@@ -27,7 +27,7 @@
  *                  requestHeader: {ca: FILE, allowedNames: [NAME]}}   # docs/metrics-api.md
  *     rules:
  *       NAME:  {namespace: NAMESPACE, target: deployment/NAME, metadata: {KEYS...}}
- *     replicas: {lease: NAMESPACE/NAME, identity: NAME, address: IP:PORT,
+ *     replicas: {lease: NAMESPACE/NAME, identity: NAME, address: IP:PORT or ip: IP,
  *                tls: {cert, key, ca, serverName}}   # docs/replicas.md
  *     workloads: FILE                              # workloads.h; where there is no Kubernetes
  *     tick: 1s
@@ -133,7 +133,7 @@ struct scaler_config {
     CONF_LIST_OF(struct config_rule) rules;
     struct {
         const char *lease; // "NAMESPACE/NAME"; NULL: this scaler is alone
-        const char *identity, *address;
+        const char *identity, *address, *ip;
         struct config_tls tls;
     } replicas;
     const char *workloads; // file; NULL: the cluster tells
@@ -150,5 +150,8 @@ extern const struct conf_spec scaler_config_spec;
 
 // May triggers of the namespace ask this server?
 bool config_prometheus_allows(const struct config_prometheus *p, struct str namespace_);
+// Where the other scalers reach this one: replicas.address, or replicas.ip with the port of
+// grpc.listen. "[fd00::7]:9443". ERR_INVALID: that port is no number to be told, or there is none.
+int config_replicas_address(const struct scaler_config *c, char *dst, size_t cap, struct err *e);
 bool config_tls_on(const struct config_tls *t); // anything of the section is given
 struct net_tls_files config_tls_files(const struct config_tls *t);

@@ -193,7 +193,7 @@ static int start_lease(struct replicas *r, struct err *e) {
         .namespace_ = namespace_,
         .name = name.p,
         .identity = r->identity,
-        .address = c->replicas.address,
+        .address = r->address,
         .seed = r->io->seed + 20,
         .changed = on_lease_changed,
         .trouble = on_lease_trouble,
@@ -231,6 +231,8 @@ int io_replicas_start(struct io *io, struct err *e) {
     vec_init(&io->told, LIMIT_SCALED_OBJECTS * 2);
     int rc = name_us(r, e);
     if (rc == 0)
+        rc = config_replicas_address(io->config, r->address, sizeof(r->address), e);
+    if (rc == 0)
         rc = start_follow(r, e);
     if (rc == 0)
         rc = start_lease(r, e);
@@ -239,8 +241,7 @@ int io_replicas_start(struct io *io, struct err *e) {
     if (rc < 0)
         return err_wrap(e, "replicas");
     log_info("one of several scalers", LOG_STR("identity", r->identity),
-             LOG_STR("lease", io->config->replicas.lease),
-             LOG_STR("address", io->config->replicas.address));
+             LOG_STR("lease", io->config->replicas.lease), LOG_STR("address", r->address));
     return 0;
 }
 

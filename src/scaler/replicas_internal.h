@@ -22,7 +22,8 @@ struct replicas {
     struct io *io;
     struct lease *lease;
     struct follow *follow;
-    char identity[ELECTION_NAME_MAX]; // NAME_RUN
+    char identity[ELECTION_NAME_MAX];   // NAME_RUN
+    char address[ELECTION_ADDRESS_MAX]; // where the others reach us
     bool leads, inherited;
     bool complete;      // all that the leader has decided is here
     bool syncing;       // a full state is coming

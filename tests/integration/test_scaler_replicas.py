@@ -3,13 +3,14 @@
 
 import datetime
 import signal
+import socket
 import threading
 import time
 
 import pytest
-from cluster_kit import Cluster, Pages, serve
+from cluster_kit import Cluster, ClusterScaler, Pages, serve
 from harness import Certs, metric_values, run, wait_until
-from replicas_kit import Leases, Replica
+from replicas_kit import LEASE, Leases, Replica
 from scaler_kit import LLM, Keda, Pushed, eventually
 
 TAKE_OVER_S = 60  # the rules say 20 s; the machine may be busy
@@ -343,3 +344,30 @@ def test_a_deleted_lease_is_made_anew(world):
     wait_until(lambda: world.leases.holder().startswith("a_"), "a makes it anew", TAKE_OVER_S)
     wait_until(a.leads, "a leads")
     assert not b.leads()
+
+
+def test_scalers_whose_pods_have_ipv6_reach_each_other(tmp_path, certs):
+    """As the chart tells it: the pod's IP alone, and the port of grpc.listen."""
+    server, config = serve(certs, tmp_path, "api6")
+    made = []
+    with server:
+        cluster, leases = Cluster(server), Leases(server)
+        cluster.deployment(replicas=3)
+        metadata = cluster.scaled_object()
+        try:
+            for name in ("a", "b"):
+                with socket.socket(socket.AF_INET6) as s:
+                    s.bind(("::1", 0))
+                    port = s.getsockname()[1]
+                made.append(ClusterScaler(tmp_path / name, config, listen=f"[::1]:{port}", replicas={
+                    "lease": LEASE, "identity": name, "ip": "::1"}))
+                wait_until(lambda: made[0].api("/api/v1/replicas")["role"] == "leader", "a leads", TAKE_OVER_S)
+            a, b = made
+            assert leases.get()["metadata"]["annotations"]["gpuscale/address"] == a.grpc and a.grpc.startswith("[::1]:")
+            wait_until(lambda: b.api("/api/v1/replicas")["connected"] and b.ready(), "b follows a")
+            keda = Keda(b.grpc, tmp_path)
+            eventually("with the leader's decision", lambda: keda.replicas(metadata=metadata) == 3)
+            keda.close()
+        finally:
+            for s in made:
+                s.program.stop()

@@ -165,7 +165,7 @@ def test_the_chart_has_what_it_needs(plane, scaler, tmp_path):
     config = [o["data"]["scaler.yaml"] for o in objects if o["kind"] == "ConfigMap" and "scaler.yaml" in o["data"]][0]
     (tmp_path / "scaler.yaml").write_text(config)
     done = subprocess.run([find_program("gpuscale"), "scaler", "--config", tmp_path / "scaler.yaml",
-                           "--replicas-address", "10.244.1.1:9443", "--print-config"],  # as the pod's arguments do
+                           "--replicas-ip", "10.244.1.1", "--print-config"],  # as the pod's arguments do
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     printed = yaml.safe_load(done.stdout)

@@ -266,12 +266,52 @@ static void a_cluster_takes_the_place_of_the_workloads_file(void **state) {
     assert_string_equal(c.kubernetes.agents.port, "9443");
 }
 
+// A pod is told its IP without brackets, whatever its family; the port is ours.
+static void the_other_scalers_reach_a_pod_of_either_family(void **state) {
+    static const struct {
+        const char *listen, *replicas, *want; // want NULL: refused
+    } cases[] = {
+        {":9443", "ip: 10.244.1.7", "10.244.1.7:9443"},
+        {"'[::]:9443'", "ip: 'fd00:10:244::7'", "[fd00:10:244::7]:9443"},
+        {":9443", "address: '10.244.1.7:1'", "10.244.1.7:1"},
+        {":9443", "address: '[fd00::7]:9443'", "[fd00::7]:9443"},
+        {":9443", "address: 'fd00::7:9443'", NULL},
+        {":9443", "ip: '[fd00::7]'", NULL},
+        {":9443", "ip: '10.244.1.7:9443'", NULL},
+        {":9443", "ip: pod.example", NULL},
+        {":0", "ip: 10.244.1.7", NULL},
+        {"'unix:/s'", "ip: 10.244.1.7", NULL},
+        {":9443", "ip: 10.244.1.7, address: '10.244.1.7:9443'", NULL},
+        {":9443", "identity: a", NULL},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        CLEANUP_ARENA struct arena a;
+        arena_init(&a, LIMIT_CONFIG_ARENA_BYTES);
+        struct scaler_config c = {0};
+        struct err e = {0};
+        char text[512], address[300];
+        (void)snprintf(text, sizeof(text),
+                       "grpc: {listen: %s}\nkubernetes: {enabled: true}\n"
+                       "replicas: {lease: a/b, %s}\n",
+                       cases[i].listen, cases[i].replicas);
+        int rc = parse(text, &c, &a, &e);
+        if (cases[i].want == NULL) {
+            assert_true(rc < 0 && e.msg[0] != '\0');
+            continue;
+        }
+        assert_string_equal(e.msg, "");
+        assert_int_equal(config_replicas_address(&c, address, sizeof(address), &e), 0);
+        assert_string_equal(address, cases[i].want);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_cluster_takes_the_place_of_the_workloads_file),
         cmocka_unit_test(defaults_are_the_documented_ports),
         cmocka_unit_test(everything_is_bound),
         cmocka_unit_test(rules_are_bound_as_triggers_are),
+        cmocka_unit_test(the_other_scalers_reach_a_pod_of_either_family),
         cmocka_unit_test(mistakes_are_told_with_the_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
