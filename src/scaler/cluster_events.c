@@ -26,6 +26,7 @@ enum told {
     TOLD_NO_WORKLOAD,
     TOLD_UNASKED,
     TOLD_ASKED,
+    TOLD_PAGE_REFUSED,
     TOLD_KINDS,
 };
 
@@ -44,6 +45,7 @@ static const struct {
     [TOLD_NO_WORKLOAD] = {"NoWorkload", true},
     [TOLD_UNASKED] = {"NotAskedByKEDA", true},
     [TOLD_ASKED] = {"AskedByKEDA", false},
+    [TOLD_PAGE_REFUSED] = {"EnginePageRefused", true},
 };
 
 // One Event, there or to come.
@@ -137,6 +139,14 @@ void io_events_decided(struct io *io, struct object *o, const struct record *now
 
 void io_events_no_workload(struct io *io, struct object *o) {
     tell(io, o, TOLD_NO_WORKLOAD, str_from(o->fault.msg));
+}
+
+void io_events_page_refused(struct io *io, struct object *o, const char *pod,
+                            const struct err *why) {
+    CLEANUP_BUF struct buf message;
+    buf_init(&message, MESSAGE_MAX * 4);
+    if (buf_addf(&message, "Pod %s: %s", pod, why->msg) == 0)
+        tell(io, o, TOLD_PAGE_REFUSED, buf_str(&message));
 }
 
 static void on_answer(void *ctx, const struct kube_answer *a) {

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "base/err.h"
 #include "core/policy/record.h"
 
 struct io;
@@ -20,6 +21,9 @@ enum { EVENTS_SPACING_S = 15, EVENTS_REMIND_S = 300, EVENTS_PER_S = 20 };
 void io_events_decided(struct io *io, struct object *o, const struct record *now,
                        const struct record *was);
 void io_events_no_workload(struct io *io, struct object *o); // o->fault says why
-void io_events_turn(struct io *io, int64_t now_ns);          // once a tick: writes what is due
-void io_events_forget(struct object *o);                     // it goes
+// An engine answers its page with an error.
+void io_events_page_refused(struct io *io, struct object *o, const char *pod,
+                            const struct err *why);
+void io_events_turn(struct io *io, int64_t now_ns); // once a tick: writes what is due
+void io_events_forget(struct object *o);            // it goes
 void io_events_families(const struct io *io, struct prom_writer *w);

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "scaler/cluster_events.h"
 #include "scaler/io.h"
 
 static struct failing_page *find_failing(const struct io *io, const char *key) {
@@ -60,11 +61,20 @@ static void on_engine(void *ctx, const char *key, const struct engine_sample *sa
 
 static void on_engine_failure(void *ctx, const char *key, int failure, const struct err *why) {
     struct io *io = ctx;
-    if (io_pod_find(io, key) == NULL || find_failing(io, key) != NULL)
+    struct pod_entry *p = io_pod_find(io, key);
+    if (p == NULL || find_failing(io, key) != NULL)
         return; // said once, until a page is good again
     remember_failing(io, key);
+    struct err e = *why;
+    if (e.code == ERR_AUTH)
+        err_wrap(&e, "the page wants a token, which the scaler does not send: let the engine show "
+                     "it without one (metricsPort: a port of its own), or size by a query of "
+                     "Prometheus (query.NAME)");
     log_warn("engine page failed: its values age", LOG_STR("pod", key),
-             LOG_STR("reason", scrape_failure_name(failure)), LOG_ERR(why));
+             LOG_STR("reason", scrape_failure_name(failure)), LOG_ERR(&e));
+    // Connections fail while pods come and go; an answer is the engine's own word.
+    for (struct object *o = failure == FETCH_STATUS ? p->feed->objects : NULL; o; o = o->next)
+        io_events_page_refused(io, o, key, &e);
 }
 
 static void on_engine_gaps(void *ctx, const char *key, uint32_t missing, uint32_t bad,

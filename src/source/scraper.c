@@ -175,6 +175,8 @@ static void on_done(void *ctx, const struct fetch_result *r) {
         struct err e = r->err;
         if (r->failure == FETCH_STATUS && t->reader && t->scraper->o.ops->refused)
             t->scraper->o.ops->refused(t->reader, r->status, &e);
+        if (r->failure == FETCH_STATUS && (r->status == 401 || r->status == 403))
+            e.code = ERR_AUTH;
         reader_close(t);
         turn_failed(t, (int)r->failure, &e);
     }

@@ -53,6 +53,7 @@ struct scraper_ops {
 
 // What the user of engines, demand or exporters is told, with the context that it gave.
 struct scraper_told {
+    // ERR_AUTH: the page wants to know who reads it (401, 403).
     void (*failure)(void *ctx, const char *key, int failure, const struct err *why);
     void (*gaps)(void *ctx, const char *key, uint32_t missing, uint32_t bad, const char *text);
     void (*tls_event)(void *ctx, const struct err *why); // gaps, tls_event: may be NULL

@@ -82,7 +82,7 @@ class Page:
             body, kind = b"<html><body>Sign in</body></html>", "text/html"
         else:
             body, kind = self.render().encode(), "text/plain; version=0.0.4"
-        request.send_response(503 if fault == "503" else 200)
+        request.send_response(int(fault) if fault and fault.isdigit() else 200)
         request.send_header("Content-Type", kind)
         request.send_header("Content-Length", str(len(body)))
         request.end_headers()

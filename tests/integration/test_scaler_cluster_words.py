@@ -144,6 +144,25 @@ def test_events_that_may_not_be_written_are_said_once_and_cost_nothing(tmp_path,
         assert len(cluster.server.asked(method="POST")) == before
 
 
+def test_a_page_that_wants_a_token_is_an_event_with_the_remedy(tmp_path, world, pages):
+    cluster, config = world
+    page, ip = pages.add(rate=6)
+    page.fault = "401"
+    cluster.deployment(replicas=1)
+    cluster.pod("llm-a", ip=ip)
+    cluster.scaled_object(metadata={**LLM, "metricsPort": str(pages.port)})
+    with ClusterScaler(tmp_path / "s", config) as s:
+        event = wait_until(lambda: events(cluster.server).get(("llm", "EnginePageRefused")), "the Event")
+        assert event["type"] == "Warning" and event["message"].startswith("Pod default/llm-a: the page wants a token, which the scaler does not send: ")
+        assert "metricsPort" in event["message"] and "answered status 401" in event["message"]
+        s.program.wait_log("engine page failed.*the page wants a token")
+        page.fault = None
+        s.program.wait_log("engine page is good again")
+        page.fault = "503"
+        wait_until(lambda: "answered status 503" in events(cluster.server)[("llm", "EnginePageRefused")]["message"], "another answer", 60)
+        assert "token" not in events(cluster.server)[("llm", "EnginePageRefused")]["message"]
+
+
 def test_observing_beside_an_hpa_says_what_would_have_been(tmp_path, world, pages):
     cluster, config = world
     _, ip = pages.add(rate=6)
