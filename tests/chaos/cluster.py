@@ -126,15 +126,21 @@ class Managed:
         return None if self.proc is None else self.proc.poll() if not self.stopped else None
 
 
+GIVEN = set()  # ports, each once a process: who was given one may not have taken it yet
+
+
 def ports(n):
     """Ports below those that the kernel gives to others: a program that is started again finds its own."""
     found, rng = [], random.SystemRandom()
     while len(found) < n:
         port = rng.randrange(12000, 32000)
+        if port in GIVEN:
+            continue
         try:
             socket.create_server(("127.0.0.1", port)).close()
         except OSError:
             continue
+        GIVEN.add(port)
         found.append(f"127.0.0.1:{port}")
     return found
 
