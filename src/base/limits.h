@@ -17,6 +17,7 @@ enum {
     LIMIT_NVML_EVENTS_PER_ROUND = 256, // XIDs taken from NVML at once
     LIMIT_SIM_LOAD_BYTES = 4096,       // one datagram that tells load
     LIMIT_SIM_LOAD_DATAGRAMS = 256,    // taken in one call
+    LIMIT_SIM_LOAD_PROCESSES = 256,    // of all GPUs, that load tells
     LIMIT_AGENT_TARGETS = 1024,        // configured HOST:PORT entries
     LIMIT_EXPORTER_TARGETS = 1024,     // configured HOST:PORT entries and URLs
     LIMIT_AGENT_CONNECTING = 512,      // connections being made at once

@@ -197,8 +197,23 @@ static int sim_sample(void *state, uint32_t slot, int64_t now_ns, struct gpu_rea
     if (!s->load || !sim_load_get(s->load, slot, now_ns, &a))
         a.busy = sim_scenario_busy(&s->scenario, slot, t_ns);
     sim_model_step(&s->gpus[slot], &a, now_ns, ret_reading);
+    size_t n = s->load ? sim_load_processes(s->load, slot, now_ns, NULL, SIZE_MAX) : 0;
+    if (n > 0)
+        gpu_reading_set(ret_reading, GPU_PROCESSES, (double)n);
     ret_reading->valid &= ~sim_scenario_unknown(&s->scenario, slot, t_ns);
     *ret_result = GPU_SAMPLE_OK;
+    return 0;
+}
+
+// Those that whoever plays the load tells. While he tells none nobody knows: the scenarios have a
+// load and no processes.
+static int sim_processes(void *state, uint32_t slot, int64_t now_ns, struct gpu_process *list,
+                         size_t cap, size_t *ret_n, struct err *e) {
+    struct sim *s = state;
+    size_t n = s->load ? sim_load_processes(s->load, slot, now_ns, list, cap) : 0;
+    if (n == 0)
+        return err_set(e, ERR_UNSUPPORTED, "no processes are played on GPU %u", slot);
+    *ret_n = n;
     return 0;
 }
 
@@ -216,6 +231,7 @@ const struct gpu_source_ops gpu_sim = {
     .open = sim_open,
     .enumerate = sim_enumerate,
     .sample = sim_sample,
+    .processes = sim_processes,
     .close = sim_close,
     .describe = sim_describe,
 };

@@ -13,14 +13,21 @@
 #include "base/limits.h"
 #include "base/mem.h"
 
-enum { DEFAULT_TTL_MS = 3000, MAX_TTL_MS = 600000 };
+enum { DEFAULT_TTL_MS = 3000, MAX_TTL_MS = 600000, PID_MAX = 1 << 22 };
 
 struct told {
     struct sim_activity activity;
     int64_t until_ns; // 0: nothing told
 };
 
+struct told_process {
+    uint32_t gpu, pid;
+    double busy, memory_bytes; // below 0: not told
+    int64_t until_ns;          // 0: a free place
+};
+
 struct sim_load {
+    struct told_process processes[LIMIT_SIM_LOAD_PROCESSES];
     int fd;
     uint32_t n;
     uint64_t refused;
@@ -50,7 +57,8 @@ static int parse_gpu(struct str value, uint32_t n, uint32_t *ret, struct err *e)
 
 struct words {
     uint32_t gpu;
-    bool has_gpu, has_busy;
+    bool has_gpu, has_busy, has_units;
+    unsigned long long pid;
     struct sim_activity activity;
     unsigned long long ttl_ms;
 };
@@ -67,6 +75,13 @@ static int parse_word(struct words *w, struct str word, uint32_t n, struct err *
         w->has_busy = true;
         return parse_ratio(key, value, &w->activity.busy, e);
     }
+    if (str_eqc(key, "pid")) {
+        if (str_to_u64(value, &w->pid) || w->pid < 1 || w->pid > PID_MAX)
+            return err_set(e, ERR_PARSE, "pid=\"" STR_FMT "\" is not from 1 to %d", STR_ARG(value),
+                           PID_MAX);
+        return 0;
+    }
+    w->has_units |= str_eqc(key, "sm") || str_eqc(key, "tensor") || str_eqc(key, "dram");
     if (str_eqc(key, "sm"))
         return parse_ratio(key, value, &w->activity.sm, e);
     if (str_eqc(key, "tensor"))
@@ -89,12 +104,11 @@ static int parse_word(struct words *w, struct str word, uint32_t n, struct err *
     }
     return err_set(e, ERR_PARSE,
                    "unknown word \"" STR_FMT
-                   "\"; there are gpu, busy, sm, tensor, dram, memory_used_bytes and ttl_ms",
+                   "\"; there are gpu, pid, busy, sm, tensor, dram, memory_used_bytes and ttl_ms",
                    STR_ARG(key));
 }
 
-int sim_load_parse(struct str line, uint32_t n, uint32_t *ret_gpu, struct sim_activity *ret,
-                   int64_t *ret_ttl_ns, struct err *e) {
+int sim_load_parse(struct str line, uint32_t n, struct sim_load_line *ret, struct err *e) {
     struct words w = {.activity = {.sm = -1, .tensor = -1, .dram = -1, .memory_used_bytes = -1},
                       .ttl_ms = DEFAULT_TTL_MS};
     while (line.n > 0) {
@@ -105,30 +119,72 @@ int sim_load_parse(struct str line, uint32_t n, uint32_t *ret_gpu, struct sim_ac
     }
     if (!w.has_gpu || !w.has_busy)
         return err_set(e, ERR_PARSE, "a line needs gpu= and busy=");
-    *ret_gpu = w.gpu;
-    *ret = w.activity;
-    *ret_ttl_ns = (int64_t)w.ttl_ms * NS_PER_MS;
+    if (w.pid && w.has_units)
+        return err_set(e, ERR_PARSE, "a process (pid=) has busy= and memory_used_bytes= alone");
+    *ret = (struct sim_load_line){w.gpu, (uint32_t)w.pid, w.activity,
+                                  (int64_t)w.ttl_ms * NS_PER_MS};
     return 0;
+}
+
+static bool is_live(const struct told_process *p, int64_t now_ns) {
+    return p->until_ns > now_ns;
+}
+
+// There is room: it was counted.
+static void take_process(struct sim_load *l, uint32_t gpu, const struct sim_load_line *line,
+                         int64_t now_ns) {
+    struct told_process *at = NULL;
+    for (size_t i = 0; i < LIMIT_SIM_LOAD_PROCESSES; i++) {
+        struct told_process *p = &l->processes[i];
+        bool live = is_live(p, now_ns);
+        if (live && p->gpu == gpu && p->pid == line->pid) {
+            at = p;
+            break;
+        }
+        if (!live && !at)
+            at = p;
+    }
+    if (at)
+        *at = (struct told_process){gpu, line->pid, line->activity.busy,
+                                    line->activity.memory_used_bytes, now_ns + line->ttl_ns};
+}
+
+static size_t live_processes(const struct sim_load *l, int64_t now_ns) {
+    size_t n = 0;
+    for (size_t i = 0; i < LIMIT_SIM_LOAD_PROCESSES; i++)
+        n += is_live(&l->processes[i], now_ns);
+    return n;
+}
+
+static void take_line(struct sim_load *l, const struct sim_load_line *line, int64_t now_ns) {
+    for (uint32_t i = 0; i < l->n; i++) {
+        if (line->gpu != UINT32_MAX && line->gpu != i)
+            continue;
+        if (line->pid)
+            take_process(l, i, line, now_ns);
+        else
+            l->told[i] = (struct told){line->activity, now_ns + line->ttl_ns};
+    }
 }
 
 // Applies all lines or, when one is wrong, none.
 static int take_datagram(struct sim_load *l, struct str text, int64_t now_ns, struct err *e) {
+    size_t processes = live_processes(l, now_ns);
     for (int pass = 0; pass < 2; pass++) {
         struct str rest = text;
         for (int number = 1; rest.n > 0; number++) {
-            struct str line = str_trim(str_cut(&rest, '\n'));
-            if (line.n == 0)
+            struct str one = str_trim(str_cut(&rest, '\n'));
+            struct sim_load_line line;
+            if (one.n == 0)
                 continue;
-            uint32_t gpu;
-            struct told t;
-            int64_t ttl_ns;
-            if (sim_load_parse(line, l->n, &gpu, &t.activity, &ttl_ns, e))
+            if (sim_load_parse(one, l->n, &line, e))
                 return err_wrap(e, "line %d", number);
-            t.until_ns = now_ns + ttl_ns;
-            for (uint32_t i = 0; pass == 1 && i < l->n; i++)
-                if (gpu == UINT32_MAX || gpu == i)
-                    l->told[i] = t;
+            processes += !line.pid ? 0 : line.gpu == UINT32_MAX ? l->n : 1;
+            if (pass == 1)
+                take_line(l, &line, now_ns);
         }
+        if (pass == 0 && processes > LIMIT_SIM_LOAD_PROCESSES)
+            return err_set(e, ERR_LIMIT, "more than %d processes", LIMIT_SIM_LOAD_PROCESSES);
     }
     return 0;
 }
@@ -167,10 +223,47 @@ void sim_load_poll(struct sim_load *l, int64_t now_ns) {
 
 bool sim_load_get(const struct sim_load *l, uint32_t gpu, int64_t now_ns,
                   struct sim_activity *ret) {
-    if (gpu >= l->n || l->told[gpu].until_ns <= now_ns)
+    if (gpu >= l->n)
         return false;
-    *ret = l->told[gpu].activity;
-    return true;
+    if (l->told[gpu].until_ns > now_ns) {
+        *ret = l->told[gpu].activity;
+        return true;
+    }
+    struct sim_activity all = {.sm = -1, .tensor = -1, .dram = -1, .memory_used_bytes = -1};
+    bool any = false;
+    for (size_t i = 0; i < LIMIT_SIM_LOAD_PROCESSES; i++) {
+        const struct told_process *p = &l->processes[i];
+        if (!is_live(p, now_ns) || p->gpu != gpu)
+            continue;
+        any = true;
+        all.busy += p->busy; // more than 1 together: the model bounds it
+        if (p->memory_bytes >= 0)
+            all.memory_used_bytes = p->memory_bytes +
+                                    (all.memory_used_bytes > 0 ? all.memory_used_bytes : 0);
+    }
+    if (any)
+        *ret = all;
+    return any;
+}
+
+size_t sim_load_processes(const struct sim_load *l, uint32_t gpu, int64_t now_ns,
+                          struct gpu_process *list, size_t cap) {
+    size_t n = 0;
+    for (size_t i = 0; i < LIMIT_SIM_LOAD_PROCESSES && n < cap; i++) {
+        const struct told_process *p = &l->processes[i];
+        if (!is_live(p, now_ns) || p->gpu != gpu)
+            continue;
+        if (list)
+            list[n] = (struct gpu_process){
+                .pid = p->pid,
+                .has_utilization = true,
+                .utilization_pct = 100 * p->busy,
+                .has_memory = p->memory_bytes >= 0,
+                .memory_bytes = p->memory_bytes >= 0 ? (uint64_t)p->memory_bytes : 0,
+            };
+        n++;
+    }
+    return n;
 }
 
 uint64_t sim_load_refused(const struct sim_load *l) {

@@ -5,19 +5,20 @@
 #include "gpu/sim_load.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    uint32_t gpu = 0;
-    struct sim_activity a = {0};
-    int64_t ttl_ns = 0;
+    struct sim_load_line line = {0};
     struct err e = {0};
-    int r = sim_load_parse((struct str){(const char *)data, size}, 8, &gpu, &a, &ttl_ns, &e);
+    int r = sim_load_parse((struct str){(const char *)data, size}, 8, &line, &e);
     if (r < 0) {
         if (e.msg[0] == '\0')
             abort();
         return 0;
     }
-    if (gpu >= 8 && gpu != UINT32_MAX)
+    if (line.gpu >= 8 && line.gpu != UINT32_MAX)
         abort();
-    if (!(a.busy >= 0 && a.busy <= 1) || ttl_ns < NS_PER_MS || ttl_ns > 600 * NS_PER_S)
+    if (!(line.activity.busy >= 0 && line.activity.busy <= 1) || line.ttl_ns < NS_PER_MS ||
+        line.ttl_ns > 600 * NS_PER_S)
+        abort();
+    if (line.pid && (line.activity.sm >= 0 || line.activity.tensor >= 0))
         abort();
     return 0;
 }

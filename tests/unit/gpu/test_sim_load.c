@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "unit.h"
 
+#include <math.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/limits.h"
 #include "base/random.h"
 #include "gpu/sim_load.h"
 
@@ -85,6 +87,8 @@ static void test_a_mistake_changes_nothing_and_is_answered(void **state) {
         {"gpu=0 busy=1 memory_used_bytes=-1", "not a size"},
         {"gpu=0 busy=1 colour=red", "unknown word \"colour\""},
         {"gpu=0 busy=0.3\ngpu=9 busy=0.3", "line 2"}, // all or nothing
+        {"gpu=0 pid=0 busy=0.3", "from 1 to 4194304"},
+        {"gpu=0 pid=7 busy=0.3 sm=0.2", "a process (pid=)"},
     };
     struct fixture *f = *state;
     struct sim_activity a;
@@ -98,6 +102,44 @@ static void test_a_mistake_changes_nothing_and_is_answered(void **state) {
         assert_false(sim_load_get(f->load, 0, NS_PER_S, &a));
         assert_int_equal(sim_load_refused(f->load), i + 1);
     }
+}
+
+static void test_processes_are_told_and_expire_one_by_one(void **state) {
+    struct fixture *f = *state;
+    struct gpu_process list[8];
+    struct sim_activity a;
+    tell(f, "gpu=1 pid=11 busy=0.5 memory_used_bytes=1000 ttl_ms=2000\n"
+            "gpu=1 pid=12 busy=0.25 ttl_ms=4000\ngpu=2 pid=11 busy=1 memory_used_bytes=5");
+    sim_load_poll(f->load, 10 * NS_PER_S);
+    assert_int_equal(sim_load_processes(f->load, 0, 10 * NS_PER_S, list, 8), 0);
+    assert_int_equal(sim_load_processes(f->load, 1, 10 * NS_PER_S, list, 1), 1);
+    assert_int_equal(sim_load_processes(f->load, 1, 10 * NS_PER_S, list, 8), 2);
+    assert_true(list[0].pid == 11 && list[0].has_utilization && list[0].utilization_pct == 50);
+    assert_true(list[0].has_memory && list[0].memory_bytes == 1000);
+    assert_true(list[1].pid == 12 && list[1].utilization_pct == 25 && !list[1].has_memory);
+    // The GPU does what they do together, until somebody tells of the GPU itself.
+    assert_true(sim_load_get(f->load, 1, 10 * NS_PER_S, &a));
+    assert_true(a.busy == 0.75 && a.memory_used_bytes == 1000 && a.sm < 0);
+    tell(f, "gpu=1 busy=0.9 ttl_ms=1000\ngpu=1 pid=11 busy=0.1 ttl_ms=2000");
+    sim_load_poll(f->load, 11 * NS_PER_S);
+    assert_true(sim_load_get(f->load, 1, 11 * NS_PER_S, &a) && a.busy == 0.9);
+    assert_int_equal(sim_load_processes(f->load, 1, 11 * NS_PER_S, list, 8), 2);
+    assert_true(list[0].pid == 11 && fabs(list[0].utilization_pct - 10) < 1e-9);
+    assert_int_equal(sim_load_processes(f->load, 1, 13 * NS_PER_S, list, 8), 1);
+    assert_int_equal(list[0].pid, 12);
+    assert_int_equal(sim_load_processes(f->load, 1, 14 * NS_PER_S, list, 8), 0);
+    assert_false(sim_load_get(f->load, 1, 14 * NS_PER_S, &a));
+    assert_int_equal(sim_load_refused(f->load), 0);
+    for (int i = 0; i < LIMIT_SIM_LOAD_PROCESSES; i++) {
+        char text[64];
+        snprintf(text, sizeof text, "gpu=0 pid=%d busy=0", 100 + i);
+        tell(f, text);
+        sim_load_poll(f->load, 20 * NS_PER_S);
+    }
+    assert_int_equal(sim_load_refused(f->load), 0);
+    tell(f, "gpu=0 pid=99 busy=0");
+    sim_load_poll(f->load, 20 * NS_PER_S);
+    assert_int_equal(sim_load_refused(f->load), 1);
 }
 
 static void test_a_datagram_that_is_too_long_is_refused(void **state) {
@@ -164,6 +206,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_one_datagram_may_tell_several_gpus_or_all, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_a_mistake_changes_nothing_and_is_answered, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_processes_are_told_and_expire_one_by_one, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_a_datagram_that_is_too_long_is_refused, setup,
                                         teardown),
