@@ -141,6 +141,21 @@ static void count(struct json *j, const char *name, int64_t value) {
     number(j, name, value < 0 ? NAN : (double)value);
 }
 
+// Absent where there are none.
+static void part_gaps_json(struct json *j, uint32_t gaps) {
+    if (gaps == 0)
+        return;
+    key(j, "partGaps");
+    open_(j, "[");
+    for (uint32_t bit = 1; bit <= PART_GAP_LAST; bit <<= 1)
+        if (gaps & bit) {
+            separate(j);
+            if (j->r == 0)
+                j->r = buf_add_json(j->b, str_from(signal_part_gap_name(bit)));
+        }
+    close_(j, "]");
+}
+
 static void signal_json(struct json *j, const struct record *r, const struct record_signal *s) {
     separate(j);
     open_(j, "{");
@@ -160,6 +175,8 @@ static void signal_json(struct json *j, const struct record *r, const struct rec
     count(j, "known", s->known);
     count(j, "never", s->never);
     count(j, "shared", s->shared);
+    count(j, "parts", s->parts);
+    part_gaps_json(j, s->gaps);
     number(j, "max", s->max);
     if (s->signal >= SIGNAL_PROMETHEUS)
         text(j, "query", external_state_name(s->query));

@@ -54,7 +54,7 @@ enum record_notice {
     NOTICE_HOT_POD = 1 << 2, // one pod above a guard's target, the workload not: routing
     NOTICE_TOLERANCE = 1 << 3,     // the HPA's default tolerance would swallow this raise
     NOTICE_ZERO_UNKNOWN = 1 << 4,  // at zero and demand unknown: nothing can wake it
-    NOTICE_SHARED_GPU = 1 << 5,    // GPU signals unknown because pods share GPUs
+    NOTICE_SHARED_GPU = 1 << 5,    // GPU signals unknown: pods share GPUs, their parts are unknown
     NOTICE_ASLEEP = 1 << 6,        // engines of ready pods sleep: replicas that serve nothing
     NOTICE_UNSCHEDULABLE = 1 << 7, // pods that have found no place for 2 minutes
     NOTICE_RIVAL = 1 << 8,         // another ScaledObject scales the same workload
@@ -91,6 +91,8 @@ struct record_signal {
     double need_lower, need_upper; // the same in replicas, as fractions; upper may be INFINITY
     double max;                    // the fullest pod
     uint32_t pods, known, never, shared;
+    uint32_t parts;             // of the known: by their own processes' part of shared GPUs
+    uint32_t gaps;              // why the shared are unknown (enum signal_part_gap)
     int64_t age_ns;             // of the oldest value used; -1: none
     int32_t want_up, want_down; // replicas by this signal alone; -1: none
 };

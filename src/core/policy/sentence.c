@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/mem.h"
 #include "core/signal/external.h"
 
 // Appends; the first failure sticks.
@@ -73,8 +74,11 @@ static void say_total(struct text *t, const struct record_signal *s) {
     SAY(t, " each");
 }
 
-// "(1 of 4 pods unknown, 1 never told it)"
+// "(1 of 4 pods unknown, 1 never told it)", "(2 of 4 pods by their own part of shared GPUs)"
 static void say_missing(struct text *t, const struct record_signal *s) {
+    if (s->parts)
+        SAY(t, " (%u of %u %s by %s own part of shared GPUs)", s->parts, s->pods,
+            s->pods == 1 ? "pod" : "pods", s->parts == 1 ? "its" : "their");
     if (s->signal == SIGNAL_DEMAND || s->known == s->pods)
         return;
     if (s->signal >= SIGNAL_PROMETHEUS) {
@@ -336,6 +340,24 @@ static void say_scene(struct text *t, const struct record *r) {
     say_blind(t, r);
 }
 
+// "GPUs shared by several pods tell nothing about one of them: WHY"
+static void say_shared(struct text *t, const struct record *r) {
+    static const char *const words[] = {
+        "what each pod's processes use is not told (podProcesses off, MPS, an exporter's GPU)",
+        "which processes are the pod's is not known without its UID",
+        "the driver does not tell this value of a process"};
+    uint32_t gaps = 0;
+    const char *separator = ": ";
+    for (uint32_t i = 0; i < r->signal_n; i++)
+        gaps |= r->signals[i].gaps;
+    SAY(t, "GPUs shared by several pods tell nothing about one of them");
+    for (uint32_t i = 0; i < COUNT_OF(words); i++)
+        if (gaps >> i & 1) {
+            SAY(t, "%s%s", separator, words[i]);
+            separator = "; ";
+        }
+}
+
 static void say_notices(struct text *t, const struct record *r) {
     if (r->notices & NOTICE_GUARD_GATED)
         say_gate(t, r);
@@ -358,8 +380,11 @@ static void say_notices(struct text *t, const struct record *r) {
     if (r->notices & NOTICE_ASLEEP)
         SAY(t, " %u of %u ready %s: counted as replicas, serving nothing until woken.", r->asleep,
             r->ready, r->asleep == 1 ? "pods sleeps" : "pods sleep");
-    if (r->notices & NOTICE_SHARED_GPU)
-        SAY(t, " GPUs shared by several pods tell nothing about one of them.");
+    if (r->notices & NOTICE_SHARED_GPU) {
+        SAY(t, " ");
+        say_shared(t, r);
+        SAY(t, ".");
+    }
     say_scene(t, r);
 }
 
@@ -392,6 +417,10 @@ static void say_unavailable(struct text *t, const struct record *r) {
         separator = ", ";
     }
     SAY(t, "; the last decision was %d", r->desired);
+    if (r->notices & NOTICE_SHARED_GPU) {
+        SAY(t, "; ");
+        say_shared(t, r);
+    }
 }
 
 int record_scene_sentence(struct buf *b, const struct record *r) {

@@ -195,7 +195,9 @@ void size_signal(const struct size_input *in, const struct trigger_signal *s, st
         .pods = ret_total->pods,
         .known = ret_total->known,
         .never = ret_total->never,
+        .parts = ret_total->parts,
         .shared = ret_total->shared,
+        .gaps = ret_total->gaps,
         .age_ns = ret_total->oldest_ns == SIGNAL_TIME_UNKNOWN ? -1
                                                               : in->now_ns - ret_total->oldest_ns,
     };

@@ -4,10 +4,16 @@
  * serves all workloads of a scaler; one thread owns it. Who keeps the list of GPUs
  * (source/agents.h, by UUID) holds the handles.
  *
- * What is not known stays unknown. A GPU whose holder the agent cannot tell, that is lost, or that
- * several pods share keeps its place with its pods but shows no value: whole-GPU activity says
- * nothing about one of several pods on it. When a node's stream ends its GPUs stay: their readings
- * age, and every reader has a limit of age.
+ * What is not known stays unknown. A GPU whose holder the agent cannot tell or that is lost keeps
+ * its place with its pods but shows no value. When a node's stream ends its GPUs stay: their
+ * readings age, and every reader has a limit of age.
+ *
+ * Of a GPU that several pods hold, the whole GPU's activity says nothing about one of them. A pod's
+ * part is what its own processes use, where the agent tells that (signal_gpu_set_shares) and the
+ * pod's UID is known (signal_join_pod_set_uid); else it is unknown. A part is an interval: lower is
+ * what its processes are seen to use, upper adds what the GPU shows and no pod's process explains
+ * (a process that ended between two samples, one of no pod that can be told). Lower parts never sum
+ * up to more than the GPU shows: where the processes' samples do, they are scaled down to it.
  */
 #pragma once
 
@@ -45,23 +51,55 @@ int signal_gpu_set_owners(struct signal_join *j, struct signal_gpu *g, bool know
 void signal_gpu_set_reading(struct signal_gpu *g, const struct gpu_reading *r, int64_t at_ns,
                             bool lost);
 
+// What each pod's processes use of it, in full, as of the reading's time. `known` false: nobody can
+// tell. Each UID comes once. ERR_NOMEM: unknown until told again.
+int signal_gpu_set_shares(struct signal_gpu *g, bool known, const struct gpu_share *shares,
+                          size_t n);
+
 // The pod's GPUs. The handle is counted: one release for each get. 0 or ERR_NOMEM.
 struct signal_pod_gpus;
 int signal_join_pod_get(struct signal_join *j, struct str namespace_, struct str pod,
                         struct signal_pod_gpus **ret);
 void signal_join_pod_release(struct signal_join *j, struct signal_pod_gpus *p); // NULL-safe
+// The UID that the API gives the pod now; empty (or longer than POD_UID_MAX - 1): not known.
+// NULL-safe.
+void signal_join_pod_set_uid(struct signal_pod_gpus *p, struct str uid);
+
+// Why a pod's part of a shared GPU is unknown; bits.
+enum signal_part_gap {
+    PART_NOT_TOLD = 1 << 0,  // nobody says what each pod's processes use
+    PART_NO_UID = 1 << 1,    // which of them are the pod's is not known
+    PART_NOT_SPLIT = 1 << 2, // the driver does not give this value of a process
+    PART_GAP_LAST = PART_NOT_SPLIT,
+};
+const char *signal_part_gap_name(uint32_t gap); // "notTold", for JSON
 
 struct signal_level {
     uint32_t gpus;     // that the pod holds
     uint32_t known;    // of them with a fresh value of their own
+    uint32_t parts;    // of the known: shared with another pod, the value is the pod's part
     uint32_t shared;   // of the unknown: shared with another pod
-    double sum;        // over the known
+    uint32_t gaps;     // of the shared: why (enum signal_part_gap)
+    double sum;        // over the known; of parts the lower ends
+    double hidden;     // the parts' upper ends are so much above, together
     int64_t oldest_ns; // time of the oldest reading among the known; INT64_MIN: none
     int64_t newest_ns;
 };
 // A GPU signal over the pod's GPUs, readings not older than max_age_ns at now_ns. p may be NULL.
 void signal_join_pod_level(const struct signal_pod_gpus *p, enum signal s, int64_t now_ns,
                            int64_t max_age_ns, struct signal_level *ret);
+
+struct signal_part {
+    double lower, upper;
+};
+// The pod's part of a signal of a GPU that several hold, whatever its age. 0, or why it is unknown
+// (enum signal_part_gap); -1: the GPU's own value is unknown.
+int signal_join_part(const struct signal_gpu *g, const struct signal_pod_gpus *p, enum signal s,
+                     struct signal_part *ret);
+bool signal_gpu_is_shared(const struct signal_gpu *g); // several pods are known to hold it
+// The pod, where a GPU or a workload refers to it, not counted; else NULL.
+const struct signal_pod_gpus *signal_join_pod_find(const struct signal_join *j,
+                                                   struct str namespace_, struct str pod);
 
 // One GPU's value of a signal, in the signal's unit. Memory is used / (used + free + reserved);
 // utilization, where it is not measured (MIG), is the graphics engine's activity. False: unknown.

@@ -96,3 +96,13 @@ struct gpu_owner {
     char container[KUBE_NAME_MAX];
     char replica[16]; // of a time-sliced GPU, ""
 };
+
+// What the processes of one pod use of a GPU.
+enum { POD_UID_MAX = 37 };
+struct gpu_share {
+    char pod_uid[POD_UID_MAX]; // "": processes of no pod, or of one that nobody can tell
+    bool has_memory, has_utilization;
+    uint32_t processes;
+    double memory_bytes;
+    double utilization_pct; // time in which its kernels ran, summed over its processes
+};

@@ -12,7 +12,8 @@ struct part {
     double lower, upper;
     bool whole;
     bool never; // it never gave the value
-    bool shared;
+    bool shared, parts;
+    uint32_t gaps;
     int64_t oldest_ns, newest_ns;
 };
 
@@ -60,13 +61,17 @@ static struct part of_gpus(const struct pod *p, const struct signal_total_query 
     signal_join_pod_level(p->gpus, q->signal, q->now_ns, q->max_age_ns, &level);
     part.never = level.gpus == 0;
     part.shared = level.shared > 0;
+    part.parts = level.parts > 0;
+    part.gaps = level.gaps;
     part.upper = q->ceiling;
     if (level.known == 0)
         return part;
     uint32_t unknown = level.gpus - level.known;
     part.whole = unknown == 0;
     part.lower = level.sum / level.gpus;
-    part.upper = part.whole ? part.lower : part.lower + q->ceiling * unknown / level.gpus;
+    part.upper = part.lower + level.hidden / level.gpus;
+    if (!part.whole)
+        part.upper += q->ceiling * unknown / level.gpus;
     part.oldest_ns = level.oldest_ns;
     part.newest_ns = level.newest_ns;
     return part;
@@ -136,6 +141,8 @@ static void take(struct signal_total *t, const struct part *part, const char *na
     t->known += part->whole;
     t->never += !part->whole && part->never;
     t->shared += !part->whole && part->shared;
+    t->parts += part->whole && part->parts;
+    t->gaps |= part->whole ? 0 : part->gaps;
     if (part->newest_ns == SIGNAL_TIME_UNKNOWN)
         return;
     if (t->newest_ns == SIGNAL_TIME_UNKNOWN || part->newest_ns > t->newest_ns)

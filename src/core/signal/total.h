@@ -24,7 +24,9 @@ struct signal_total {
     uint32_t pods;       // ready pods (1 for the demand source)
     uint32_t known;      // of them with a fresh, whole value
     uint32_t never;      // of the unknown: that never gave the value
+    uint32_t parts;      // of the known: on shared GPUs, by what their own processes use
     uint32_t shared;     // of the unknown: on GPUs shared with other pods
+    uint32_t gaps;       // of those: why (enum signal_part_gap)
     int64_t newest_ns;   // time of the newest value used; SIGNAL_TIME_UNKNOWN: none
     int64_t oldest_ns;   // time of the oldest value used
     double max;          // the largest pod's value

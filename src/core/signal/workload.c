@@ -192,6 +192,7 @@ static void pod_tell(struct signal_workload *w, struct pod *p, const struct sign
                                                                              : now_ns;
     p->state = told->state;
     p->listed = true;
+    signal_join_pod_set_uid(p->gpus, told->uid);
 }
 
 static void recount(struct signal_workload *w, int64_t now_ns) {

@@ -34,6 +34,7 @@ struct signal_pod {
     enum pod_state state;
     int64_t started_ns; // when it was created or started; SIGNAL_TIME_UNKNOWN
     int64_t ready_ns;   // when it first was ready; not after started_ns: not known
+    struct str uid;     // the API's; empty: not known
 };
 
 // What an engine's preset says that the signals need.

@@ -174,6 +174,8 @@ static void every_outcome_can_be_told(void **state) {
                                                   .upper = 1234,
                                                   .pods = 3,
                                                   .known = 2,
+                                                  .parts = 1,
+                                                  .gaps = PART_NO_UID | PART_NOT_SPLIT,
                                                   .shared = 1};
             const char *sentence = lab_sentence(&r);
             assert_true(strlen(sentence) > 20);
@@ -183,6 +185,9 @@ static void every_outcome_can_be_told(void **state) {
             assert_int_equal(record_json(&b, &r), 0);
             assert_int_equal(buf_add_byte(&b, '\0'), 0);
             assert_non_null(strstr(b.p, "\"missing\":[\"queue\",\"demand\"]"));
+            assert_non_null(strstr(b.p, "\"shared\":1,\"parts\":1,\"partGaps\":[\"noUid\","
+                                        "\"notSplit\"],"));
+            assert_non_null(strstr(b.p, "\"shared\":0,\"parts\":0,\"max\""));
             assert_true((strstr(b.p, "\"a-\\\"pod\\\"\"") != NULL) == !!(i & 2));
             assert_true((strstr(b.p, "[\"guardGated\",\"saturating\",\"hotPod\",\"hpaTolerance\","
                                      "\"zeroUnknown\",\"sharedGpu\"]") != NULL) == !!(i & 2));

@@ -441,6 +441,50 @@ static void a_pods_gpus_count_by_their_mean(void **state) {
     signal_join_free(j);
 }
 
+// Two workloads on one GPU: each has what its own pod's processes use, as an interval.
+static void pods_on_one_gpu_count_for_their_own_workloads(void **state) {
+    (void)state;
+    static const char *const names[] = {"chat", "rank"}, *const uids[] = {"uid-a", "uid-b"};
+    struct signal_join *j = NULL;
+    struct signal_workload *w[2] = {NULL};
+    struct signal_gpu *g = NULL;
+    struct signal_owner owners[2];
+    struct gpu_share shares[2] = {{"uid-a", .has_utilization = true, .utilization_pct = 50},
+                                  {"uid-b", .has_utilization = true, .utilization_pct = 30}};
+    struct gpu_reading r = {0};
+    gpu_reading_set(&r, GPU_UTILIZATION_PCT, 85);
+    assert_int_equal(signal_join_new(&j), 0);
+    assert_int_equal(signal_gpu_new(j, &g), 0);
+    for (int i = 0; i < 2; i++) {
+        struct signal_pod pod = {str_from(names[i]), POD_READY, SIGNAL_TIME_UNKNOWN,
+                                 SIGNAL_TIME_UNKNOWN, str_from(uids[i])};
+        assert_int_equal(signal_workload_new(&w[i], STR("shop"), j, &finished), 0);
+        assert_int_equal(signal_workload_set_pods(w[i], &pod, 1, 0), 0);
+        owners[i] = (struct signal_owner){STR("shop"), str_from(names[i])};
+    }
+    assert_int_equal(signal_gpu_set_owners(j, g, true, owners, 2), 0);
+    signal_gpu_set_reading(g, &r, 10 * S, false);
+    struct signal_total t = total_with(w[0], SIGNAL_GPU_UTILIZATION, 100, 10);
+    assert_true(t.known == 0 && t.shared == 1 && t.gaps == PART_NOT_TOLD && t.parts == 0);
+    assert_true(t.lower == 0 && t.upper == 100);
+    assert_int_equal(signal_gpu_set_shares(g, true, shares, 2), 0);
+    t = total_with(w[0], SIGNAL_GPU_UTILIZATION, 100, 10);
+    assert_true(t.known == 1 && t.shared == 0 && t.gaps == 0 && t.parts == 1);
+    assert_true(near(t.lower, 50) && near(t.upper, 55));
+    t = total_with(w[1], SIGNAL_GPU_UTILIZATION, 100, 10);
+    assert_true(t.known == 1 && near(t.lower, 30) && near(t.upper, 35));
+    // Its pod is replaced by another of the same name, whose processes have not begun.
+    struct signal_pod next = {STR("rank"), POD_READY, SIGNAL_TIME_UNKNOWN, SIGNAL_TIME_UNKNOWN,
+                              STR("uid-c")};
+    assert_int_equal(signal_workload_set_pods(w[1], &next, 1, 11 * S), 0);
+    t = total_with(w[1], SIGNAL_GPU_UTILIZATION, 100, 11);
+    assert_true(t.known == 1 && near(t.lower, 0) && near(t.upper, 5));
+    signal_gpu_free(j, g);
+    signal_workload_free(w[0]);
+    signal_workload_free(w[1]);
+    signal_join_free(j);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(totals_are_over_ready_pods_alone),
@@ -458,6 +502,7 @@ int main(void) {
         cmocka_unit_test(arrivals_at_a_source_that_counts_finished_requests),
         cmocka_unit_test(a_set_of_pods_is_taken_whole_or_not_at_all),
         cmocka_unit_test(a_pods_gpus_count_by_their_mean),
+        cmocka_unit_test(pods_on_one_gpu_count_for_their_own_workloads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
