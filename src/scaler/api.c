@@ -133,7 +133,34 @@ static bool may_see(const struct view *view, const struct agents_gpu *g) {
     return view->all;
 }
 
-static void add_owners(struct buf *b, const struct view *view, const struct agents_gpu *g) {
+// What a pod's own processes use of a GPU that several hold, or why that is unknown.
+static void add_part(struct buf *b, const struct gpus *gpus, const struct agents_gpu *g,
+                     const struct agents_owner *o) {
+    static const struct {
+        enum signal signal;
+        const char *lower, *upper;
+    } shown[] = {{SIGNAL_GPU_UTILIZATION, "partUtilizationPct", "partUtilizationUpperPct"},
+                 {SIGNAL_GPU_MEMORY, "partMemoryPct", "partMemoryUpperPct"}};
+    struct signal_part part;
+    uint32_t gaps = 0;
+    for (size_t i = 0; i < COUNT_OF(shown); i++) {
+        int gap = gpus_part(gpus, g->user, str_from(o->namespace_), str_from(o->pod),
+                            shown[i].signal, &part);
+        gaps |= gap > 0 ? (uint32_t)gap : 0;
+        if (gap != 0)
+            continue;
+        api_number(b, shown[i].lower, part.lower);
+        api_number(b, shown[i].upper, part.upper);
+    }
+    (void)buf_addc(b, ",\"partGaps\":[");
+    for (uint32_t bit = 1, n = 0; bit <= gaps; bit <<= 1)
+        if (gaps & bit)
+            (void)buf_addf(b, "%s\"%s\"", n++ > 0 ? "," : "", signal_part_gap_name(bit));
+    (void)buf_add_byte(b, ']');
+}
+
+static void add_owners(struct buf *b, const struct view *view, const struct gpus *gpus,
+                       const struct agents_gpu *g) {
     bool first = true;
     (void)buf_addc(b, ",\"owners\":[");
     for (size_t i = 0; i < g->n_owners; i++) {
@@ -143,6 +170,8 @@ static void add_owners(struct buf *b, const struct view *view, const struct agen
         (void)buf_add_json(b, str_from(g->owners[i].namespace_));
         api_text(b, "pod", g->owners[i].pod);
         api_text(b, "container", g->owners[i].container);
+        if (gpus_shared(g->user))
+            add_part(b, gpus, g, &g->owners[i]);
         (void)buf_add_byte(b, '}');
         first = false;
     }
@@ -150,8 +179,8 @@ static void add_owners(struct buf *b, const struct view *view, const struct agen
 }
 
 // One side of a GPU that an agent and an exporter tell: the one whose word counts.
-static void add_gpu(struct api_page *p, const struct agents_gpu *g, enum gpu_source source,
-                    const char *url) {
+static void add_gpu(struct api_page *p, const struct gpus *gpus, const struct agents_gpu *g,
+                    enum gpu_source source, const char *url) {
     if (!gpus_counts(g->user) || !may_see(p->view, g) || !api_page_item(p))
         return;
     struct buf *b = &p->out;
@@ -169,7 +198,8 @@ static void add_gpu(struct api_page *p, const struct agents_gpu *g, enum gpu_sou
         api_text(b, "migProfile", g->mig_profile);
     api_bool(b, "lost", g->lost);
     api_bool(b, "ownersKnown", g->owners_known);
-    add_owners(b, p->view, g);
+    api_bool(b, "sharesKnown", g->shares_known);
+    add_owners(b, p->view, gpus, g);
     (void)buf_addc(b, ",\"values\":{");
     bool first = true;
     for (int v = 0; v < GPU_VALUE_MAX; v++) {
@@ -195,12 +225,12 @@ static void add_agent_gpu(void *ctx, const struct agents_gpu *g) {
     struct gpus_page *p = ctx;
     struct agents_owner owners[CLAIMS_OWNERS_MAX];
     struct agents_gpu joined = claims_join(&p->io->claims, g, owners);
-    add_gpu(&p->page, &joined, GPU_OF_AGENT, NULL);
+    add_gpu(&p->page, &p->io->gpus, &joined, GPU_OF_AGENT, NULL);
 }
 
 static void add_exporter_gpu(void *ctx, const struct agents_gpu *g, const char *url) {
     struct gpus_page *p = ctx;
-    add_gpu(&p->page, g, GPU_OF_EXPORTER, url);
+    add_gpu(&p->page, &p->io->gpus, g, GPU_OF_EXPORTER, url);
 }
 
 void api_gpus(struct http_request *r, struct io *io, const struct view *view) {

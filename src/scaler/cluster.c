@@ -42,7 +42,8 @@ static bool pod_differs(const struct kube_object *a, const struct kube_object *b
     return x->ready != y->ready || ended(x) != ended(y) || strcmp(x->ip, y->ip) != 0 ||
            (x->o.deletion_ns != 0) != (y->o.deletion_ns != 0) ||
            x->unschedulable_ns != y->unschedulable_ns ||
-           strcmp(x->o.owner_uid, y->o.owner_uid) != 0 || labels_differ(a, b);
+           strcmp(x->o.owner_uid, y->o.owner_uid) != 0 || strcmp(x->o.uid, y->o.uid) != 0 ||
+           labels_differ(a, b);
 }
 
 static bool workload_differs(const struct kube_object *a, const struct kube_object *b) {

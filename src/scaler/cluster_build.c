@@ -533,6 +533,7 @@ static int64_t first_ready_ns(const struct kube_pod *p) {
 static int fill_pod(struct arena *a, struct workload_pod *ret, const struct kube_pod *p) {
     bool serves = p->ready && *p->ip != '\0';
     ret->name = arena_strdup(a, str_from(p->o.name));
+    ret->uid = arena_strdup(a, str_from(p->o.uid));
     ret->state = p->o.deletion_ns != 0 ? POD_TERMINATING : serves ? POD_READY : POD_STARTING;
     ret->started_real_ns = p->o.created_ns;
     ret->ready_real_ns = first_ready_ns(p);
@@ -541,7 +542,7 @@ static int fill_pod(struct arena *a, struct workload_pod *ret, const struct kube
         if (ret->ip == NULL)
             return ERR_NOMEM;
     }
-    return ret->name ? 0 : ERR_NOMEM;
+    return ret->name && ret->uid ? 0 : ERR_NOMEM;
 }
 
 static int add_pods(struct builder *b) {

@@ -92,7 +92,7 @@ static int set_pods(struct feed *f, const struct workload *w, struct err *e) {
     for (size_t i = 0; i < w->pods.n; i++) {
         const struct workload_pod *p = &w->pods.items[i];
         pods[i] = (struct signal_pod){str_from(p->name), p->state, SIGNAL_TIME_UNKNOWN,
-                                      SIGNAL_TIME_UNKNOWN};
+                                      SIGNAL_TIME_UNKNOWN, str_from(p->uid ? p->uid : "")};
         if (p->started_real_ns != 0) {
             int64_t age_ns = real_ns - p->started_real_ns;
             pods[i].started_ns = now_ns - (age_ns > 0 ? age_ns : 0);

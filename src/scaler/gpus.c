@@ -143,6 +143,8 @@ int gpus_told(struct gpus *gpus, enum gpu_source source, const struct agents_gpu
     if (!s->counts)
         gpus->counted[source]++;
     s->counts = true;
+    if (signal_gpu_set_shares(s->joined, g->shares_known, g->shares, g->n_shares) < 0 && r == 0)
+        r = ERR_NOMEM; // its holders' parts are unknown until it is told again
     if (g->reading_at_ns != INT64_MIN)
         signal_gpu_set_reading(s->joined, g->reading, g->reading_at_ns, g->lost);
     *ret_counts = true;
@@ -167,4 +169,16 @@ void gpus_removed(struct gpus *gpus, void *user) {
 bool gpus_counts(const void *user) {
     const struct gpu_side *s = user;
     return s && s->counts;
+}
+
+bool gpus_shared(const void *user) {
+    const struct gpu_side *s = user;
+    return s && signal_gpu_is_shared(s->joined);
+}
+
+int gpus_part(const struct gpus *gpus, const void *user, struct str namespace_, struct str pod,
+              enum signal sig, struct signal_part *ret) {
+    const struct gpu_side *s = user;
+    const struct signal_pod_gpus *p = signal_join_pod_find(gpus->join, namespace_, pod);
+    return p ? signal_join_part(s->joined, p, sig, ret) : PART_NO_UID;
 }

@@ -36,5 +36,10 @@ struct gpus {
 int gpus_told(struct gpus *gpus, enum gpu_source source, const struct agents_gpu *gpu,
               unsigned changed, int64_t now_ns, void **user, bool *ret_counts);
 void gpus_removed(struct gpus *gpus, void *user); // NULL-safe
+// What the pod's own processes use of a GPU (`user` of its source, whose word counts) that several
+// pods hold: 0 or why it is unknown, as signal_join_part().
+int gpus_part(const struct gpus *gpus, const void *user, struct str namespace_, struct str pod,
+              enum signal s, struct signal_part *ret);
+bool gpus_shared(const void *user); // several pods hold it
 // Does this source's word count? False also for what was never taken (NULL).
 bool gpus_counts(const void *user);

@@ -64,6 +64,13 @@ static int check_time(const char *value, struct err *e) {
     return rfc3339_parse(value, &at_ns, e);
 }
 
+static int check_uid(const char *value, struct err *e) {
+    size_t digits = strspn(value, "0123456789abcdef-");
+    if (digits > 0 && value[digits] == '\0')
+        return 0;
+    return err_set(e, ERR_INVALID, "expected a UID, such as 3f8c1a52-7d1e-4b9a-9c55-0a1b2c3d4e5f");
+}
+
 // By enum pod_state.
 static const char *const pod_states[] = {"starting", "ready", "terminating", NULL};
 
@@ -76,6 +83,8 @@ static const struct conf_field pod_fields[] = {
      .help = "IP, or IP:PORT of its metrics page."},
     {"startedAt", CONF_STRING(struct workload_pod, started_at), .check = check_time,
      .help = "When it was created."},
+    {"uid", CONF_STRING(struct workload_pod, uid), .max = "36", .check = check_uid,
+     .help = "Its UID: which processes on a shared GPU are its."},
     {0}};
 
 static const struct conf_field workload_fields[] = {
@@ -175,8 +184,11 @@ void workload_digest(struct workload *w) {
     w->digest = map_hash(numbers, sizeof(numbers));
     for (size_t i = 0; i < w->pods.n; i++) {
         const struct workload_pod *p = &w->pods.items[i];
-        const uint64_t parts[] = {map_hash(p->name, strlen(p->name)), p->state, p->port,
+        const uint64_t parts[] = {map_hash(p->name, strlen(p->name)),
+                                  p->state,
+                                  p->port,
                                   p->ip ? map_hash(p->ip, strlen(p->ip)) : 0,
+                                  p->uid ? map_hash(p->uid, strlen(p->uid)) : 0,
                                   (uint64_t)p->started_real_ns};
         w->digest += map_hash(parts, sizeof(parts));
     }

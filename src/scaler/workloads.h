@@ -11,7 +11,8 @@
  *       labels: {app: llm}                # what `selector:` matches
  *       replicas: 4                       # spec.replicas; left out: unknown
  *       pods:
- *       - {name: llm-0, state: ready, address: "10.0.0.7:8000", startedAt: 2026-11-23T12:00:00Z}
+ *       - {name: llm-0, state: ready, address: "10.0.0.7:8000", startedAt: 2026-11-23T12:00:00Z,
+ *          uid: 3f8c1a52-7d1e-4b9a-9c55-0a1b2c3d4e5f}
  */
 #pragma once
 
@@ -23,6 +24,7 @@ struct workload_pod {
     const char *name;
     enum pod_state state;
     const char *address, *started_at; // as written; NULL: not given
+    const char *uid;                  // NULL: not known
     // Made from them:
     const char *ip;          // NULL: none
     uint16_t port;           // 0: none given

@@ -4,6 +4,8 @@
  */
 #include "source/agent_gpus.h"
 
+#include <math.h>
+
 #include "source/agent_table.h"
 
 void agent_gpus_init(struct agent_gpus *gpus, const struct agents_ops *ops, void *ctx) {
@@ -13,6 +15,7 @@ void agent_gpus_init(struct agent_gpus *gpus, const struct agents_ops *ops, void
 static void gpu_free(struct agent_gpu *g) {
     mem_free(g->text);
     mem_free(g->owners);
+    mem_free(g->shares);
     mem_free(g);
 }
 
@@ -45,6 +48,9 @@ void agent_gpu_view(const struct agent_gpu *g, struct agents_gpu *ret) {
         .lost = g->lost,
         .owners = g->owners,
         .n_owners = g->n_owners,
+        .shares_known = g->shares_known,
+        .shares = g->shares,
+        .n_shares = g->n_shares,
         .reading = &g->reading,
         .reading_at_ns = g->reading_at_ns,
         .user = g->user,
@@ -199,5 +205,74 @@ int agent_gpu_set_owners(struct agent_gpu *g, bool known, size_t n,
     g->owners = copy;
     g->n_owners = (uint16_t)n;
     g->owners_known = known;
+    return 0;
+}
+
+// --- what pods' processes use
+
+// A value that cannot be is unknown. Several processes may add up to more than 100 %.
+static bool share_number(double v, double *ret) {
+    enum { MOST = 1000000 };
+    *ret = v;
+    return isfinite(v) && v >= 0 && v <= 100.0 * MOST;
+}
+
+static void share_add(struct gpu_share *to, const Gpuscale__V1__Share *m, uint64_t *bad_values) {
+    double pct = 0;
+    bool has_pct = m->has_utilization_pct && share_number(m->utilization_pct, &pct);
+    *bad_values += m->has_utilization_pct && !has_pct;
+    to->processes += m->has_processes ? m->processes : 0;
+    to->has_memory &= m->has_memory_used_bytes;
+    to->has_utilization &= has_pct;
+    to->memory_bytes += m->has_memory_used_bytes ? (double)m->memory_used_bytes : 0;
+    to->utilization_pct += has_pct ? pct : 0;
+}
+
+// The containers' shares of each pod together; the number of pods.
+static size_t shares_sum(size_t n, Gpuscale__V1__Share *const *shares,
+                         struct gpu_share ret[LIMIT_OWNERS_PER_GPU], uint64_t *bad_values) {
+    size_t pods = 0;
+    for (size_t i = 0; i < n; i++) {
+        const char *uid = shares[i]->pod_uid ? shares[i]->pod_uid : "";
+        size_t k = 0;
+        while (k < pods && strcmp(ret[k].pod_uid, uid) != 0)
+            k++;
+        if (k == pods) {
+            ret[pods++] = (struct gpu_share){.has_memory = true, .has_utilization = true};
+            (void)str_copy(ret[k].pod_uid, sizeof(ret[k].pod_uid), str_from(uid)); // checked
+        }
+        share_add(&ret[k], shares[i], bad_values);
+    }
+    return pods;
+}
+
+static bool share_same(const struct gpu_share *a, const struct gpu_share *b) {
+    return strcmp(a->pod_uid, b->pod_uid) == 0 && a->has_memory == b->has_memory &&
+           a->has_utilization == b->has_utilization && a->processes == b->processes &&
+           a->memory_bytes == b->memory_bytes && a->utilization_pct == b->utilization_pct;
+}
+
+int agent_gpu_set_shares(struct agent_gpu *g, bool known, size_t n,
+                         Gpuscale__V1__Share *const *shares, uint64_t *bad_values,
+                         bool *ret_changed) {
+    struct gpu_share sums[LIMIT_OWNERS_PER_GPU];
+    n = known ? shares_sum(n, shares, sums, bad_values) : 0;
+    bool same = g->shares_known == known && g->n_shares == n;
+    for (size_t i = 0; same && i < n; i++)
+        same = share_same(&g->shares[i], &sums[i]);
+    *ret_changed = !same;
+    if (same)
+        return 0;
+    if (n != g->n_shares) {
+        struct gpu_share *copy = n > 0 ? mem_array(n, sizeof(*copy)) : NULL;
+        if (n > 0 && !copy)
+            return ERR_NOMEM;
+        mem_free(g->shares);
+        g->shares = copy;
+        g->n_shares = (uint16_t)n;
+    }
+    if (n > 0)
+        memcpy(g->shares, sums, n * sizeof(sums[0]));
+    g->shares_known = known;
     return 0;
 }

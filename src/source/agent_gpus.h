@@ -30,10 +30,12 @@ struct agent_gpu {
     uint16_t text_at[6]; // where each begins: enum agent_text
     uint16_t n_owners;
     uint16_t listed; // nodes that list it
-    bool owners_known, lost, told;
+    uint16_t n_shares;
+    bool owners_known, lost, told, shares_known;
     uint32_t index, gpu_instance_id;
     uint64_t memory_total_bytes;
     struct agents_owner *owners; // one allocation with its strings
+    struct gpu_share *shares;    // by pod
     struct gpu_reading reading;
     int64_t reading_at_ns;
 };

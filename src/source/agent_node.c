@@ -97,7 +97,7 @@ static void claim(struct agent_node *node, struct agent_gpu *g, unsigned *change
     if (g->owner && g->owner->connected)
         node->gpus->duplicates++;
     g->owner = node;
-    *changed |= AGENTS_INFO | AGENTS_OWNERS | AGENTS_READING | AGENTS_LOST;
+    *changed |= AGENTS_INFO | AGENTS_OWNERS | AGENTS_READING | AGENTS_LOST | AGENTS_SHARES;
 }
 
 static int name_set(char **name, const char *text) {
@@ -157,6 +157,10 @@ static int gpu_apply(struct agent_node *node, struct agent_entry *entry,
     if (agent_gpu_set_owners(g, known, m->n_owners, m->owners, &changed) < 0)
         return ERR_NOMEM;
     entry->changed |= changed ? AGENTS_OWNERS : 0;
+    if (agent_gpu_set_shares(g, m->has_shares_known && m->shares_known, m->n_shares, m->shares,
+                             &node->gpus->bad_values, &changed) < 0)
+        return ERR_NOMEM;
+    entry->changed |= changed ? AGENTS_SHARES : 0;
     bool lost = m->has_lost && m->lost;
     entry->changed |= lost != g->lost ? AGENTS_LOST : 0;
     g->lost = lost;
@@ -176,7 +180,7 @@ static int entry_new(struct agent_node *node, const Gpuscale__V1__Gpu *m, struct
         g = agent_gpus_add(node->gpus, m->info);
         if (!g)
             return ERR_NOMEM;
-        changed = AGENTS_NEW | AGENTS_INFO | AGENTS_OWNERS | AGENTS_READING;
+        changed = AGENTS_NEW | AGENTS_INFO | AGENTS_OWNERS | AGENTS_READING | AGENTS_SHARES;
     }
     g->listed++;
     claim(node, g, &changed);

@@ -16,6 +16,10 @@ void agent_gpus_drop(struct agent_gpus *gpus, struct agent_gpu *g, const char *n
 int agent_gpu_set_info(struct agent_gpu *g, const Gpuscale__V1__GpuInfo *info, bool *ret_changed);
 int agent_gpu_set_owners(struct agent_gpu *g, bool known, size_t n,
                          Gpuscale__V1__Owner *const *owners, bool *ret_changed);
+// Sums the containers of a pod; *bad_values counts what cannot be, which is unknown.
+int agent_gpu_set_shares(struct agent_gpu *g, bool known, size_t n,
+                         Gpuscale__V1__Share *const *shares, uint64_t *bad_values,
+                         bool *ret_changed);
 
 // The shape of a message, before anything is changed by it: ids, counts, lengths, names. 0,
 // ERR_PROTO or ERR_LIMIT with what and where.

@@ -43,6 +43,7 @@ enum {
     AGENTS_READING = 8, // values
     AGENTS_LOST = 16,   // `lost` turned on or off
     AGENTS_AGE = 32,    // reading_at_ns: the same values, read again
+    AGENTS_SHARES = 64, // what pods' processes use of it
 };
 
 // A GPU (or MIG instance) as the table holds it. Pointers live until the callback returns.
@@ -55,6 +56,9 @@ struct agents_gpu {
     bool lost;                   // the driver does not answer for it: the reading is its last
     const struct agents_owner *owners;
     size_t n_owners;
+    bool shares_known; // false: what each pod's processes use of it is unknown, n_shares is 0
+    const struct gpu_share *shares; // as of the reading; each UID once
+    size_t n_shares;
     const struct gpu_reading *reading; // valid = 0: none yet, or all unknown
     int64_t reading_at_ns;             // monotonic; INT64_MIN: never read
     void *user;                        // the caller's, kept with the GPU; NULL at first

@@ -309,6 +309,15 @@ static void a_version_digests_what_is_decided_by(void **state) {
     workloads_free(b);
     assert_int_equal(cluster_build(&b, &view, &e), 0);
     assert_true(by_id(b, "ml/deployment/llm")->digest == one);
+    assert_string_equal(by_id(b, "ml/deployment/llm")->pods.items[0].uid, "uid-a");
+    // Another pod of the same name, made in the same second (a StatefulSet's).
+    workloads_free(b);
+    kube_reflector_free(c.pods);
+    c.pods = cache(&kube_pods, "{\"metadata\":{\"namespace\":\"ml\",\"name\":\"a\",\"uid\":"
+                               "\"uid-a2\"" OWNER("ReplicaSet", "llm-1") "}" READY);
+    view = view_of(&c);
+    assert_int_equal(cluster_build(&b, &view, &e), 0);
+    assert_true(by_id(b, "ml/deployment/llm")->digest != one);
     workloads_free(a);
     workloads_free(b);
     close_caches(&c);

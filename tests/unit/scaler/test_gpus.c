@@ -103,6 +103,53 @@ static void an_agent_that_cannot_tell_the_holder_leaves_it_to_one_that_can(void 
     assert_true(level(w, S(105)) == -1);
 }
 
+static void parts_are_the_agents_alone(void **state) {
+    struct world *w = *state;
+    static const struct agents_owner owners[] = {{"ns", "p", "c", ""}, {"ns", "q", "c", ""}};
+    static const struct gpu_share shares[] = {
+        {"uid-p", .has_utilization = true, .utilization_pct = 60},
+        {"uid-q", .has_utilization = true, .utilization_pct = 20}};
+    struct gpu_reading reading = {0};
+    gpu_reading_set(&reading, GPU_UTILIZATION_PCT, 80);
+    struct agents_gpu g = {.node = "n",
+                           .uuid = "GPU-1",
+                           .parent_uuid = "",
+                           .owners_known = true,
+                           .owners = owners,
+                           .n_owners = 2,
+                           .shares_known = true,
+                           .shares = shares,
+                           .n_shares = 2,
+                           .reading = &reading,
+                           .reading_at_ns = S(100)};
+    struct signal_part part;
+    bool counts;
+    signal_join_pod_set_uid(w->pod, STR("uid-p"));
+    assert_int_equal(gpus_told(&w->gpus, GPU_OF_AGENT, &g, 0, S(100), &w->agent, &counts), 0);
+    assert_true(counts && level(w, S(100)) == 60);
+    assert_true(gpus_shared(w->agent) && !gpus_shared(NULL));
+    assert_int_equal(
+        gpus_part(&w->gpus, w->agent, STR("ns"), STR("p"), SIGNAL_GPU_UTILIZATION, &part), 0);
+    assert_true(part.lower == 60 && part.upper == 60);
+    assert_int_equal(
+        gpus_part(&w->gpus, w->agent, STR("ns"), STR("q"), SIGNAL_GPU_UTILIZATION, &part),
+        PART_NO_UID);
+    assert_int_equal(
+        gpus_part(&w->gpus, w->agent, STR("ns"), STR("no-such-pod"), SIGNAL_GPU_UTILIZATION, &part),
+        PART_NO_UID);
+    // The agent falls silent: an exporter knows both holders, and of neither what it uses.
+    struct agents_gpu page = g;
+    page.shares_known = false;
+    page.n_shares = 0;
+    page.reading_at_ns = S(130);
+    assert_int_equal(gpus_told(&w->gpus, GPU_OF_EXPORTER, &page, 0, S(130), &w->exporter, &counts),
+                     0);
+    assert_true(counts && level(w, S(130)) == -1);
+    g.reading_at_ns = S(131);
+    assert_int_equal(gpus_told(&w->gpus, GPU_OF_AGENT, &g, 0, S(131), &w->agent, &counts), 0);
+    assert_true(counts && level(w, S(131)) == 60);
+}
+
 static void when_one_side_goes_the_other_stays(void **state) {
     struct world *w = *state;
     tell(w, GPU_OF_AGENT, 10, true, S(100), S(100));
@@ -183,6 +230,7 @@ int main(void) {
         T(the_fresh_agent_counts_whoever_comes_first),
         T(a_silent_agent_is_replaced_and_takes_back),
         T(an_agent_that_cannot_tell_the_holder_leaves_it_to_one_that_can),
+        T(parts_are_the_agents_alone),
         T(when_one_side_goes_the_other_stays),
         T(several_mig_devices_of_one_instance_are_one_identity),
         T(without_memory_nothing_counts_and_the_next_word_is_taken),

@@ -58,6 +58,7 @@ static void a_file_is_bound(void **state) {
     assert_string_equal(a->pods.items[0].ip, "10.0.0.7");
     assert_int_equal(a->pods.items[0].port, 8000);
     assert_true(a->pods.items[0].started_real_ns == INT64_C(1795435200) * 1000000000);
+    assert_null(a->pods.items[0].uid);
     assert_int_equal(a->pods.items[1].state, POD_STARTING);
     assert_string_equal(a->pods.items[1].ip, "fd00::7");
     assert_int_equal(a->pods.items[1].port, 8001);
@@ -68,6 +69,24 @@ static void a_file_is_bound(void **state) {
     assert_int_equal(w->list.items[1].status, -1);
     assert_int_equal(w->list.items[2].replicas, 0);
     workloads_free(w);
+}
+
+#define ONE_POD(uid)                                                                               \
+    "workloads:\n- namespace: prod\n  target: statefulset/llm\n  pods:\n"                          \
+    "  - {name: llm-0, state: ready" uid "}\n"
+
+static void another_pod_of_the_same_name_is_another_version(void **state) {
+    struct workloads *w[] = {must_load(ONE_POD("")), must_load(ONE_POD(", uid: 3f8c1a52-7d1e")),
+                             must_load(ONE_POD(", uid: 3f8c1a52-7d1f"))};
+    assert_null(w[0]->list.items[0].pods.items[0].uid);
+    assert_string_equal(w[1]->list.items[0].pods.items[0].uid, "3f8c1a52-7d1e");
+    uint64_t none = w[0]->list.items[0].digest, a = w[1]->list.items[0].digest;
+    assert_true(none != a && a != w[2]->list.items[0].digest);
+    for (int i = 0; i < 3; i++)
+        workloads_free(w[i]);
+    struct err e = {0};
+    assert_int_equal(load(ONE_POD(", uid: UID"), &w[0], &e), ERR_INVALID);
+    assert_non_null(strstr(e.msg, "expected a UID"));
 }
 
 static const struct {
@@ -174,6 +193,7 @@ static void every_failing_allocation_is_told(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_file_is_bound),
+        cmocka_unit_test(another_pod_of_the_same_name_is_another_version),
         cmocka_unit_test(a_trigger_finds_its_workload_in_its_namespace_alone),
         cmocka_unit_test(mistakes_are_told),
         cmocka_unit_test(one_scaled_object_name_in_two_namespaces_is_two),

@@ -12,6 +12,8 @@ struct message {
     Gpuscale__V1__Gpu gpu[300], *gpus[300];
     Gpuscale__V1__GpuInfo info[300];
     Gpuscale__V1__Owner owner[300], *owners[300];
+    Gpuscale__V1__Share share[16], *shares[16];
+    size_t n_shares;
     double values[300][64];
     uint32_t age_id[300], age_ms[300], removed[300];
     char text[300][32];
@@ -63,6 +65,28 @@ static inline Gpuscale__V1__Gpu *add_gpu(struct message *x, uint32_t id, const c
         x->owner[i].pod = (char *)(uintptr_t)pod;
     }
     return g;
+}
+
+// What a container's processes use of the GPU that was added last; pct or bytes below 0: not told.
+static inline Gpuscale__V1__Share *add_share(struct message *x, const char *uid, double pct,
+                                             double bytes) {
+    Gpuscale__V1__Gpu *g = x->gpus[x->m.n_gpus - 1];
+    Gpuscale__V1__Share *s = x->shares[x->n_shares] = &x->share[x->n_shares];
+    if (g->n_shares == 0)
+        g->shares = &x->shares[x->n_shares];
+    x->n_shares++;
+    g->n_shares++;
+    g->has_shares_known = g->shares_known = true;
+    gpuscale__v1__share__init(s);
+    s->pod_uid = (char *)(uintptr_t)uid;
+    s->container_id = (char *)(uintptr_t) "";
+    s->has_processes = true;
+    s->processes = 1;
+    s->has_utilization_pct = pct >= 0;
+    s->utilization_pct = pct;
+    s->has_memory_used_bytes = bytes >= 0;
+    s->memory_used_bytes = bytes >= 0 ? (uint64_t)bytes : 0;
+    return s;
 }
 
 static inline void add_age(struct message *x, uint32_t id, uint32_t ms) {

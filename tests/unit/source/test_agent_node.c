@@ -18,6 +18,9 @@ struct told {
     int64_t reading_at_ns;
     bool lost, owners_known, removed;
     size_t n_owners;
+    bool shares_known;
+    size_t n_shares;
+    struct gpu_share shares[4];
     char node[64], owner[64], pod[64], model[64];
 };
 
@@ -54,6 +57,10 @@ static void on_gpu(void *ctx, const struct agents_gpu *g, unsigned changed, void
     t->lost = g->lost;
     t->owners_known = g->owners_known;
     t->n_owners = g->n_owners;
+    t->shares_known = g->shares_known;
+    t->n_shares = g->n_shares;
+    for (size_t i = 0; i < g->n_shares && i < COUNT_OF(t->shares); i++)
+        t->shares[i] = g->shares[i];
     snprintf(t->node, sizeof(t->node), "%s", g->node);
     snprintf(t->model, sizeof(t->model), "%s", g->model);
     snprintf(t->pod, sizeof(t->pod), "%s", g->n_owners ? g->owners[g->n_owners - 1].pod : "");
@@ -257,6 +264,73 @@ static void values_of_a_newer_agent_are_skipped(void **state) {
     assert_float_equal(utilization(told_of(w, "A")), 40, 0);
     assert_true(told_of(w, "A")->reading.valid == 1);
     assert_int_equal(w->gpus.bad_values, 0);
+    agent_node_done(&node);
+}
+
+static bool share_is(const struct gpu_share *s, const char *uid, uint32_t processes, double pct,
+                     double bytes) {
+    return strcmp(s->pod_uid, uid) == 0 && s->processes == processes &&
+           s->has_utilization == (pct >= 0) && (pct < 0 || s->utilization_pct == pct) &&
+           s->has_memory == (bytes >= 0) && (bytes < 0 || s->memory_bytes == bytes);
+}
+
+static void containers_shares_are_summed_by_pod(void **state) {
+    struct world *w = *state;
+    struct agent_node node;
+    begin(&node, w);
+    struct told *a = told_of(w, "A");
+    assert_true(!a->shares_known && a->n_shares == 0);
+    struct message *x = message(false, 2);
+    add_gpu(x, 1, NULL, 40, "a");
+    add_share(x, "uid-1", 20, 100);
+    add_share(x, "", 1, 1);
+    add_share(x, "uid-1", 5, 50);
+    add_share(x, "uid-2", -1, 10); // of one of its containers it is not known
+    add_share(x, "uid-3", 5, -1);
+    add_share(x, "uid-2", 90, 10);
+    add_age(x, 1, 0);
+    merge_ok(&node, x, NOW + 1);
+    assert_true(a->changed & AGENTS_SHARES && !(a->changed & AGENTS_READING));
+    assert_true(a->shares_known && a->n_shares == 4);
+    assert_true(share_is(&a->shares[0], "uid-1", 2, 25, 150));
+    assert_true(share_is(&a->shares[1], "", 1, 1, 1));
+    assert_true(share_is(&a->shares[2], "uid-2", 2, -1, 20));
+    assert_true(share_is(&a->shares[3], "uid-3", 1, 5, -1));
+    // The same again is no news; what cannot be is unknown.
+    x->m.seq = 3;
+    unsigned calls = a->calls;
+    merge_ok(&node, x, NOW + 2);
+    assert_int_equal(a->calls, calls);
+    x = message(false, 4);
+    add_gpu(x, 1, NULL, 40, "a");
+    add_share(x, "uid-1", 20, 100)->utilization_pct = NAN;
+    add_share(x, "uid-2", 20, 100)->utilization_pct = -1;
+    merge_ok(&node, x, NOW + 3);
+    assert_true(share_is(&a->shares[0], "uid-1", 1, -1, 100));
+    assert_true(share_is(&a->shares[1], "uid-2", 1, -1, 100));
+    assert_int_equal(w->gpus.bad_values, 2);
+    // Known that nobody's process is on it, and then not known any more (MPS came).
+    x = message(false, 5);
+    add_gpu(x, 1, NULL, 40, "a")->has_shares_known = true;
+    x->gpu[0].shares_known = true;
+    merge_ok(&node, x, NOW + 4);
+    assert_true(a->shares_known && a->n_shares == 0);
+    x = message(false, 6);
+    add_gpu(x, 1, NULL, 40, "a");
+    merge_ok(&node, x, NOW + 5);
+    assert_true(!a->shares_known && a->changed & AGENTS_SHARES);
+    // Another run of the agent, without it.
+    x = message(false, 7);
+    add_gpu(x, 1, NULL, 40, "a");
+    add_share(x, "uid-1", 20, 100);
+    merge_ok(&node, x, NOW + 6);
+    assert_true(a->shares_known);
+    agent_node_disconnect(&node);
+    x = message(true, 1);
+    x->m.boot_id = (char *)(uintptr_t) "boot-b";
+    add_gpu(x, 1, "A", 40, "a");
+    merge_ok(&node, x, NOW + 7);
+    assert_true(!a->shares_known && a->n_shares == 0);
     agent_node_done(&node);
 }
 
@@ -573,6 +647,7 @@ static void every_failed_allocation_leaves_a_table_that_a_full_state_mends(void 
         agent_node_init(&node, &w->gpus);
         struct message *x = message(true, 1);
         add_gpu(x, 1, "A", 40, "a");
+        add_share(x, "uid-1", 20, 100);
         add_gpu(x, 2, "B", 60, "b");
         add_age(x, 1, 0);
         mem_fail_from(fail_at);
@@ -648,6 +723,7 @@ int main(void) {
         T(values_that_cannot_be_are_unknown_never_zero),
         T(a_count_of_values_that_differs_from_the_bits_makes_all_unknown),
         T(values_of_a_newer_agent_are_skipped),
+        T(containers_shares_are_summed_by_pod),
         T(a_full_state_forgets_what_it_does_not_have),
         T(removed_ids_are_removed_and_may_be_given_anew),
         T(a_lost_gpu_keeps_its_last_reading_and_time),
