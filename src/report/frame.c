@@ -115,6 +115,8 @@ static void add_gpus(struct buf *b, const struct frame *f) {
         add_number(b, "utilizationPct", g->utilization_pct);
         add_number(b, "smPct", g->sm_pct);
         add_number(b, "memoryPct", g->memory_pct);
+        if (g->part != FRAME_PART_ALONE)
+            add_text(b, "shared", g->part == FRAME_PART_OWN ? "own" : "whole");
         put(b, '}');
     }
     put(b, ']');

@@ -48,11 +48,18 @@ enum frame_gpu_state {
     FRAME_GPU_BUSY,
 };
 
+enum frame_gpu_part {
+    FRAME_PART_ALONE,   // no other pod holds the GPU
+    FRAME_PART_OWN,     // others do: the values are of the pod's own processes
+    FRAME_PART_UNKNOWN, // others do: the values are the whole GPU's
+};
+
 struct frame_gpu {
     int32_t index;   // within the run
     const char *pod; // NULL: none
     enum frame_gpu_state state;
     double utilization_pct, sm_pct, memory_pct; // NAN: unknown
+    enum frame_gpu_part part;
 };
 
 enum frame_signal_state {

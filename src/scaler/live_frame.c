@@ -126,8 +126,36 @@ static double value_of(const struct gpu_reading *r, bool fresh, enum signal s) {
     return fresh && signal_of_reading(r, s, &v) ? v : NAN;
 }
 
-static void add_gpu(struct live_policy *p, const struct object *o, const struct agents_gpu *g,
-                    const char *pod, int64_t now_ns) {
+// The pod's own part of a GPU that several hold, in place of the whole GPU's values. *busy_pct: the
+// most that it may be busy.
+static void show_part(struct frame_gpu *shown, const struct gpus *gpus, const struct agents_gpu *g,
+                      const struct agents_owner *o, double *busy_pct) {
+    struct signal_part part;
+    struct str ns = str_from(o->namespace_), pod = str_from(o->pod);
+    if (gpus_part(gpus, g->user, ns, pod, SIGNAL_GPU_UTILIZATION, &part) != 0) {
+        shown->part = FRAME_PART_UNKNOWN;
+        return;
+    }
+    shown->part = FRAME_PART_OWN;
+    shown->utilization_pct = part.lower;
+    *busy_pct = part.upper;
+    shown->sm_pct = shown->memory_pct = NAN;
+    if (gpus_part(gpus, g->user, ns, pod, SIGNAL_GPU_MEMORY, &part) == 0)
+        shown->memory_pct = part.lower;
+}
+
+static enum frame_gpu_state gpu_state(const struct frame_gpu *shown, double busy_pct) {
+    if (!isfinite(shown->utilization_pct))
+        return FRAME_GPU_UNKNOWN;
+    if (busy_pct < LIVE_IDLE_PCT)
+        return FRAME_GPU_IDLE;
+    return shown->utilization_pct < LIVE_IDLE_PCT ? FRAME_GPU_UNKNOWN : FRAME_GPU_BUSY;
+}
+
+// Of `pods` pods that hold it, `owner` is one.
+static void add_gpu(struct live_policy *p, const struct object *o, const struct gpus *gpus,
+                    const struct agents_gpu *g, const struct agents_owner *owner, size_t pods,
+                    int64_t now_ns) {
     bool fresh = !g->lost && g->reading_at_ns != INT64_MIN &&
                  now_ns - g->reading_at_ns <= o->trigger->max_age_ns;
     struct frame_gpu shown = {
@@ -137,34 +165,50 @@ static void add_gpu(struct live_policy *p, const struct object *o, const struct 
         .memory_pct = value_of(g->reading, fresh, SIGNAL_GPU_MEMORY),
         .state = FRAME_GPU_UNKNOWN,
     };
-    if (pod_starts(o->feed->workload, pod))
+    double busy_pct = shown.utilization_pct;
+    if (pods > 1 && fresh)
+        show_part(&shown, gpus, g, owner, &busy_pct);
+    if (pod_starts(o->feed->workload, owner->pod))
         shown.state = FRAME_GPU_STARTING;
-    else if (isfinite(shown.utilization_pct))
-        shown.state = shown.utilization_pct < LIVE_IDLE_PCT ? FRAME_GPU_IDLE : FRAME_GPU_BUSY;
+    else
+        shown.state = gpu_state(&shown, busy_pct);
     p->gpus_known = true;
-    p->held++;
-    p->idle += shown.state == FRAME_GPU_IDLE;
+    p->held += 1 / (double)pods;
+    p->idle += (shown.state == FRAME_GPU_IDLE) / (double)pods;
     if (p->gpu_n == LIMIT_LIVE_GPUS)
         return;
     struct live_gpu *gpu = &p->gpus[p->gpu_n++];
     gpu->shown = shown;
-    (void)str_copy(gpu->pod, sizeof(gpu->pod), str_from(pod));
+    (void)str_copy(gpu->pod, sizeof(gpu->pod), str_from(owner->pod));
     (void)str_copy(gpu->node, sizeof(gpu->node), str_from(g->node));
+}
+
+// The first mention of its pod.
+static bool is_first(const struct agents_gpu *g, size_t i) {
+    for (size_t k = 0; k < i; k++)
+        if (strcmp(g->owners[k].pod, g->owners[i].pod) == 0 &&
+            strcmp(g->owners[k].namespace_, g->owners[i].namespace_) == 0)
+            return false;
+    return true;
 }
 
 static void take_gpu(const struct gathering *all, const struct agents_gpu *g) {
     if (!gpus_counts(g->user))
         return;
+    size_t pods = 0;
+    for (size_t i = 0; i < g->n_owners; i++)
+        pods += is_first(g, i);
     for (size_t i = 0; i < g->n_owners; i++) {
         char key[2 * KUBE_NAME_MAX];
         (void)snprintf(key, sizeof(key), "%s/%s", g->owners[i].namespace_, g->owners[i].pod);
-        if (i > 0 && strcmp(g->owners[i].pod, g->owners[i - 1].pod) == 0)
+        if (!is_first(g, i))
             continue; // another container of the same pod
         for (const struct pod_entry *e = io_pod_find(all->io, key); e != NULL; e = e->same) {
             for (size_t k = 0; k < all->n; k++) {
                 const struct object *o = object_of(all->io, all->policies[k].object);
                 if (o != NULL && o->feed == e->feed)
-                    add_gpu(&all->policies[k], o, g, g->owners[i].pod, all->now_ns);
+                    add_gpu(&all->policies[k], o, &all->io->gpus, g, &g->owners[i], pods,
+                            all->now_ns);
             }
         }
     }

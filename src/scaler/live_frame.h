@@ -20,7 +20,7 @@ struct live_policy {
     int64_t at_ns;        // of the last frame; 0: none yet
     double gpu_s, idle_s; // held since the first frame, as far as it is known
     bool gpus_known;      // a GPU was ever seen: else GPU time is unknown
-    unsigned held, idle;  // GPUs now, also those beyond the list
+    double held, idle;    // GPUs now, also those beyond the list; a shared one in equal parts
     unsigned gpu_n;
     struct live_gpu gpus[LIMIT_LIVE_GPUS];
 };

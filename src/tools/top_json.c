@@ -32,9 +32,12 @@ static int take_owners(struct top_snapshot *s, struct top_gpu *g, const json_t *
     struct top_owner *owners = arena_array(&s->arena, n + 1, sizeof(*owners));
     if (owners == NULL)
         return ERR_LIMIT;
-    for (size_t i = 0; i < n; i++)
-        owners[i] = (struct top_owner){text(s, json_array_get(list, i), "namespace", "?"),
-                                       text(s, json_array_get(list, i), "pod", "?"), -1};
+    for (size_t i = 0; i < n; i++) {
+        const json_t *o = json_array_get(list, i);
+        double part_pct = number(o, "partUtilizationUpperPct");
+        owners[i] = (struct top_owner){text(s, o, "namespace", "?"), text(s, o, "pod", "?"), -1,
+                                       !isnan(part_pct), part_pct};
+    }
     g->owners = owners;
     g->owners_n = n;
     return 0;

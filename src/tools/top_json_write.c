@@ -52,6 +52,8 @@ static void add_gpu(struct buf *b, const struct top_gpu *g) {
             (void)buf_addc(b, i > 0 ? ",{" : "{");
             text(b, "namespace", g->owners[i].namespace_);
             text(b, "pod", g->owners[i].pod);
+            if (g->owners[i].part_known) // else the whole GPU's value is all that is known
+                number(b, "utilization_max_pct", g->owners[i].part_pct);
             (void)buf_add_byte(b, '}');
         }
         (void)buf_add_byte(b, ']');

@@ -128,32 +128,31 @@ static double idle_since(const struct top_gpu *g, const struct top_snapshot *bef
     return was != NULL && does_nothing(was) ? was->idle_s + passed_s : 0;
 }
 
-static void count_for(struct top_workload *w, const struct top_gpu *g) {
-    double share = g->usd_per_hour / (double)g->owners_n;
-    w->gpus++;
-    w->usd_per_hour += share;
-    if (does_nothing(g)) {
-        w->idle_gpus++;
-        w->idle_usd_per_hour += share;
-    }
+// The part of the GPU's price that one of its owners pays is for nothing.
+static bool part_idles(const struct top_gpu *g, const struct top_owner *o) {
+    return does_nothing(g) ||
+           (g->state == TOP_BUSY && o->part_known && o->part_pct <= TOP_IDLE_PCT);
 }
 
 static void count(struct top_snapshot *s, const struct top_gpu *g) {
+    double price = g->usd_per_hour / (double)g->owners_n;
     for (size_t k = 0; k < g->owners_n; k++) {
         long workload = g->owners[k].workload;
-        bool again = false; // a GPU that two pods of a workload share is one GPU
-        for (size_t j = 0; j < k; j++)
-            again = again || g->owners[j].workload == workload;
         if (workload < 0)
             continue;
         struct top_workload *w = &s->workloads.items[workload];
-        if (!again) {
-            count_for(w, g);
-        } else {
-            w->usd_per_hour += g->usd_per_hour / (double)g->owners_n;
-            if (does_nothing(g))
-                w->idle_usd_per_hour += g->usd_per_hour / (double)g->owners_n;
+        w->usd_per_hour += price;
+        if (part_idles(g, &g->owners[k]))
+            w->idle_usd_per_hour += price;
+        // A GPU that two pods of a workload share is one GPU, idle where both do nothing.
+        bool again = false, idle = true;
+        for (size_t j = 0; j < g->owners_n; j++) {
+            bool same = g->owners[j].workload == workload;
+            again = again || (same && j < k);
+            idle = idle && (!same || part_idles(g, &g->owners[j]));
         }
+        w->gpus += !again;
+        w->idle_gpus += !again && idle;
     }
 }
 

@@ -6,7 +6,11 @@
  *
  * A GPU is *idle* only where it is known to do nothing: its last reading is fresh and what it says
  * of activity (utilization, SM activity) is below TOP_IDLE_PCT; or, where the reading says nothing
- * of activity (MIG, a shared GPU), its workload's engines are all known to run and queue nothing.
+ * of activity (MIG, a shared one that an exporter tells), its workload's engines are all known to
+ * run and queue nothing.
+ *
+ * A GPU that several pods hold costs each of them an equal part. A pod's part of a busy GPU is idle
+ * where its own processes are known to do nothing.
  */
 #pragma once
 
@@ -33,7 +37,9 @@ const char *top_state_name(enum top_state s); // "busy", ...
 
 struct top_owner {
     const char *namespace_, *pod;
-    long workload; // index; -1: of none that the scaler knows
+    long workload;   // index; -1: of none that the scaler knows
+    bool part_known; // of a GPU that several pods hold, what this one's processes use:
+    double part_pct; // busy for at most so much of the time
 };
 
 struct top_gpu {

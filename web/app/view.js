@@ -344,13 +344,15 @@ function tile(gpu) {
   const bar = h("span", { class: "bar" });
   bar.style.width = `${known(gpu.utilizationPct) ? Math.min(100, gpu.utilizationPct) : 0}%`;
   const held = gpu.state !== "free";
+  const shared = { own: "shared: its own part", whole: "shared: the whole GPU's" }[gpu.shared];
   const title = [`GPU ${gpu.index}`, gpu.state, `utilization ${format.percent(gpu.utilizationPct)}`,
-    `SM activity ${format.percent(gpu.smPct)}`, `memory ${format.percent(gpu.memoryPct)}`, gpu.pod].filter(Boolean).join(", ");
+    `SM activity ${format.percent(gpu.smPct)}`, `memory ${format.percent(gpu.memoryPct)}`, shared, gpu.pod].filter(Boolean).join(", ");
   return h("li", { class: "tile", "data-state": gpu.state, title },
     h("span", { class: "tile-top" }, h("span", {}, `GPU ${gpu.index}`), h("b", {}, gpu.state)),
     h("span", { class: "tile-value" }, held || known(gpu.utilizationPct) ? format.percent(gpu.utilizationPct) : "–"),
     h("span", { class: "track", "aria-hidden": "true" }, bar),
     h("span", { class: "tile-pod" }, gpu.pod || (held ? "" : "no pod")),
+    shared ? h("span", { class: "tile-pod" }, shared) : null,
     held && (known(gpu.smPct) || known(gpu.memoryPct)) ? h("span", { class: "tile-pod" }, `SM ${short(gpu.smPct)}, mem ${short(gpu.memoryPct)}`) : null);
 }
 

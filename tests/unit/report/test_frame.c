@@ -54,7 +54,9 @@ static void a_frame_tells_what_it_was_given(void **state) {
     const struct frame_gpu gpus[] = {{0, "llm-0", FRAME_GPU_BUSY, 97.25, 61, 88},
                                      {1, NULL, FRAME_GPU_FREE, 0, 0, 0},
                                      {2, "llm-1", FRAME_GPU_IDLE, 0, 0, 88},
-                                     {3, "llm-2", FRAME_GPU_STARTING, 0, 0, 0}};
+                                     {3, "llm-2", FRAME_GPU_STARTING, 0, 0, 0},
+                                     {4, "a", FRAME_GPU_BUSY, 30, NAN, 2, FRAME_PART_OWN},
+                                     {4, "b", FRAME_GPU_BUSY, 80, 61, 9, FRAME_PART_UNKNOWN}};
     const struct frame_signal signals[] = {
         {"queue", "", 14, 20, 10, 0.5, FRAME_SIGNAL_BREACHED},
         {"requestRate", "/s", 12.34567, NAN, 6, 1, FRAME_SIGNAL_SIZES},
@@ -88,6 +90,9 @@ static void a_frame_tells_what_it_was_given(void **state) {
         {"gpus.1.state", "\"free\""},
         {"gpus.2.state", "\"idle\""},
         {"gpus.3.state", "\"starting\""},
+        {"gpus.4", "{\"index\":4,\"pod\":\"a\",\"state\":\"busy\",\"utilizationPct\":30,"
+                   "\"smPct\":null,\"memoryPct\":2,\"shared\":\"own\"}"},
+        {"gpus.5.shared", "\"whole\""},
         {"latencyMs", "{\"p50\":420,\"p95\":1000,\"p99\":null}"},
         {"errors", "0"},
         {"served", "123"},

@@ -52,6 +52,45 @@ static void a_workload_gets_its_gpus_and_its_part_of_a_shared_ones_price(void **
     top_snapshot_done(&s);
 }
 
+#define OWNER_PART(pod, upper)                                                                     \
+    "{\"namespace\":\"ml\",\"pod\":\"" pod "\",\"container\":\"c\",\"partUtilizationPct\":0,"      \
+    "\"partUtilizationUpperPct\":" upper "}"
+
+// A busy GPU whose price two pods share: the part of the one that does nothing is for nothing.
+static void a_pods_part_of_a_busy_gpu_is_idle_where_its_processes_are(void **state) {
+    static const struct {
+        const char *owners;
+        unsigned idle_gpus;
+        double idle_usd;
+    } cases[] = {
+        {OWNER_PART("rank-0", "0.4") "," OWNER_PART("chat-0", "70"), 1, 3.5},
+        {OWNER_PART("rank-0", "30") "," OWNER_PART("chat-0", "70"), 0, 0},
+        {LAB_OWNER("rank-0") "," LAB_OWNER("chat-0"), 0, 0}, // not known: not idle
+        {OWNER_PART("rank-0", "0") "," OWNER_PART("rank-1", "70"), 0, 3.5},
+        {OWNER_PART("rank-0", "0") "," OWNER_PART("rank-1", "0"), 1, 7},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct top_snapshot s;
+        char gpus[2048];
+        top_snapshot_init(&s);
+        snprintf(gpus, sizeof(gpus), LAB_GPU("GPU-a", "n1", "0", "%s", "\"utilization_pct\":70"),
+                 cases[i].owners);
+        lab_take(&s, TOP_LIST_GPUS, gpus);
+        lab_take(&s, TOP_LIST_WORKLOADS,
+                 "{\"namespace\":\"ml\",\"target\":\"deployment/rank\",\"replicas\":2,\"pods\":["
+                 "{\"name\":\"rank-0\",\"state\":\"ready\"},{\"name\":\"rank-1\",\"state\":"
+                 "\"ready\"}]}");
+        finish(&s, NULL, 0, &h100);
+        const struct top_workload *w = &s.workloads.items[0];
+        if (w->gpus != 1 || w->idle_gpus != cases[i].idle_gpus ||
+            w->idle_usd_per_hour != cases[i].idle_usd)
+            fail_msg("case %zu: %u GPUs, %u idle, $%g", i, w->gpus, w->idle_gpus,
+                     w->idle_usd_per_hour);
+        assert_true(top_sum(&s).busy == 1 && top_sum(&s).idle_usd_per_hour == 0);
+        top_snapshot_done(&s);
+    }
+}
+
 static void without_a_price_costs_are_unknown_and_idle_gpus_idle(void **state) {
     struct top_snapshot s;
     lab_fill(&s);
@@ -169,6 +208,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_gpu_is_judged_by_what_is_known_of_it),
         cmocka_unit_test(a_workload_gets_its_gpus_and_its_part_of_a_shared_ones_price),
+        cmocka_unit_test(a_pods_part_of_a_busy_gpu_is_idle_where_its_processes_are),
         cmocka_unit_test(without_a_price_costs_are_unknown_and_idle_gpus_idle),
         cmocka_unit_test(idle_time_grows_from_one_snapshot_to_the_next_and_ends_with_work),
         cmocka_unit_test(engines_that_run_nothing_tell_of_a_gpu_whose_activity_is_not_measurable),
