@@ -21,8 +21,8 @@ VALUE_NAMES = re.findall(r"^    GPU_(\w+),", (harness.ROOT / "src/core/signal/re
 class Agent(harness.Program):
     """An agent on ports that the kernel picked. Extra arguments follow."""
 
-    def __init__(self, source, *args, config=None, interval="100ms", dcgm="on", **kwargs):
-        argv = ["gpuscale-agent", "--listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0",
+    def __init__(self, source, *args, config=None, interval="100ms", dcgm="on", grpc_listen="127.0.0.1:0", **kwargs):
+        argv = ["gpuscale-agent", "--listen", "127.0.0.1:0", "--grpc-listen", grpc_listen,
                 "--health-listen", "127.0.0.1:0", "--node-name", "node-a"]
         if source is not None:
             argv += ["--source", source]

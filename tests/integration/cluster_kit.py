@@ -57,11 +57,13 @@ class Cluster:
             "spec": {"replicas": replicas}, "status": {"replicas": replicas, "selector": selector}})
 
     def pod(self, name, of="llm-1", kind="ReplicaSet", namespace="default", ip="", ready=True, phase="Running",
-            deleted=False, labels=None, created=None, **status):
+            deleted=False, labels=None, created=None, uid=None, **status):
         path = {"ReplicaSet": REPLICA_SETS, "StatefulSet": STATEFUL_SETS}.get(kind)
         metadata = {"creationTimestamp": stamp(created), "labels": labels or {"app": of}}
         if path:
             metadata |= owner(kind, of, self.uid(path, namespace, of))
+        if uid:
+            metadata["uid"] = uid
         if deleted:
             metadata["deletionTimestamp"] = stamp()
         conditions = [{"type": "Ready", "status": "True" if ready else "False", "lastTransitionTime": stamp()}]
