@@ -113,7 +113,7 @@ static void observing_tells_the_last_count_that_was_known(void **state) {
     l.spec = l.status = -1; // the count is lost: what would have been decided is no substitute
     lab_run(&l, 5);
     assert_true(l.r.desired > 3 && l.r.publish == 3);
-    assert_non_null(strstr(lab_sentence(&l.r), "KEDA is told the last known 3"));
+    assert_non_null(strstr(lab_sentence(&l.r), "the autoscaler is told the last known 3"));
     lab_close(&l);
 }
 
