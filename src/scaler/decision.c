@@ -66,8 +66,10 @@ int decision_pack(struct buf *out, const struct decision *d) {
         m.window_want = wants;
         m.window_ms = times;
         for (uint32_t i = 0; i < d->memory.n; i++) {
+            int64_t at_ns = d->memory.window[i].at_ns;
             wants[i] = d->memory.window[i].want;
-            times[i] = (uint64_t)(d->memory.window[i].at_ns / NS_PER_MS);
+            // From before our clock began: another leader's, whose machine has run for longer.
+            times[i] = at_ns > 0 ? (uint64_t)(at_ns / NS_PER_MS) : 0;
         }
     }
     return pack(out, &m.base);

@@ -99,6 +99,21 @@ static void a_window_from_the_future_begins_now(void **state) {
     gpuscale__v1__decision__free_unpacked(m, NULL);
 }
 
+// A leader whose machine started a minute ago went on from one that has run for long: who follows
+// it must take the window, or it hears nothing at all.
+static void a_window_from_before_the_clock_began_is_taken(void **state) {
+    struct decision d = sample(), r;
+    struct err e = {0};
+    d.memory.window[0].at_ns = -240 * NS_PER_S;
+    d.memory.window[1].at_ns = 45 * NS_PER_S;
+    Gpuscale__V1__Decision *m = packed(&d);
+    assert_int_equal(decision_unpack(&r, m, 1000 * NS_PER_S, 1060 * NS_PER_S, &e), 0);
+    assert_int_equal(r.memory.n, 2);
+    assert_int_equal(r.memory.window[0].at_ns, 1000 * NS_PER_S); // longer, never shorter
+    assert_int_equal(r.memory.window[1].at_ns, 1045 * NS_PER_S);
+    gpuscale__v1__decision__free_unpacked(m, NULL);
+}
+
 static void refused(void (*spoil)(Gpuscale__V1__Decision *m)) {
     struct decision d = sample(), r;
     struct err e = {0};
@@ -174,6 +189,7 @@ int main(void) {
         cmocka_unit_test(a_rule_is_another_object_than_a_scaled_object_of_its_name),
         cmocka_unit_test(what_has_not_been_decided_has_no_memory),
         cmocka_unit_test(a_window_from_the_future_begins_now),
+        cmocka_unit_test(a_window_from_before_the_clock_began_is_taken),
         cmocka_unit_test(what_no_leader_says_is_refused),
         cmocka_unit_test(a_decision_that_does_not_fit_is_no_decision),
     };
