@@ -213,6 +213,7 @@ enum {
     LIMIT_METADATA_TOTAL_BYTES = 64 << 20, // metadata of all triggers
     LIMIT_OBJECT_IDLE_MS = 15 * 60 * 1000, // not called, no streams: forgotten
     LIMIT_DECISION_AGE_MS = 30000,         // older decisions are not served (save at zero)
+    LIMIT_LEARNED_BYTES = 16 << 10,        // what a leader tells of one object beside its decision
     LIMIT_ENGINE_TARGETS = 65536,          // pods whose pages one scaler reads
     LIMIT_HISTORY_BYTES = 48 << 20,        // decision records of all objects, about
     LIMIT_FIRST_DECISION_MS = 250,         // a first call waits so long for the io thread

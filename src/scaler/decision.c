@@ -72,6 +72,10 @@ int decision_pack(struct buf *out, const struct decision *d) {
             times[i] = at_ns > 0 ? (uint64_t)(at_ns / NS_PER_MS) : 0;
         }
     }
+    if (d->learned.n > 0) {
+        m.has_learned = 1;
+        m.learned = (ProtobufCBinaryData){d->learned.n, (uint8_t *)writable(d->learned.p)};
+    }
     return pack(out, &m.base);
 }
 
@@ -114,6 +118,9 @@ int decision_unpack(struct decision *ret, const Gpuscale__V1__Decision *m, int64
     if (rc < 0)
         return rc;
     ret->id = m->id;
+    ret->ahead_ns = ahead_ns;
+    ret->learned = m->has_learned ? (struct str){(const char *)m->learned.data, m->learned.len}
+                                  : (struct str){0};
     ret->answer = (struct published){
         .seq = m->sequence,
         .value = m->value,

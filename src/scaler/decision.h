@@ -17,6 +17,8 @@ struct decision {
     struct object_pair pairs[LIMIT_METADATA_KEYS]; // of `object`, where it was unpacked
     struct published answer;                       // its id is nobody's; message borrowed
     struct decider_memory memory;                  // times of the clock of whoever holds it
+    struct str learned; // as learned.h packs it, unread, on the leader's clock; borrowed
+    int64_t ahead_ns;   // so far is the clock of whoever holds it ahead of that one
 };
 
 // Appends the message. ERR_LIMIT, ERR_NOMEM of the buffer.

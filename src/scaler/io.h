@@ -91,7 +91,9 @@ struct object {
     struct published sent; // without the message
     char *message;         // of a rule's last answer that is an error; else NULL
     int64_t sent_ns;
-    int64_t told_window_ns; // the down-window as the other scalers were told it last
+    int64_t told_window_ns;  // the down-window as the other scalers were told it last
+    int64_t told_learned_ns; // when they were told what is learned, or it was found unchanged,
+    uint64_t told_learned;   // and its hash
     uint64_t decisions, changes;
     struct query_use queries[LIMIT_TRIGGER_QUERIES]; // the trigger's, in its order
     struct log_site told;                            // its own rate of log lines

@@ -223,8 +223,7 @@ static void decide(struct io *io, struct object *o, int64_t now_ns, int64_t real
     memcpy(&o->last, &r, record_size(&r));
     o->decided = true;
     publish_record(io, o, &r);
-    if (io_replicas_tell_again(io, o)) // the down-window has moved
-        io_replicas_tell(io, o, &o->sent, (struct str){0});
+    io_replicas_tell_again(io, o, now_ns);
 }
 
 void io_decide_feed(struct io *io, struct feed *f, int64_t now_ns) {
@@ -256,10 +255,12 @@ void io_object_begin(struct io *io, struct object *o, int64_t now_ns) {
     if (!io_leads(io))
         return; // it has met what is known of it
     find_feed(io, o);
-    if (o->feed == NULL)
+    if (o->feed == NULL) {
         publish_fault(io, o);
-    else
+    } else {
+        io_replicas_teach(io, o, now_ns);
         decide(io, o, now_ns, clock_real_ns());
+    }
 }
 
 void io_objects_lead(struct io *io, int64_t now_ns) {
@@ -478,6 +479,8 @@ void io_rebind_all(struct io *io, int64_t now_ns) {
             publish_fault(io, o);
         else if (o->feed != before)
             o->feed->stirred = true;
+        if (o->feed != NULL && before == NULL)
+            io_replicas_teach(io, o, now_ns);
         if (before != NULL)
             io_feed_release(io, before);
     }

@@ -14,7 +14,7 @@ bool io_leads(const struct io *io) {
 
 bool io_may_decide(const struct io *io) {
     const struct replicas *r = io->replicas;
-    return r == NULL || (r->leads && lease_leads(r->lease, clock_mono_ns()));
+    return r == NULL || (r->leads && r->lease != NULL && lease_leads(r->lease, clock_mono_ns()));
 }
 
 bool io_replicas_inherited(const struct io *io) {

@@ -41,10 +41,13 @@ bool io_replicas_settling(const struct io *io, int64_t rate_window_ns, int64_t n
 // what it was told, or asks the leader.
 void io_replicas_meet(struct io *io, struct object *o);
 void io_replicas_forget(struct io *io, struct object *o);
-// The leader: this is what KEDA is told of the object now; and again when its window has moved.
+// A feed was found for the object: what was learned of its workload elsewhere is gone on with.
+void io_replicas_teach(struct io *io, struct object *o, int64_t now_ns);
+// The leader: this is what KEDA is told of the object now; and again when its window has moved, or
+// something was learned.
 void io_replicas_tell(struct io *io, struct object *o, const struct published *p,
                       struct str message);
-bool io_replicas_tell_again(const struct io *io, const struct object *o);
+void io_replicas_tell_again(struct io *io, struct object *o, int64_t now_ns);
 
 // io_flush(): when the decisions in it were made, what goes with it, and back when it did not go.
 int64_t io_replicas_decided_ns(const struct io *io, int64_t now_ns);

@@ -12,6 +12,11 @@ struct known {
     uint64_t leader_id;      // the leader's; 0: it does not tell of it
     struct published answer; // its message is ours
     struct decider_memory memory;
+    struct known_learned {
+        char *packed; // as learned.h; NULL: nothing. It was checked
+        size_t n;
+        int64_t ahead_ns; // our clock is ahead of the one it was packed by
+    } learned;
     int64_t told_ns, gone_ns; // gone: the leader tells no more of it since; 0: it does
     unsigned pass;            // over a full state, in which it was told
     struct object *object;    // NULL: nobody has asked us about it
@@ -33,6 +38,7 @@ struct replicas {
     int64_t asked_ns;   // when the leader was last told of all our objects
     uint64_t term;      // of the leader that is heard, or ours
     uint64_t terms_begun, terms_ended;
+    uint64_t learned_refused;    // that nobody can have learned
     struct known *known;         // by hash of their key
     struct known *by_leader;     // by leader_id
     struct net_timer *resigning; // the time that giving up may take; NULL: not begun
@@ -54,3 +60,12 @@ void replicas_remember(struct replicas *r);                // what we decided la
 // said.
 void replicas_tend_gone(struct replicas *r, int64_t now_ns);
 void replicas_forget_all(struct replicas *r);
+
+// replicas_learned.c
+struct learned;
+// Appends what is learned of the object. ERR_LIMIT, ERR_NOMEM.
+int replicas_learned_pack(struct buf *out, const struct object *o, int64_t now_ns);
+// Keeps what came with the leader's decision in place of what was kept, or nothing.
+void replicas_learned_hear(struct replicas *r, struct known *k, const struct decision *d);
+// The object's decider goes on with it; k NULL: as a new one.
+void replicas_learned_restore(struct object *o, const struct known *k, int64_t now_ns);

@@ -11,6 +11,7 @@
 
 enum {
     DECISION_BYTES = 256 << 10,
+    TELL_LEARNED_S = 15, // as often as a lesson, a step of the trim and a want come
 };
 
 static struct known *find_known(const struct replicas *r, const struct object_ref *ref) {
@@ -32,6 +33,7 @@ static void known_free(struct replicas *r, struct known *k) {
     HASH_DELETE(hh, r->known, k);
     object_key_free(k->key);
     mem_free(k->answer.message);
+    mem_free(k->learned.packed);
     mem_free(k);
 }
 
@@ -130,6 +132,7 @@ static void on_decision(void *ctx, const struct decision *d) {
     set_leader_id(r, k, d->id);
     set_answer(k, &d->answer);
     k->memory = d->memory;
+    replicas_learned_hear(r, k, d);
     k->told_ns = clock_mono_ns();
     k->gone_ns = 0;
     k->pass = r->pass;
@@ -231,6 +234,7 @@ static void restore(struct object *o, const struct known *k, int64_t now_ns) {
             last.sequence = own.sequence;
         decider_restore(o->decider, &last, now_ns);
     }
+    replicas_learned_restore(o, k, now_ns);
 }
 
 void replicas_restore(struct replicas *r, int64_t now_ns) {
@@ -243,6 +247,15 @@ void replicas_restore(struct replicas *r, int64_t now_ns) {
         restore(o, find_known(r, &o->key->ref), now_ns);
 }
 
+static void remember_learned(struct replicas *r, struct known *k, const struct object *o) {
+    CLEANUP_BUF struct buf packed;
+    struct decision d = {0};
+    buf_init(&packed, LIMIT_LEARNED_BYTES);
+    if (replicas_learned_pack(&packed, o, clock_mono_ns()) == 0)
+        d.learned = buf_str(&packed);
+    replicas_learned_hear(r, k, &d);
+}
+
 void replicas_remember(struct replicas *r) {
     for (struct object *o = r->io->objects; o != NULL; o = o->hh.next) {
         struct known *k = make_known(r, &o->key->ref);
@@ -250,6 +263,7 @@ void replicas_remember(struct replicas *r) {
             continue;
         set_answer(k, &o->sent);
         decider_remember(o->decider, &k->memory);
+        remember_learned(r, k, o);
         k->told_ns = o->sent_ns != 0 ? clock_mono_ns() : 0; // 0: nothing was ever said of it
         k->gone_ns = 0;
         k->object = o;
@@ -288,24 +302,23 @@ void io_replicas_forget(struct io *io, struct object *o) {
         (void)vec_push(&io->told, ((struct told_item){.id = o->id}));
 }
 
-bool io_replicas_tell_again(const struct io *io, const struct object *o) {
-    const struct replicas *r = io->replicas;
-    return r != NULL && r->leads && decider_window_ns(o->decider) != o->told_window_ns;
-}
-
 void io_replicas_tell(struct io *io, struct object *o, const struct published *p,
                       struct str message) {
     struct replicas *r = io->replicas;
+    int64_t now_ns = clock_mono_ns();
     if (r == NULL || !r->leads)
         return;
-    CLEANUP_BUF struct buf packed, text;
+    CLEANUP_BUF struct buf packed, text, learned;
     struct decision d = {.id = o->id, .object = o->key->ref, .answer = *p};
     buf_init(&packed, DECISION_BYTES);
     buf_init(&text, DECISION_BYTES);
+    buf_init(&learned, LIMIT_LEARNED_BYTES);
     d.answer.message = NULL;
     if (p->status != GRPC_OK && buf_add_str(&text, message) == 0 && buf_add_byte(&text, '\0') == 0)
         d.answer.message = text.p;
     decider_remember(o->decider, &d.memory);
+    if (replicas_learned_pack(&learned, o, now_ns) == 0)
+        d.learned = buf_str(&learned);
     struct told_item t = {.id = o->id};
     if (decision_pack(&packed, &d) < 0 || (t.packed = mem_alloc(packed.len)) == NULL)
         return; // told again in a while
@@ -316,6 +329,29 @@ void io_replicas_tell(struct io *io, struct object *o, const struct published *p
         return;
     }
     o->told_window_ns = decider_window_ns(o->decider);
+    o->told_learned_ns = now_ns;
+    o->told_learned = map_hash(d.learned.p, d.learned.n);
+}
+
+// Was something learned since the others were told? Asked now and then.
+static bool learned_since(struct object *o, int64_t now_ns) {
+    if (now_ns - o->told_learned_ns < TELL_LEARNED_S * NS_PER_S)
+        return false;
+    o->told_learned_ns = now_ns;
+    CLEANUP_BUF struct buf learned;
+    buf_init(&learned, LIMIT_LEARNED_BYTES);
+    return replicas_learned_pack(&learned, o, now_ns) == 0 &&
+           map_hash(learned.p, learned.len) != o->told_learned;
+}
+
+void io_replicas_tell_again(struct io *io, struct object *o, int64_t now_ns) {
+    const struct replicas *r = io->replicas;
+    if (r == NULL || !r->leads || o->sent.status != GRPC_OK)
+        return; // an error is told anew by itself, with its message
+    bool moved = o->trigger->down_window_ns > 0 &&
+                 decider_window_ns(o->decider) != o->told_window_ns;
+    if (moved || learned_since(o, now_ns))
+        io_replicas_tell(io, o, &o->sent, (struct str){0});
 }
 
 int64_t io_replicas_decided_ns(const struct io *io, int64_t now_ns) {
@@ -334,7 +370,7 @@ void io_replicas_take_back(struct io *io, struct to_rpc *m) {
         struct object *o;
         HASH_FIND(hh, io->objects, &m->told[i].id, sizeof(m->told[i].id), o);
         if (o != NULL)
-            o->told_window_ns = INT64_MAX; // again with the next decision
+            o->told_window_ns = INT64_MAX, o->told_learned = o->told_learned_ns = 0; // again
         mem_free(m->told[i].packed);
     }
     mem_free(m->told);

@@ -49,6 +49,9 @@ void io_replicas_families(const struct io *io, struct prom_writer *w) {
             f.silences);
     counter(w, "gpuscale_follower_messages_bad_total", "Messages of the leader that were refused.",
             f.bad_messages);
+    counter(w, "gpuscale_follower_learned_refused_total",
+            "What the leader said that it has learned of an object, and nobody can have.",
+            r->learned_refused);
     counter(w, "gpuscale_followers_slow_total", "Followers ended because they did not read.",
             io->rpc_stats.followers_slow);
     counter(w, "gpuscale_lease_failures_total", "Reads and writes of the Lease that failed.",

@@ -2,14 +2,16 @@
 """Several scalers around one Lease: a model of Leases for the played API server, and scalers that reach each other and
 the API server through proxies, which can drop everything without a reset."""
 
+import concurrent.futures
 import json
 import selectors
 import socket
 import threading
 import time
 
+import grpc
 from cluster_kit import ClusterScaler
-from harness import parse_logfmt
+from harness import make_stubs, parse_logfmt
 from kube_kit import kubeconfig, status
 
 LEASE = "gpuscale/gpuscale-scaler"
@@ -35,6 +37,15 @@ class Leases:
     def delete(self, key=LEASE):
         with self.lock:
             del self.items[key]
+
+    def give(self, holder, address="", key=LEASE):
+        """To this holder, now; "": it is free."""
+        with self.lock:
+            old = self.items.get(key, {"metadata": {"namespace": key.split("/")[0], "name": key.split("/")[1]},
+                                       "spec": {"leaseTransitions": 0}})
+            self.store(key, {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+                             "metadata": {**old["metadata"], "annotations": {"gpuscale/address": address}},
+                             "spec": {**old["spec"], "holderIdentity": holder, "leaseDurationSeconds": 15}})
 
     def store(self, key, lease):
         self.version += 1
@@ -75,6 +86,57 @@ class Leases:
             body = json.dumps(answer[1]).encode()
         handler.answer(answer[0], body)
         return True
+
+
+class PastLeader:
+    """Holds the Lease and tells what a test says: `decisions`, a list of decisions_pb2.Decision. Then it resigns."""
+
+    NAME = "past_1"
+
+    def __init__(self, folder, leases):
+        make_stubs(folder, "decisions")
+        import decisions_pb2
+        self.pb, self.leases, self.decisions = decisions_pb2, leases, []
+        self.resigned = threading.Event()
+        self.server = grpc.server(concurrent.futures.ThreadPoolExecutor(4))
+        handlers = {
+            "Follow": grpc.unary_stream_rpc_method_handler(
+                self._follow, request_deserializer=decisions_pb2.FollowRequest.FromString,
+                response_serializer=lambda m: m.SerializeToString()),
+            "Enroll": grpc.unary_unary_rpc_method_handler(
+                lambda request, context: decisions_pb2.EnrollResponse(refused=0),
+                request_deserializer=decisions_pb2.EnrollRequest.FromString,
+                response_serializer=lambda m: m.SerializeToString())}
+        self.server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("gpuscale.v1.Decisions", handlers)])
+        self.addr = "127.0.0.1:%d" % self.server.add_insecure_port("127.0.0.1:0")
+        self.server.start()
+        leases.give(self.NAME, self.addr)
+
+    def decision(self, metadata, desired, learned, name="llm"):
+        d = self.pb.Decision(id=7, sequence=50, value=desired, active=True, desired=desired, learned=learned)
+        d.object.namespace, d.object.name = "default", name
+        for key, value in metadata.items():
+            d.object.metadata.add(key=key, value=value)
+        return d
+
+    def _follow(self, request, context):
+        seq = 0
+        while context.is_active():
+            seq += 1
+            now_ms = time.monotonic_ns() // 1_000_000
+            yield self.pb.DecisionsUpdate(leader=self.NAME, term=0, seq=seq, interval_ms=1000, full=seq == 1, complete=True,
+                                          now_ms=now_ms, decided_ms=now_ms, decisions=self.decisions if seq == 1 else [],
+                                          resigned=self.resigned.is_set())
+            if self.resigned.wait(0.5) and seq > 1:
+                return
+
+    def resign(self):
+        self.leases.give("")
+        self.resigned.set()
+
+    def close(self):
+        self.resigned.set()
+        self.server.stop(0).wait(5)
 
 
 class Proxy:

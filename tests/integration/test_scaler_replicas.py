@@ -10,7 +10,7 @@ import time
 import pytest
 from cluster_kit import Cluster, ClusterScaler, Pages, serve
 from harness import Certs, metric_values, run, wait_until
-from replicas_kit import LEASE, Leases, Replica
+from replicas_kit import LEASE, Leases, PastLeader, Replica
 from scaler_kit import LLM, Keda, Pushed, eventually
 
 TAKE_OVER_S = 60  # the rules say 20 s; the machine may be busy
@@ -26,7 +26,7 @@ class World:
     def __init__(self, server, certs, folder):
         self.server, self.certs, self.folder = server, certs, folder
         self.cluster, self.leases, self.pages = Cluster(server), Leases(server), Pages()
-        self.replicas, self.kedas = [], []
+        self.replicas, self.kedas, self.past = [], [], []
         self.metadata = None
 
     def service(self, rate=6, replicas=1, metadata=None, watched=True):
@@ -55,6 +55,13 @@ class World:
         wait_until(lambda: b.follows(a) and b.ready(), "b follows a")
         return a, b
 
+    def past_leader(self, desired, learned):
+        """Who led before all scalers of the test: it decided so and has learned this."""
+        p = PastLeader(self.folder, self.leases)
+        self.past.append(p)
+        p.decisions.append(p.decision(self.metadata, desired, learned(p.pb)))
+        return p
+
     def keda(self, scaler, **kwargs):
         self.kedas.append(Keda(scaler.grpc, self.folder, **kwargs))
         return self.kedas[-1]
@@ -65,6 +72,8 @@ class World:
     def close(self):
         for k in self.kedas:
             k.close()
+        for p in self.past:
+            p.close()
         for s in self.replicas:
             if s.program.proc.poll() is None:
                 s.program.proc.send_signal(signal.SIGCONT)
@@ -202,6 +211,79 @@ def test_the_down_window_goes_over_to_the_next_leader(world):
     # Begun anew it would end 15 s later at least: nobody leads before the Lease has ended.
     assert abs(end_b - end) < 5, f"the window ends {end_b - end:+.3f} s later at b"
     eventually("b lowers when the window ends", lambda: keda.replicas(metadata=world.metadata) < 8, 90)
+
+
+S_NS = 1_000_000_000
+LEARNS = {"engine": "vllm", "rateWindow": "2s", "downWindow": "120s", "maxAge": "5s"}
+
+
+def bare(page):
+    """The page without latencies: nothing is learned from it, so that what is known was taken over."""
+    whole = page.render
+    page.render = lambda: "".join(line for line in whole().splitlines(True) if "inter_token" not in line and "_bucket" not in line)
+
+
+def lessons(pb):
+    """600 tokens/s at 20 steps/s of 30: 40 lessons, and a trim that asks for one replica more."""
+    m = pb.Learned()
+    w = m.work
+    w.lessons, w.weight, w.u, w.y, w.uu, w.uy = 40, 40, 40 * 600.0, 40 * 20.0, 40 * 360000.0, 40 * 12000.0
+    w.work, w.finished, w.last_per_request = 26000.0, 100.0, 260.0
+    w.extremes.add(lessons=40, light_u=100, light_y=30, seen_u=1000, full_u=0)
+    m.cold_starts_ns.extend([20 * S_NS, 30 * S_NS])
+    m.trim.ln, m.trim.misses, m.trim.stepped = -0.1, 0.03, True
+    return m.SerializeToString()
+
+
+def learned_of(record):
+    return {k: record["capacity"][k] for k in ("source", "perReplica", "lessons", "weight", "workPerRequest", "rho", "missed")}
+
+
+def test_what_a_killed_leader_had_learned_is_decided_by(world):
+    """a takes over from a leader that had learned, b from a, which is killed: by no page of this test can anyone learn."""
+    bare(world.service(rate=12, metadata=LEARNS))
+    past = world.past_leader(2, lessons)
+    a = world.scaler("a")
+    wait_until(lambda: a.role()["holder"] == past.NAME and a.ready(), "a follows who led before")
+    past.resign()
+    wait_until(a.leads, "a leads", TAKE_OVER_S)
+    # 12 requests/s of 260 tokens at 921 a replica: R = 3.39, ceil((3.39 + 0.3 sqrt 3.39) / (1.05 e^-0.1)) = 5. Untrimmed 4.
+    eventually("a decides 5", lambda: decision(a)["want"] == 5)
+    learned = learned_of(decision(a))
+    assert learned["source"] == "learned" and learned["lessons"] == 40 and 920 < learned["perReplica"] < 922
+    b = world.scaler("b")
+    wait_until(lambda: b.follows(a) and b.ready(), "b follows a")
+    keda = world.keda(b)
+    eventually("b says 5", lambda: world.value(keda) == 5)
+    watcher = Watcher(world, keda)
+    a.program.proc.kill()
+    world.leases.give("")  # how long an ended Lease is waited for is other tests' matter
+    wait_until(b.leads, "b leads", TAKE_OVER_S)
+    first = wait_until(lambda: b.api("/api/v1/decisions?namespace=default&name=llm&limit=64")["items"][0]["records"], "b decides")[0]
+    assert first["desired"] == 5 and learned_of(first) == learned
+    eventually("b reads the engines and wants the same", lambda: decision(b)["want"] == 5)
+    assert learned_of(decision(b)) == learned
+    assert "Capacity learned from 40 lessons" in run("gpuscale", "explain", "--server", f"http://{b.http}", "default/llm").stdout
+    assert set(watcher.stop()) == {5.0}
+
+
+def test_what_no_leader_can_have_learned_costs_no_decision(world):
+    world.service(rate=12, metadata=LEARNS)
+
+    def nonsense(pb):
+        m = pb.Learned.FromString(lessons(pb))
+        m.trim.ln = float("nan")
+        return m.SerializeToString()
+
+    world.past_leader(7, nonsense)
+    a = world.scaler("a")
+    keda = world.keda(a)
+    eventually("a says what was decided", lambda: world.value(keda) == 7)
+    refused = wait_until(lambda: a.told("what the leader has learned is refused"), "a says that it refuses the rest")
+    assert refused[0]["name"] == "llm" and "a trim by e^" in refused[0]["error"], refused
+    assert number(a, "gpuscale_follower_learned_refused_total") == 1
+    assert number(a, "gpuscale_follower_messages_bad_total") == 0
+    wait_until(a.ready, "a is ready all the same")
 
 
 def test_a_graceful_end_hands_over_at_once(world):

@@ -129,17 +129,18 @@ double trim_tick(struct trim *x, const struct trim_input *in, struct record_capa
         any |= known[h];
     }
     bool late = is_short(x, in);
+    bool told = any || x->stepped; // a trim that was taken over stands until a page tells
     ret->rho = rho;
-    ret->trim = !any ? TRIM_UNKNOWN : TRIM_SLOW_START;
-    if (!any || in->cold_start_ns == 0 || in->cold_start_ns > TRIM_COLD_START_NS) {
+    ret->trim = told ? TRIM_SLOW_START : TRIM_UNKNOWN;
+    if (!told || in->cold_start_ns == 0 || in->cold_start_ns > TRIM_COLD_START_NS) {
         x->begun = false;
         return rho;
     }
-    if (!x->begun || late)
+    if (any && (!x->begun || late))
         begin(x, now, in->now_ns);
-    else if (in->now_ns - x->at_ns >= TRIM_STEP_NS)
+    else if (any && in->now_ns - x->at_ns >= TRIM_STEP_NS)
         step(x, in->trigger, now, known, in->now_ns);
-    x->begun = true;
+    x->begun = any;
     x->ln = fmin(fmax(x->ln, log(RHO_MIN / rho)), log(RHO_MAX / rho));
     ret->trim = late ? TRIM_SHORT : TRIM_ON;
     ret->misses = x->stepped ? x->misses : -1;

@@ -13,8 +13,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "core/policy/active.h"
-#include "core/policy/capacity.h"
-#include "core/policy/peak.h"
+#include "core/policy/decide_inside.h"
 #include "core/policy/size.h"
 
 // The down-window takes a want so often, and 20 in a shorter one than the default of 300 s.
@@ -23,24 +22,6 @@ enum { WINDOW_SAMPLES = 20 };
 static const int64_t BURST_SAMPLE_NS = 30 * NS_PER_S;
 static const int64_t TOLD_AFTER_NS = 120 * NS_PER_S; // a lasting condition becomes a notice
 static const double HPA_TOLERANCE = 0.1;             // its default
-
-struct decider {
-    const struct trigger *trigger;
-    uint64_t sequence;
-    bool seeded;
-    int32_t last;                   // the last decision
-    int32_t spec;                   // spec.replicas as last known
-    struct peak window;             // wants of the last downWindow
-    struct peak burst;              // wants of the last burstMemory; cap 0: off
-    struct mean *means[SIGNAL_MAX]; // of the rule's signals, NULL: none
-    int64_t sampled_ns;             // when the window last took a want by the clock
-    int64_t burst_ns;
-    int64_t known_ns;       // last tick that knew a want
-    int64_t seen_ns;        // newest value of any capacity signal
-    int64_t gated_since_ns; // a gated guard has been breached in vain since; INT64_MIN: is not
-    int64_t saturating_since_ns;
-    struct trim trim;
-};
 
 struct tick {
     struct decider *d;

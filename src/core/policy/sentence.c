@@ -295,7 +295,9 @@ static void say_trim(struct text *t, const struct record *r) {
         SAY(t, " ttft %.3g s", c->edge_s[0]);
     if (c->edge_s[1] > 0)
         SAY(t, "%s itl %.3g s", c->edge_s[0] > 0 ? " or" : "", c->edge_s[1]);
-    SAY(t, " (the engine's edges at or above the SLO).");
+    if (c->edge_s[0] > 0 || c->edge_s[1] > 0)
+        SAY(t, " (the engine's edges at or above the SLO)");
+    SAY(t, ".");
 }
 
 static void say_blind(struct text *t, const struct record *r) {

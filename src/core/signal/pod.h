@@ -8,7 +8,8 @@
 #include "core/signal/work_state.h"
 #include "core/signal/workload.h"
 
-enum { WORKLOAD_STARTS_KEPT = 8 };
+// Longer than any model takes to load: the pod has been ready before, or time was set.
+#define WORKLOAD_START_MAX_NS (2 * 3600 * INT64_C(1000000000))
 
 // A value as last shown; at_ns SIGNAL_TIME_UNKNOWN: never.
 struct gauge {

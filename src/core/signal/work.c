@@ -22,12 +22,12 @@ void work_pod_changed(struct pod *p) {
         p->buckets[h].n = 0;
 }
 
-static struct work_point *point(struct work *k, unsigned i) {
+static struct work_point *point(struct work_learned *k, unsigned i) {
     return &k->points[(k->head + i) % WORK_POINTS];
 }
 
 // The ring holds 600 s and the point before them.
-static void note_point(struct work *k, int64_t at_ns) {
+static void note_point(struct work_learned *k, int64_t at_ns) {
     if (k->n > 0 && at_ns - point(k, k->n - 1u)->at_ns < LESSON_NS)
         return;
     while (k->n >= 2 && point(k, 1)->at_ns <= at_ns - MEAN_NS) {
@@ -41,7 +41,7 @@ static void note_point(struct work *k, int64_t at_ns) {
     *point(k, k->n++) = (struct work_point){at_ns, k->work, k->finished};
 }
 
-static void count_work(struct work *k, const struct meter_totals *more, int64_t at_ns) {
+static void count_work(struct work_learned *k, const struct meter_totals *more, int64_t at_ns) {
     note_point(k, at_ns); // what there was before this page
     k->work += more->work;
     k->finished += more->finished;
@@ -80,7 +80,7 @@ static void count_buckets(struct work_buckets *all, struct pod_buckets *last,
     memcpy(last->count, b->count, b->n * sizeof(b->count[0]));
 }
 
-static void note_extremes(struct work *k, double u, double y, bool full) {
+static void note_extremes(struct work_learned *k, double u, double y, bool full) {
     if (k->extremes[0].lessons == GENERATION_LESSONS) {
         k->extremes[1] = k->extremes[0];
         k->extremes[0] = (struct work_extremes){0};
@@ -98,7 +98,7 @@ static void note_extremes(struct work *k, double u, double y, bool full) {
         x->full_u = u;
 }
 
-static void take_lesson(struct work *k, double u, double y, bool full) {
+static void take_lesson(struct work_learned *k, double u, double y, bool full) {
     k->weight = k->weight * LESSON_KEEPS + 1;
     k->u = k->u * LESSON_KEEPS + u;
     k->y = k->y * LESSON_KEEPS + y;
@@ -113,9 +113,10 @@ static void learn(struct signal_workload *w, int64_t now_ns) {
     struct meter_totals sum = {0};
     double u = 0, queue = INFINITY;
     uint32_t n = 0;
-    if (now_ns - w->work.lesson_ns < LESSON_NS && w->work.lesson_ns)
+    struct work_learned *k = &w->work.learned;
+    if (now_ns - k->lesson_ns < LESSON_NS && k->lesson_ns)
         return;
-    w->work.lesson_ns = now_ns;
+    k->lesson_ns = now_ns;
     for (size_t i = 0; i < w->ready.n; i++) {
         struct meter_totals t;
         double s, waiting;
@@ -129,8 +130,7 @@ static void learn(struct signal_workload *w, int64_t now_ns) {
         n++;
     }
     if (n > 0)
-        take_lesson(&w->work, u / n, sum.itl_count / sum.itl_sum_s,
-                    queue >= 1 && 2 * n >= w->ready.n);
+        take_lesson(k, u / n, sum.itl_count / sum.itl_sum_s, queue >= 1 && 2 * n >= w->ready.n);
 }
 
 void work_page(struct signal_workload *w, struct pod *p, const struct engine_sample *s,
@@ -144,13 +144,14 @@ void work_page(struct signal_workload *w, struct pod *p, const struct engine_sam
         count_buckets(&w->work.buckets[h], &p->buckets[h], &s->histograms[h]);
     if (!meter_page(&p->meter, s, w->engine.provides, at_ns, &more))
         return;
-    count_work(&w->work, &more, at_ns);
+    w->work.taught = true;
+    count_work(&w->work.learned, &more, at_ns);
     learn(w, at_ns);
 }
 
 // The point from which the last 600 s are counted: the newest that is so old, or the oldest. One
 // from before a long silence is no use: what came after it cannot be dated.
-static const struct work_point *mean_from(const struct work *k, int64_t now_ns) {
+static const struct work_point *mean_from(const struct work_learned *k, int64_t now_ns) {
     const struct work_point *from = NULL;
     for (unsigned i = 0; i < k->n; i++) {
         const struct work_point *p = &k->points[(k->head + i) % WORK_POINTS];
@@ -161,7 +162,7 @@ static const struct work_point *mean_from(const struct work *k, int64_t now_ns) 
     return from;
 }
 
-static double per_request(const struct work *k, int64_t now_ns, double *ret_finished) {
+static double per_request(const struct work_learned *k, int64_t now_ns, double *ret_finished) {
     const struct work_point *from = mean_from(k, now_ns);
     double work = from ? k->work - from->work : 0;
     double finished = from ? k->finished - from->finished : 0;
@@ -174,7 +175,7 @@ static double per_request(const struct work *k, int64_t now_ns, double *ret_fini
 }
 
 void signal_work(const struct signal_workload *w, int64_t now_ns, struct signal_work *ret) {
-    const struct work *k = &w->work;
+    const struct work_learned *k = &w->work.learned;
     const struct work_extremes *now = &k->extremes[0], *before = &k->extremes[1];
     *ret = (struct signal_work){.lessons = k->lessons,
                                 .weight = k->weight,

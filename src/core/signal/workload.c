@@ -145,9 +145,6 @@ static int reserve(struct signal_workload *w, const struct signal_pod *pods, siz
     return r;
 }
 
-// Longer than any model takes to load: the pod has been ready before, or time was set.
-#define START_MAX_NS (2 * 3600 * NS_PER_S)
-
 static void learn_start(struct signal_workload *w, const struct pod *p,
                         const struct signal_pod *told, int64_t now_ns) {
     int64_t took_ns = 0;
@@ -155,7 +152,7 @@ static void learn_start(struct signal_workload *w, const struct pod *p,
         took_ns = told->ready_ns - told->started_ns;
     else if (p->seen_starting)
         took_ns = now_ns - p->started_ns;
-    if (!p->was_ready && took_ns > 0 && took_ns <= START_MAX_NS)
+    if (!p->was_ready && took_ns > 0 && took_ns <= WORKLOAD_START_MAX_NS)
         w->starts_ns[w->starts_n++ % WORKLOAD_STARTS_KEPT] = took_ns;
 }
 

@@ -3,6 +3,8 @@
  */
 #include "io_lab.h"
 #include "net/grpc_status.h"
+#include "core/signal/work.h"
+#include "scaler/learned.h"
 #include "scaler/replicas_internal.h"
 
 static const char workloads[] = "workloads:\n"
@@ -48,17 +50,22 @@ static struct object *watched(struct lab *l) {
     return o;
 }
 
-// The leader that is heard has decided so, just now.
-static void hear(struct lab *l, int32_t desired, uint64_t sequence) {
+// The leader that is heard has decided so, just now, and has learned this.
+static void hear_learned(struct lab *l, int32_t desired, uint64_t sequence, struct str learned) {
     struct decision d = {.id = 7,
                          .object = l->ref,
                          .answer = {.seq = sequence, .value = desired, .active = true},
-                         .memory = {.decided = true, .desired = desired, .sequence = sequence}};
+                         .memory = {.decided = true, .desired = desired, .sequence = sequence},
+                         .learned = learned};
     struct follow_update u = {
         .leader = "b", .decided_ns = clock_mono_ns(), .full = true, .complete = true};
     l->hear.began(l->r, &u);
     l->hear.decision(l->r, &d);
     l->hear.ended(l->r, &u);
+}
+
+static void hear(struct lab *l, int32_t desired, uint64_t sequence) {
+    hear_learned(l, desired, sequence, (struct str){0});
 }
 
 static struct decider_memory take_over(struct lab *l, const struct object *o, bool inherited) {
@@ -217,6 +224,111 @@ static void who_leads_is_told_again_where_the_queue_was_full(void **state) {
     close_lab(&l);
 }
 
+static struct learned a_lesson(uint32_t lessons, double rho_ln) {
+    struct learned x = {0};
+    struct work_learned *k = &x.signals.work;
+    *k = (struct work_learned){.lessons = lessons,
+                               .weight = lessons,
+                               .u = lessons * 1000.,
+                               .y = lessons * 25.,
+                               .uu = lessons * 1e6,
+                               .uy = lessons * 25e3};
+    k->extremes[0] = (struct work_extremes){lessons, 500, 30, 1200, 0};
+    decider_learned_none(&x.decider);
+    x.decider.trimmed = true;
+    x.decider.trim_ln = rho_ln;
+    return x;
+}
+
+static double trim_of(const struct object *o) {
+    struct decider_learned x;
+    decider_learned_of(o->decider, clock_mono_ns(), &x);
+    return x.trim_ln;
+}
+
+static uint32_t lessons_of(const struct object *o) {
+    struct signal_work w;
+    assert_non_null(o->feed);
+    signal_work(o->feed->signals, clock_mono_ns(), &w);
+    return w.lessons;
+}
+
+// The last leader's, whole, also where a decision is too old: lessons do not grow old. Then it is
+// told on, and remembered over the end of the own term.
+static void what_the_leader_has_learned_is_gone_on_with(void **state) {
+    for (int inherited = 0; inherited < 2; inherited++) {
+        struct lab l;
+        struct learned x = a_lesson(40, -0.1), mine = a_lesson(7, 0.2);
+        CLEANUP_BUF struct buf b;
+        buf_init(&b, LIMIT_LEARNED_BYTES);
+        open_lab(&l);
+        struct object *o = watched(&l);
+        decider_learned_take(o->decider, &mine.decider, clock_mono_ns()); // of an earlier term
+        assert_int_equal(learned_pack(&b, &x), 0);
+        hear_learned(&l, 4, 50, buf_str(&b));
+        assert_int_equal(take_over(&l, o, inherited).decided, inherited);
+        assert_true(trim_of(o) == -0.1);
+        io_objects_lead(l.io, clock_mono_ns());
+        assert_int_equal(lessons_of(o), 40);
+        replicas_remember(l.r);
+        io_objects_follow(l.io);
+        l.r->leads = false;
+        take_over(&l, o, true); // nobody led in between
+        io_objects_lead(l.io, clock_mono_ns());
+        assert_int_equal(lessons_of(o), 40);
+        assert_true(trim_of(o) == -0.1);
+        close_lab(&l);
+    }
+}
+
+// A leader of a version that tells nothing, or of one that tells nonsense: the decision counts, the
+// rest begins anew.
+static void what_is_refused_costs_no_decision(void **state) {
+    struct learned bad = a_lesson(40, -0.1), mine = a_lesson(7, 0.2);
+    bad.signals.work.y = 0.0 / 0.0;
+    CLEANUP_BUF struct buf b;
+    buf_init(&b, LIMIT_LEARNED_BYTES);
+    assert_int_equal(learned_pack(&b, &bad), 0);
+    const struct str said[] = {{0}, buf_str(&b), STR("\xff\xff\xff")};
+    for (size_t i = 0; i < COUNT_OF(said); i++) {
+        struct lab l;
+        open_lab(&l);
+        struct object *o = watched(&l);
+        decider_learned_take(o->decider, &mine.decider, clock_mono_ns());
+        hear_learned(&l, 4, 50, said[i]);
+        assert_int_equal(l.r->learned_refused, i > 0);
+        struct decider_memory m = take_over(&l, o, true);
+        assert_true(m.decided && m.desired == 4);
+        assert_true(trim_of(o) == 0);
+        io_objects_lead(l.io, clock_mono_ns());
+        assert_int_equal(lessons_of(o), 0);
+        close_lab(&l);
+    }
+}
+
+// Between two wants of the window something may be learned; at rest nothing is told twice.
+static void what_was_learned_since_is_told_and_nothing_twice(void **state) {
+    struct lab l;
+    open_lab(&l);
+    l.r->leads = true;
+    struct object *o = watched(&l);
+    int64_t now_ns = clock_mono_ns();
+    io_objects_lead(l.io, now_ns);
+    const struct published p = {.value = 4};
+    io_replicas_tell(l.io, o, &p, (struct str){0});
+    size_t told = l.io->told.n;
+    assert_int_equal(told, 1);
+    io_replicas_tell_again(l.io, o, now_ns + 60 * NS_PER_S);
+    assert_int_equal(l.io->told.n, told);
+    struct learned x = a_lesson(3, 0);
+    assert_true(signal_learned_take(o->feed->signals, &x.signals));
+    io_replicas_tell_again(l.io, o, now_ns + 61 * NS_PER_S); // looked at a second ago
+    assert_int_equal(l.io->told.n, told);
+    io_replicas_tell_again(l.io, o, now_ns + 90 * NS_PER_S);
+    assert_int_equal(l.io->told.n, told + 1);
+    close_lab(&l);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_the_leader_decided_is_gone_on_with),
@@ -225,6 +337,9 @@ int main(void) {
         cmocka_unit_test(a_rule_that_the_leader_does_not_tell_of_is_no_zero),
         cmocka_unit_test(a_workload_that_is_missing_is_not_held_at_the_zero_of_an_earlier_term),
         cmocka_unit_test(what_was_never_decided_is_not_answered_with_zero),
+        cmocka_unit_test(what_the_leader_has_learned_is_gone_on_with),
+        cmocka_unit_test(what_is_refused_costs_no_decision),
+        cmocka_unit_test(what_was_learned_since_is_told_and_nothing_twice),
         cmocka_unit_test(who_leads_is_told_again_where_the_queue_was_full),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
