@@ -28,7 +28,8 @@ static unsigned first_shown(const struct filter *f, const struct object *o) {
     return o->history.n > f->last ? o->history.n - f->last : 0;
 }
 
-static void add_json(struct buf *b, const struct filter *f, const struct object *o) {
+static void add_json(struct buf *b, const struct io *io, const struct filter *f,
+                     const struct object *o) {
     (void)buf_addc(b, "{\"namespace\":");
     (void)buf_add_json(b, o->key->ref.namespace_);
     api_text(b, "name", o->key->ref.name.p);
@@ -37,6 +38,7 @@ static void add_json(struct buf *b, const struct filter *f, const struct object 
         api_text(b, "workload", o->feed->workload->target);
     else
         api_text(b, "error", o->fault.msg);
+    io_replicas_show_object(io, o, b);
     (void)buf_addc(b, ",\"records\":[");
     for (unsigned i = first_shown(f, o); i < o->history.n; i++) {
         (void)buf_addc(b, i > first_shown(f, o) ? "," : "");
@@ -145,7 +147,7 @@ static void answer_json(struct http_request *r, const struct io *io, const struc
     p.limit = API_LIMIT_MAX; // `limit` counts records here
     for (const struct object *o = io->objects; o != NULL; o = o->hh.next)
         if (wanted(f, o) && api_page_item(&p))
-            add_json(&p.out, f, o);
+            add_json(&p.out, io, f, o);
     if (p.seen == 0 && f->name[0] != '\0')
         api_page_fail(&p, 404, "no such ScaledObject or rule");
     else

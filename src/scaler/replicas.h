@@ -61,4 +61,5 @@ void io_replicas_show(const struct io *io, struct buf *out); // JSON
 void io_replicas_families(const struct io *io, struct prom_writer *w);
 // For who asks a follower why: where to ask, and what is known here of an object.
 void io_replicas_tell_reader(const struct io *io, struct buf *out);
+void io_replicas_show_object(const struct io *io, const struct object *o, struct buf *b); // members
 void io_replicas_tell_object(const struct io *io, const struct object *o, struct buf *out);

@@ -93,6 +93,31 @@ void io_replicas_tell_reader(const struct io *io, struct buf *out) {
                        rec->holder, rec->address);
 }
 
+void io_replicas_show_object(const struct io *io, const struct object *o, struct buf *b) {
+    const struct replicas *r = io->replicas;
+    if (io_leads(io))
+        return;
+    const struct election_record *rec = lease_record(r->lease);
+    const struct known *k = replicas_known(r, o);
+    (void)buf_addc(b, ",\"leader\":{\"identity\":");
+    (void)buf_add_json(b, str_from(rec ? rec->holder : ""));
+    api_text(b, "address", rec ? rec->address : "");
+    (void)buf_addc(b, "},\"told\":");
+    if (k == NULL || k->told_ns == 0) {
+        (void)buf_addc(b, "null");
+        return;
+    }
+    (void)buf_addf(b, "{\"sequence\":%llu", (unsigned long long)k->memory.sequence);
+    if (k->memory.decided)
+        api_int(b, "desired", k->memory.desired);
+    api_bool(b, "active", k->answer.active);
+    if (k->answer.status != 0)
+        api_text(b, "error", k->answer.message ? k->answer.message : "");
+    else
+        api_number(b, "value", k->answer.value);
+    (void)buf_addc(b, "}");
+}
+
 // What a follower knows of an object.
 void io_replicas_tell_object(const struct io *io, const struct object *o, struct buf *out) {
     const struct known *k = replicas_known(io->replicas, o);

@@ -153,6 +153,10 @@ def test_one_decides_and_the_other_answers_with_its_decision(world):
     text = run("gpuscale", "explain", "--server", f"http://{b.http}", "default/llm").stdout
     assert f"The scaler {lease['spec']['holderIdentity']} (gRPC at {a.port_proxy.addr}) leads" in text
     assert "6 replicas, active" in text
+    o = b.api("/api/v1/decisions?namespace=default&name=llm")["items"][0]
+    assert o["leader"] == {"identity": lease["spec"]["holderIdentity"], "address": a.port_proxy.addr}
+    assert o["told"]["desired"] == 6 and o["told"]["active"] and o["records"] == []
+    assert "leader" not in a.api("/api/v1/decisions?namespace=default&name=llm")["items"][0]
 
 
 def test_a_follower_pushes_what_the_leader_decides(world):
