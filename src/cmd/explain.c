@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /* gpuscale explain [NAMESPACE/NAME]: the last decisions of a running scaler, with their reasons. */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "cmd/reach.h"
 #include "cmd/verbs.h"
 #include "scaler/explain.h"
 
@@ -21,40 +21,15 @@ static const char help[] =
     "                      $GPUSCALE_SERVER)\n"
     "  -n, --last N        how many decisions of each ScaledObject (1 to 64; 10 with a\n"
     "                      name, 1 without)\n"
-    "  --json              the records as JSON\n"
-    "  --ca FILE           authority of the scaler's certificate (PEM)\n"
-    "  --cert FILE         certificate to show to the scaler (PEM)\n"
-    "  --key FILE          its key\n"
-    "  --server-name NAME  the name in the scaler's certificate\n"
-    "  --token-file FILE   a token of the Kubernetes API, for a scaler that asks for one\n"
-    "                      (kubectl create token NAME)\n"
-    "  --user NAME         a user of the scaler's web-config, whose password is in\n"
-    "  --password-file FILE\n"
-    "  -h, --help          this text\n";
+    "  --json              the records as JSON\n" REACH_HELP "  -h, --help          this text\n";
 
-enum {
-    OPT_SERVER = 256,
-    OPT_JSON,
-    OPT_CA,
-    OPT_CERT,
-    OPT_KEY,
-    OPT_SERVER_NAME,
-    OPT_TOKEN_FILE,
-    OPT_USER,
-    OPT_PASSWORD_FILE
-};
+enum { OPT_SERVER = 256, OPT_JSON };
 
 static const struct option options[] = {
     {"server", required_argument, NULL, OPT_SERVER},
     {"last", required_argument, NULL, 'n'},
     {"json", no_argument, NULL, OPT_JSON},
-    {"ca", required_argument, NULL, OPT_CA},
-    {"cert", required_argument, NULL, OPT_CERT},
-    {"key", required_argument, NULL, OPT_KEY},
-    {"server-name", required_argument, NULL, OPT_SERVER_NAME},
-    {"token-file", required_argument, NULL, OPT_TOKEN_FILE},
-    {"user", required_argument, NULL, OPT_USER},
-    {"password-file", required_argument, NULL, OPT_PASSWORD_FILE},
+    REACH_OPTIONS,
     {"help", no_argument, NULL, 'h'},
     {0},
 };
@@ -72,23 +47,14 @@ static int take_last(const char *text, unsigned *ret) {
 
 // 0: go on; 1: help was shown; 2: wrong usage.
 static int parse(int argc, char **argv, struct explain_options *o) {
-    const char **const texts[] = {
-        [OPT_SERVER - OPT_SERVER] = &o->server,
-        [OPT_CA - OPT_SERVER] = &o->tls.ca,
-        [OPT_CERT - OPT_SERVER] = &o->tls.cert,
-        [OPT_KEY - OPT_SERVER] = &o->tls.key,
-        [OPT_SERVER_NAME - OPT_SERVER] = &o->server_name,
-        [OPT_TOKEN_FILE - OPT_SERVER] = &o->auth.bearer_file,
-        [OPT_USER - OPT_SERVER] = &o->auth.username,
-        [OPT_PASSWORD_FILE - OPT_SERVER] = &o->auth.password_file,
-    };
     int c;
     while ((c = getopt_long(argc, argv, "n:h", options, NULL)) != -1) {
-        if (c >= OPT_SERVER && c - OPT_SERVER < (int)COUNT_OF(texts) && c != OPT_JSON) {
-            *texts[c - OPT_SERVER] = optarg;
+        if (reach_take(c, optarg, &o->tls, &o->server_name, &o->auth))
             continue;
-        }
         switch (c) {
+        case OPT_SERVER:
+            o->server = optarg;
+            break;
         case OPT_JSON:
             o->json = true;
             break;

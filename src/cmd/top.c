@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 /* gpuscale top: what GPUs and workloads do now, in a terminal. */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -8,6 +7,7 @@
 #include "base/str.h"
 #include "base/units.h"
 #include "base/clock.h"
+#include "cmd/reach.h"
 #include "cmd/verbs.h"
 #include "tools/top.h"
 #include "tools/top_term.h"
@@ -30,15 +30,7 @@ static const char help[] =
     "  --filter TEXT       only rows with it in namespace, pod, node, model or state\n"
     "  --price MODEL=USD   what such a GPU costs an hour; may be repeated. MODEL is a\n"
     "                      part of the model's name (H100=6.88); of several that fit\n"
-    "                      the longest counts. There are no prices but yours\n"
-    "  --ca FILE           authority of the scaler's certificate (PEM)\n"
-    "  --cert FILE         certificate to show to the scaler (PEM)\n"
-    "  --key FILE          its key\n"
-    "  --server-name NAME  the name in the scaler's certificate\n"
-    "  --token-file FILE   a token of the Kubernetes API, for a scaler that asks for one\n"
-    "                      (kubectl create token NAME)\n"
-    "  --user NAME         a user of the scaler's web-config, whose password is in\n"
-    "  --password-file FILE\n"
+    "                      the longest counts. There are no prices but yours\n" REACH_HELP
     "  -h, --help          this text\n"
     "\n"
     "?  not known, which is not 0;  -  none;  12+  at least 12.\n"
@@ -54,13 +46,6 @@ enum {
     OPT_SORT,
     OPT_FILTER,
     OPT_PRICE,
-    OPT_CA,
-    OPT_CERT,
-    OPT_KEY,
-    OPT_SERVER_NAME,
-    OPT_TOKEN_FILE,
-    OPT_USER,
-    OPT_PASSWORD_FILE,
 };
 
 static const struct option options[] = {
@@ -72,13 +57,7 @@ static const struct option options[] = {
     {"sort", required_argument, NULL, OPT_SORT},
     {"filter", required_argument, NULL, OPT_FILTER},
     {"price", required_argument, NULL, OPT_PRICE},
-    {"ca", required_argument, NULL, OPT_CA},
-    {"cert", required_argument, NULL, OPT_CERT},
-    {"key", required_argument, NULL, OPT_KEY},
-    {"server-name", required_argument, NULL, OPT_SERVER_NAME},
-    {"token-file", required_argument, NULL, OPT_TOKEN_FILE},
-    {"user", required_argument, NULL, OPT_USER},
-    {"password-file", required_argument, NULL, OPT_PASSWORD_FILE},
+    REACH_OPTIONS,
     {"help", no_argument, NULL, 'h'},
     {0},
 };
@@ -100,18 +79,15 @@ static int take_sort(struct top_options *o, const char *text, struct err *e) {
 
 // An option with a value or without; false: not known.
 static bool take(struct top_options *o, int c, int *rc, struct err *e) {
-    const char **texts[] = {
-        [OPT_SERVER - OPT_SERVER] = &o->server,
-        [OPT_FILTER - OPT_SERVER] = &o->choice.filter,
-        [OPT_CA - OPT_SERVER] = &o->tls.ca,
-        [OPT_CERT - OPT_SERVER] = &o->tls.cert,
-        [OPT_KEY - OPT_SERVER] = &o->tls.key,
-        [OPT_SERVER_NAME - OPT_SERVER] = &o->server_name,
-        [OPT_TOKEN_FILE - OPT_SERVER] = &o->auth.bearer_file,
-        [OPT_USER - OPT_SERVER] = &o->auth.username,
-        [OPT_PASSWORD_FILE - OPT_SERVER] = &o->auth.password_file,
-    };
+    if (reach_take(c, optarg, &o->tls, &o->server_name, &o->auth))
+        return true;
     switch (c) {
+    case OPT_SERVER:
+        o->server = optarg;
+        return true;
+    case OPT_FILTER:
+        o->choice.filter = optarg;
+        return true;
     case OPT_ONCE:
         o->once = true;
         return true;
@@ -132,10 +108,7 @@ static bool take(struct top_options *o, int c, int *rc, struct err *e) {
             *rc = err_wrap(e, "--price");
         return true;
     default:
-        if (c < OPT_SERVER)
-            return false;
-        *texts[c - OPT_SERVER] = optarg;
-        return true;
+        return false;
     }
 }
 

@@ -28,6 +28,7 @@
 #include "scaler/gpus.h"
 #include "scaler/history.h"
 #include "scaler/messages.h"
+#include "scaler/object_index.h"
 #include "scaler/rpc.h"
 #include "scaler/workloads.h"
 #include "source/agents.h"
@@ -101,9 +102,9 @@ struct object {
     struct kube_call *job_call; // is it a ScaledJob? Asked once (cluster_jobs.c)
     struct job_question *job_question;
     bool job_asked;
-    struct object_events *events; // cluster_events.c; NULL: none yet
-    struct object *same_hash;     // in by_key
-    UT_hash_handle hh, hh_rpc, hh_key;
+    struct object_events *events;      // cluster_events.c; NULL: none yet
+    struct object_index_entry indexed; // in by_key
+    UT_hash_handle hh, hh_rpc;
 };
 
 // A pod that is known by name: whose GPU or whose page it is.
@@ -147,10 +148,10 @@ struct io {
     struct conf_stamp stamp;  // of the workloads file, as last looked at
     struct err workloads_bad; // why the newest version is not in use
 
-    struct object *objects; // by id
-    struct object **rules;  // by index of config.rules; NULL: not yet
-    struct object *by_rpc;  // by rpc_id
-    struct object *by_key;  // by the hash of their reference
+    struct object *objects;            // by id
+    struct object **rules;             // by index of config.rules; NULL: not yet
+    struct object *by_rpc;             // by rpc_id
+    struct object_index_entry *by_key; // by what is asked about
     uint64_t next_own_id;
     struct VEC(uint64_t) gone; // rpc_id of objects that are no more: the rpc thread is to know
     struct feed *feeds;        // by key

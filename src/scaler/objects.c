@@ -325,47 +325,15 @@ static int set_rpc_id(struct io *io, struct object *o, uint64_t rpc_id) {
     return 0;
 }
 
-// Objects with equal hashes hang behind the first one.
-static int link_key(struct io *io, struct object *o) {
-    struct object *first;
-    HASH_FIND(hh_key, io->by_key, &o->key->hash, sizeof(o->key->hash), first);
-    if (first != NULL) {
-        o->same_hash = first->same_hash;
-        first->same_hash = o;
-        return 0;
-    }
-    HASH_ADD_KEYPTR(hh_key, io->by_key, &o->key->hash, sizeof(o->key->hash), o);
-    return map_oom() ? ERR_NOMEM : 0;
-}
-
-static void unlink_key(struct io *io, struct object *o) {
-    struct object *first;
-    HASH_FIND(hh_key, io->by_key, &o->key->hash, sizeof(o->key->hash), first);
-    if (first != o) {
-        while (first->same_hash != o)
-            first = first->same_hash;
-        first->same_hash = o->same_hash;
-        return;
-    }
-    // Its place is taken before it goes: a table that is not empty needs no memory for one more.
-    if (o->same_hash != NULL)
-        HASH_ADD_KEYPTR(hh_key, io->by_key, &o->same_hash->key->hash, sizeof(o->key->hash),
-                        o->same_hash);
-    HASH_DELETE(hh_key, io->by_key, o);
-}
-
 struct object *io_object_find(const struct io *io, const struct object_ref *r,
                               const struct object_hash *h) {
-    struct object *o;
-    HASH_FIND(hh_key, io->by_key, &h->all, sizeof(h->all), o);
-    while (o != NULL && !object_key_matches(o->key, r, h))
-        o = o->same_hash;
-    return o;
+    struct object_index_entry *x = object_index_find(io->by_key, r, h);
+    return x != NULL ? container_of(x, struct object, indexed) : NULL;
 }
 
 static void remove_object(struct io *io, struct object *o) {
     (void)set_rpc_id(io, o, 0);
-    unlink_key(io, o);
+    object_index_remove(&io->by_key, &o->indexed);
     HASH_DEL(io->objects, o);
     if (o->feed != NULL)
         detach(o);
@@ -386,7 +354,7 @@ struct object *io_object_new(struct io *io, uint64_t rpc_id, struct object_key *
         object_free(io, o);
         return NULL;
     }
-    if (link_key(io, o) < 0) {
+    if (object_index_add(&io->by_key, &o->indexed, o->key) < 0) {
         HASH_DEL(io->objects, o);
         object_free(io, o);
         return NULL;

@@ -20,7 +20,7 @@ static struct rpc_object *object_free(struct rpc_object *o) {
 
 void rpc_table_done(struct rpc_table *t) {
     struct rpc_object *o, *next;
-    HASH_CLEAR(hh, t->by_hash);
+    object_index_clear(&t->by_hash);
     HASH_ITER(hh_id, t->by_id, o, next) {
         HASH_DELETE(hh_id, t->by_id, o);
         object_free(o);
@@ -30,11 +30,8 @@ void rpc_table_done(struct rpc_table *t) {
 
 struct rpc_object *rpc_table_find(const struct rpc_table *t, const struct object_ref *r,
                                   const struct object_hash *h) {
-    struct rpc_object *o;
-    HASH_FIND(hh, t->by_hash, &h->all, sizeof(h->all), o);
-    while (o != NULL && !object_key_matches(o->key, r, h))
-        o = o->same_hash;
-    return o;
+    struct object_index_entry *x = object_index_find(t->by_hash, r, h);
+    return x != NULL ? container_of(x, struct rpc_object, indexed) : NULL;
 }
 
 struct rpc_object *rpc_table_by_id(const struct rpc_table *t, uint64_t id) {
@@ -60,36 +57,6 @@ static int check_limits(const struct rpc_table *t, bool invalid, struct err *e) 
     return 0;
 }
 
-// Links the object under its hash; objects with equal hashes hang behind the first one.
-static int link_hash(struct rpc_table *t, struct rpc_object *o) {
-    struct rpc_object *first;
-    HASH_FIND(hh, t->by_hash, &o->key->hash, sizeof(o->key->hash), first);
-    if (first != NULL) {
-        o->same_hash = first->same_hash;
-        first->same_hash = o;
-        return 0;
-    }
-    HASH_ADD_KEYPTR(hh, t->by_hash, &o->key->hash, sizeof(o->key->hash), o);
-    return map_oom() ? ERR_NOMEM : 0;
-}
-
-static void unlink_hash(struct rpc_table *t, struct rpc_object *o) {
-    struct rpc_object *first;
-    HASH_FIND(hh, t->by_hash, &o->key->hash, sizeof(o->key->hash), first);
-    if (first != o) {
-        while (first->same_hash != o)
-            first = first->same_hash;
-        first->same_hash = o->same_hash;
-        return;
-    }
-    // The next of the same hash takes its place before it goes: a table that is not empty needs no
-    // memory for one more.
-    if (o->same_hash != NULL)
-        HASH_ADD_KEYPTR(hh, t->by_hash, &o->same_hash->key->hash, sizeof(o->key->hash),
-                        o->same_hash);
-    HASH_DELETE(hh, t->by_hash, o);
-}
-
 int rpc_table_add(struct rpc_table *t, const struct object_ref *r, const struct object_hash *h,
                   const char *invalid, int64_t now_ns, struct rpc_object **ret, struct err *e) {
     int rc = check_limits(t, invalid != NULL, e);
@@ -111,7 +78,7 @@ int rpc_table_add(struct rpc_table *t, const struct object_ref *r, const struct 
         object_free(o);
         return err_set(e, ERR_NOMEM, "out of memory");
     }
-    if (link_hash(t, o) < 0) {
+    if (object_index_add(&t->by_hash, &o->indexed, o->key) < 0) {
         HASH_DELETE(hh_id, t->by_id, o);
         object_free(o);
         return err_set(e, ERR_NOMEM, "out of memory");
@@ -124,7 +91,7 @@ int rpc_table_add(struct rpc_table *t, const struct object_ref *r, const struct 
 }
 
 void rpc_table_remove(struct rpc_table *t, struct rpc_object *o) {
-    unlink_hash(t, o);
+    object_index_remove(&t->by_hash, &o->indexed);
     HASH_DELETE(hh_id, t->by_id, o);
     t->n--;
     t->n_invalid -= o->invalid != NULL;

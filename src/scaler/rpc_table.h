@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/map.h"
 #include "scaler/messages.h"
+#include "scaler/object_index.h"
 
 // KEDA asks for the metric under this name (it adds and strips its own "sN-").
 #define RPC_METRIC_NAME "desired-replicas"
@@ -29,12 +30,13 @@ struct rpc_object {
     size_t packed_n;
     int64_t called_ns;      // monotonic: the last call
     struct rpc_call *calls; // the server's: open streams and parked calls; NULL: none
-    struct rpc_object *same_hash;
-    UT_hash_handle hh, hh_id;
+    struct object_index_entry indexed;
+    UT_hash_handle hh_id;
 };
 
 struct rpc_table {
-    struct rpc_object *by_hash, *by_id;
+    struct object_index_entry *by_hash;
+    struct rpc_object *by_id;
     uint64_t next_id;
     size_t n, n_invalid, key_bytes;
 };

@@ -5,7 +5,9 @@ knows it by a kubeconfig. Pods' pages lie on loopback addresses of their own, al
 import json
 import time
 
-from harness import Program
+import pytest
+
+from harness import Certs, Program
 from kube_kit import Server, kubeconfig
 from scaler_kit import LLM, Scaler, VllmPod
 
@@ -162,3 +164,29 @@ def events(server):
         else:
             told[names[r["path"]]] = {**told[names[r["path"]]], **body}
     return told
+
+
+def record(scaler, name="llm"):
+    """The newest decision."""
+    return scaler.api(f"/api/v1/decisions?namespace=default&name={name}&limit=1")["items"][0]["records"][-1]
+
+
+# Fixtures: a module has them by importing them.
+@pytest.fixture(scope="module")
+def certs(tmp_path_factory):
+    return Certs(tmp_path_factory.mktemp("cluster-ca"))
+
+
+@pytest.fixture
+def world(tmp_path, certs):
+    """(cluster, kubeconfig)"""
+    server, config = serve(certs, tmp_path)
+    with server:
+        yield Cluster(server), config
+
+
+@pytest.fixture
+def pages():
+    p = Pages()
+    yield p
+    p.close()

@@ -27,3 +27,17 @@ def keda(tmp_path):
     yield make
     for k in made:
         k.close()
+
+
+@pytest.fixture
+def pages():
+    """pages(thing, ...): whatever has a close(), called in the end."""
+    made = []
+
+    def keep(*things):
+        made.extend(things)
+        return things[0] if len(things) == 1 else list(things)
+
+    yield keep
+    for p in made:
+        p.close()

@@ -12,7 +12,7 @@ import subprocess
 import time
 
 import pytest
-from cluster_kit import DEPLOYMENTS, SCALED_OBJECTS, Cluster, ClusterScaler, Pages, serve
+from cluster_kit import DEPLOYMENTS, SCALED_OBJECTS, Cluster, ClusterScaler, pages, serve  # noqa: F401
 from harness import Certs, find_program, metric_values, wait_until
 from kube_kit import status
 from scaler_kit import LLM
@@ -95,13 +95,6 @@ def world(tmp_path, certs, front):
     w = World(tmp_path, certs, front)
     with w.server:
         yield w
-
-
-@pytest.fixture
-def pages():
-    p = Pages()
-    yield p
-    p.close()
 
 
 def connect(world, scaler, cert):

@@ -13,18 +13,6 @@ from scaler_kit import (CLASSIC, CustomPod, FakeAgent, Gateway, LLM, Scaler, Vll
 from test_page import read_feed
 
 
-@pytest.fixture
-def pages():
-    made = []
-
-    def keep(thing):
-        made.append(thing)
-        return thing
-    yield keep
-    for p in made:
-        p.close()
-
-
 def frames_of(events, label):
     """The frames of the policy with this label, by the last hello that knows it."""
     ids = [p["id"] for kind, data in events if kind == "hello" for p in data["policies"] if p["label"] == label]

@@ -10,19 +10,6 @@ from harness import run
 from scaler_kit import *
 
 
-@pytest.fixture
-def pages():
-    """Whatever has a close()."""
-    made = []
-
-    def keep(*things):
-        made.extend(things)
-        return things[0] if len(things) == 1 else list(things)
-    yield keep
-    for p in made:
-        p.close()
-
-
 def ready_pods(pages, prefix="llm"):
     return [pod(f"{prefix}-{i}", p.addr) for i, p in enumerate(pages)]
 

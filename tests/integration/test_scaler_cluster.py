@@ -1,39 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The scaler in a cluster: workloads, pods and agents are what the (played) Kubernetes API says."""
 
-import pytest
-from cluster_kit import (DEPLOYMENTS, PODS, ROLLOUT, SCALED_OBJECTS, STATEFUL_SETS, Cluster, ClusterScaler, Pages, serve)
-from harness import Certs, http_get, metric_values, wait_until
+from cluster_kit import (DEPLOYMENTS, PODS, ROLLOUT, SCALED_OBJECTS, STATEFUL_SETS, ClusterScaler, certs, pages, record,  # noqa: F401
+                         world)
+from harness import http_get, metric_values, wait_until
 from kube_kit import status
 from scaler_kit import LLM, FakeAgent, eventually
 
 
-@pytest.fixture(scope="module")
-def certs(tmp_path_factory):
-    return Certs(tmp_path_factory.mktemp("cluster-ca"))
-
-
-@pytest.fixture
-def world(tmp_path, certs):
-    """(cluster, kubeconfig)"""
-    server, config = serve(certs, tmp_path)
-    with server:
-        yield Cluster(server), config
-
-
-@pytest.fixture
-def pages():
-    p = Pages()
-    yield p
-    p.close()
-
-
 def metric(scaler, name, **labels):
     return metric_values(scaler.page(), name)[frozenset(labels.items())]
-
-
-def record(scaler):
-    return scaler.api("/api/v1/decisions?namespace=default&name=llm&limit=1")["items"][0]["records"][-1]
 
 
 def states(scaler, **kwargs):

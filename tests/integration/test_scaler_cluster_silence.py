@@ -4,30 +4,13 @@ its coming; who need not ask, or asks another scaler, is not."""
 
 import threading
 
-import pytest
-from cluster_kit import Cluster, ClusterScaler, events, serve
-from harness import Certs, metric_values, wait_until
+from cluster_kit import Cluster, ClusterScaler, certs, events, record, serve, world  # noqa: F401
+from harness import metric_values, wait_until
 from replicas_kit import Leases, Replica
 from scaler_kit import LLM, Keda, eventually
 
 # Told after these 2 s, three polls of a second, and the 10 s in which calls are gathered.
 SOON = {"kedaSilence": "2s"}
-
-
-@pytest.fixture(scope="module")
-def certs(tmp_path_factory):
-    return Certs(tmp_path_factory.mktemp("silence-ca"))
-
-
-@pytest.fixture
-def world(tmp_path, certs):
-    server, config = serve(certs, tmp_path)
-    with server:
-        yield Cluster(server), config
-
-
-def record(scaler, name="llm"):
-    return scaler.api(f"/api/v1/decisions?namespace=default&name={name}&limit=1")["items"][0]["records"][-1]
 
 
 class Asking:

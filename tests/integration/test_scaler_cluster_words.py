@@ -3,41 +3,18 @@
 
 import time
 
-import pytest
-from cluster_kit import (PODS, ROLLOUT, SCALED_OBJECTS, Cluster, ClusterScaler, Pages, again, events, serve, stamp)
-from harness import Certs, http_get, metric_values, wait_until
+from cluster_kit import (PODS, ROLLOUT, SCALED_OBJECTS, ClusterScaler, again, certs, events, pages, record, stamp,  # noqa: F401
+                         world)
+from harness import http_get, metric_values, wait_until
 from kube_kit import status
 from scaler_kit import LLM, Gateway, eventually, gateway_demand
 
 HPAS = "/apis/autoscaling/v2/horizontalpodautoscalers"
 
 
-@pytest.fixture(scope="module")
-def certs(tmp_path_factory):
-    return Certs(tmp_path_factory.mktemp("cluster-ca"))
-
-
-@pytest.fixture
-def world(tmp_path, certs):
-    server, config = serve(certs, tmp_path)
-    with server:
-        yield Cluster(server), config
-
-
-@pytest.fixture
-def pages():
-    p = Pages()
-    yield p
-    p.close()
-
-
 def readyz(scaler):
     code, _, text = http_get(f"http://{scaler.health}/readyz")
     return code, text.decode()
-
-
-def record(scaler, name="llm"):
-    return scaler.api(f"/api/v1/decisions?namespace=default&name={name}&limit=1")["items"][0]["records"][-1]
 
 
 def test_a_scaled_job_is_refused_as_what_it_is(tmp_path, world, keda):

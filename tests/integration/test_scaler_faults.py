@@ -17,18 +17,6 @@ from scaler_kit import *
 FAST = {"interval": "500ms"}
 
 
-@pytest.fixture
-def pages():
-    made = []
-
-    def keep(thing):
-        made.append(thing)
-        return thing
-    yield keep
-    for p in made:
-        p.close()
-
-
 def one_metric(scaler, name, **labels):
     found = metric_values(scaler.page(), name)
     return next((v for k, v in found.items() if set(labels.items()) <= set(k)), None)

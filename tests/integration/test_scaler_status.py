@@ -9,24 +9,11 @@ import subprocess
 import urllib.parse
 
 import grpc
-import pytest
 
 from harness import Certs, run
 from scaler_kit import *
 
 FAST = {"interval": "500ms"}
-
-
-@pytest.fixture
-def pages():
-    made = []
-
-    def keep(thing):
-        made.append(thing)
-        return thing
-    yield keep
-    for p in made:
-        p.close()
 
 
 def explain(scaler, *args):

@@ -2,13 +2,9 @@
 /* An API server on the test's own loop that keeps one Lease, gpuscale in namespace default. */
 #pragma once
 
-#include "base/clock.h"
 #include "base/mem.h"
-#include "kube/client.h"
 #include "kube/kinds.h"
-#include "net/addr.h"
-#include "net/http_server.h"
-#include "unit.h"
+#include "kube_lab.h"
 #include "web/turn.h"
 
 #define LEASES "/apis/coordination.k8s.io/v1/namespaces/default/leases"
@@ -92,33 +88,17 @@ static const struct http_route lease_api_routes[] = {{"GET", LEASES "/gpuscale",
                                                      {0}};
 
 static inline void lease_api_open(struct lease_api *a, uv_loop_t *loop) {
-    char text[600], addr[128];
     struct err e = {0};
     *a = (struct lease_api){0};
     const struct http_server_options o = {
         .listen = "127.0.0.1:0", .routes = lease_api_routes, .ctx = a};
     assert_int_equal(http_server_open(&a->server, loop, &o, &e), 0);
-    net_addr_format(http_server_addr(a->server), addr, sizeof(addr));
-    (void)snprintf(text, sizeof(text),
-                   "{apiVersion: v1, kind: Config, current-context: c, contexts: [{name: c, "
-                   "context: {cluster: c, user: u}}], clusters: [{name: c, cluster: {server: "
-                   "\"http://%s\"}}], users: [{name: u, user: {token: ours}}]}",
-                   addr);
-    if (kube_config_parse(&a->config, str_from(text), "config", NULL, &e) < 0)
-        fail_msg("%s", e.msg);
-    const struct kube_client_options k = {.loop = loop,
-                                          .config = &a->config,
-                                          .backoff_min_ns = 1 * NS_PER_MS,
-                                          .backoff_max_ns = 2 * NS_PER_MS};
-    assert_int_equal(kube_client_new(&a->client, &k, &e), 0);
-}
-
-static inline void lease_api_closed(void *ctx) {
+    kube_lab_client(loop, a->server, &a->config, &a->client);
 }
 
 // The loop must turn out after it.
 static inline void lease_api_close(struct lease_api *a) {
     a->client = kube_client_free(a->client);
-    http_server_close(a->server, 0, lease_api_closed, NULL);
+    http_server_close(a->server, 0, kube_lab_closed, NULL);
     kube_config_done(&a->config);
 }

@@ -3,15 +3,10 @@
  * scaler/access against an API server in the same loop: who is let in, what is remembered and for
  * how long, one review for many who ask, and nobody let in while the server is away.
  */
-#include "unit.h"
+#include "kube_lab.h"
 
-#include <stdio.h>
-
-#include "base/clock.h"
 #include "base/limits.h"
 #include "base/mem.h"
-#include "net/addr.h"
-#include "net/http_server.h"
 #include "scaler/access.h"
 
 // A half for each kind of review.
@@ -88,30 +83,14 @@ static void release(struct world *w) {
 }
 
 static void open_world(struct world *w, int64_t keep_ns) {
-    char text[600], addr[128];
     struct err e = {0};
     *w = (struct world){0};
     assert_int_equal(uv_loop_init(&w->loop), 0);
     const struct http_server_options o = {.listen = "127.0.0.1:0", .routes = routes, .ctx = w};
     assert_int_equal(http_server_open(&w->api, &w->loop, &o, &e), 0);
-    net_addr_format(http_server_addr(w->api), addr, sizeof(addr));
-    (void)snprintf(text, sizeof(text),
-                   "{apiVersion: v1, kind: Config, current-context: c, contexts: [{name: c, "
-                   "context: {cluster: c, user: u}}], clusters: [{name: c, cluster: {server: "
-                   "\"http://%s\"}}], users: [{name: u, user: {token: ours}}]}",
-                   addr);
-    if (kube_config_parse(&w->config, str_from(text), "config", NULL, &e) < 0)
-        fail_msg("%s", e.msg);
-    const struct kube_client_options k = {.loop = &w->loop,
-                                          .config = &w->config,
-                                          .backoff_min_ns = 1 * NS_PER_MS,
-                                          .backoff_max_ns = 2 * NS_PER_MS};
-    assert_int_equal(kube_client_new(&w->client, &k, &e), 0);
+    kube_lab_client(&w->loop, w->api, &w->config, &w->client);
     const struct access_options a = {.kube = w->client, .keep_ns = keep_ns};
     assert_int_equal(access_new(&w->access, &a, &e), 0);
-}
-
-static void on_closed(void *ctx) {
 }
 
 static void close_world(struct world *w) {
@@ -119,7 +98,7 @@ static void close_world(struct world *w) {
     kube_client_free(w->client);
     release(w);
     if (w->api != NULL)
-        http_server_close(w->api, 0, on_closed, NULL);
+        http_server_close(w->api, 0, kube_lab_closed, NULL);
     uv_run(&w->loop, UV_RUN_DEFAULT);
     net_loop_drain_close(&w->loop);
     kube_config_done(&w->config);
