@@ -123,7 +123,7 @@ def run_e2e(build, args):
     if out.returncode != 0 and counts[1] == 0:
         counts = (counts[0], 1, counts[2])
     cluster = ROOT / "tests" / "e2e" / "cluster"
-    print("building and running a control plane with KEDA (25 CPU-minutes when nothing is cached)", flush=True)
+    print("building and running a control plane with KEDA (half an hour of CPU time when nothing is cached)", flush=True)
     if subprocess.run([str(cluster / "build.sh")], stdout=subprocess.DEVNULL).returncode != 0:
         return 1, (counts[0], counts[1] + 1, counts[2])
     status, more = run_pytest(build, cluster, args)

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# build.sh: builds the control plane of these tests (etcd, Kubernetes, KEDA, KWOK, helm) from Go modules and prints where its
-# binaries are. Each module is built once into a cache outside the tree (GPUSCALE_CACHE, default ~/.cache/gpuscale), keyed by its
-# go.mod and go.sum; cold that is some 25 CPU-minutes. The build flags are those of the Go tests beside these: what they compiled is used again.
+# build.sh: builds the control plane of these tests (etcd, Kubernetes, KEDA, KWOK, metrics-server, helm) from Go modules and prints
+# where its binaries are. Each module is built once into a cache outside the tree (GPUSCALE_CACHE, default ~/.cache/gpuscale), keyed by
+# its go.mod and go.sum; cold that is some 28 CPU-minutes. The build flags are those of the Go tests beside these: what they compiled is used again.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${GPUSCALE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/gpuscale}
@@ -40,6 +40,8 @@ built() {
             crds=$(cd "$here/keda" && go list -m -f '{{.Dir}}' github.com/kedacore/keda/v2)
             mkdir "$out.tmp/crds"
             cp "$crds"/config/crd/bases/*.yaml "$out.tmp/crds/"
+        elif [ "$1" = metrics ]; then
+            cp -r "$(cd "$here/metrics" && go list -m -f '{{.Dir}}' sigs.k8s.io/metrics-server)/manifests/base" "$out.tmp/metrics-server-manifests"
         fi
         chmod -R u+w "$out.tmp"
         mv "$out.tmp" "$out"
@@ -48,6 +50,6 @@ built() {
     echo "$out"
 }
 
-for module in ${*:-plane keda helm kwok}; do
+for module in ${*:-plane keda helm kwok metrics}; do
     built "$module"
 done

@@ -183,13 +183,14 @@ class Client:
 
 
 class Plane:
-    """The control plane in `folder`. start() returns when KEDA's metrics API answers through the API server."""
+    """The control plane in `folder`. start() returns when KEDA's metrics API answers through the API server. hpa_flags: more of the
+    controller manager's, without their common beginning (--horizontal-pod-autoscaler-)."""
 
-    def __init__(self, folder, programs=None, keda=True, sync_period="2s"):
+    def __init__(self, folder, programs=None, keda=True, sync_period="2s", hpa_flags=()):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.programs = programs or build()
-        self.with_keda, self.sync_period = keda, sync_period
+        self.with_keda, self.sync_period, self.hpa_flags = keda, sync_period, hpa_flags
         self.processes = {}
         self.adopted = []
         self.dns = None
@@ -206,7 +207,8 @@ class Plane:
         self._spawn("kube-controller-manager", [
             f"--kubeconfig={self.user('system:kube-controller-manager')}", f"--authentication-kubeconfig={self.admin}",
             f"--authorization-kubeconfig={self.admin}", "--use-service-account-credentials", "--leader-elect=false",
-            f"--horizontal-pod-autoscaler-sync-period={self.sync_period}", f"--root-ca-file={self.certs.ca}",
+            f"--horizontal-pod-autoscaler-sync-period={self.sync_period}",
+            *[f"--horizontal-pod-autoscaler-{flag}" for flag in self.hpa_flags], f"--root-ca-file={self.certs.ca}",
             f"--service-account-private-key-file={self.folder / 'sa.key'}", "--bind-address=127.0.0.1", *QPS])
         self._spawn("kube-scheduler", [
             f"--kubeconfig={self.user('system:kube-scheduler')}", f"--authentication-kubeconfig={self.admin}",

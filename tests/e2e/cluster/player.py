@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plays the kubelets of a Plane: each node is a Node object with 8 GPUs, a Lease that is renewed, a pod-resources socket and a real
-`gpuscale-agent` on the node's IP that reads 8 simulated GPUs; each pod that the real scheduler binds there gets its own pod IP, GPUs
-and real processes, one for each container whose image starts with `gpuscale`:
+"""Plays the kubelets of a Plane: each node is a Node object with 8 GPUs, a Lease that is renewed, a pod-resources socket, a page of
+what its pods use (kubelet_page.py) and a real `gpuscale-agent` on the node's IP that reads 8 simulated GPUs; each pod that the real
+scheduler binds there gets its own pod IP, GPUs and real processes, one for each container whose image starts with `gpuscale`:
 
     image: gpuscale                      # the programs of the build; args are those of `gpuscale`, command may say gpuscale-agent
     args: [engine, --listen, "$(POD_IP):8000", --profile, classic, --load-time, 3s]
@@ -32,6 +32,7 @@ import urllib.request
 import kubelet_kit
 import sandbox
 from harness import BUILD, find_program, http_get, metric_values, wait_until
+from kubelet_page import PORT as KUBELET_PORT, KubeletPage
 from plane import API_ADDRESS, API_PORT, ApiError, Process
 from volumes import Volumes
 
@@ -57,6 +58,7 @@ class Node:
         self.held = {}  # pod uid: (pod, {container: [(index, uuid)]})
         (self.folder / "pod-resources").mkdir(exist_ok=True)
         self.kubelet = kubelet_kit.Kubelet(player.api, self.folder / "pod-resources")
+        self.page = None
         (self.folder / "gpus").mkdir(exist_ok=True)
         self.load_socket = self.folder / "gpus" / "load.sock"
         self.source = f"sim:{gpus},idle,seed={number},load={self.load_socket}"
@@ -72,12 +74,19 @@ class Node:
         if not self.with_agent:  # it only told the GPUs
             self.agent.stop()
         self._tell()
+        self.page = KubeletPage(self.address, self.player.certificate, self._containers)
         self._register()
 
     def _page(self):
         status, _, page = http_get(f"http://{self.address}:9400/metrics")
         found = {(int(dict(k)["gpu"]), dict(k)["uuid"]) for k in metric_values(page, "gpuscale_gpu_info")}
         return found if status == 200 and len(found) == self.gpus else None
+
+    def _containers(self):
+        with self.player.lock:
+            pods = [p for p in self.player.pods.values() if p.node is self]
+        return [(p.pod["metadata"]["namespace"], p.pod["metadata"]["name"], name, proc.pid)
+                for p in pods for name, process in list(p.processes.items()) if (proc := process.proc) and proc.poll() is None]
 
     def _register(self):
         resources = {"cpu": "64", "memory": "512Gi", "pods": "250", "nvidia.com/gpu": str(self.gpus)}
@@ -89,7 +98,7 @@ class Node:
         self.plane.patch(f"/api/v1/nodes/{self.name}/status", {"status": {
             "capacity": resources, "allocatable": resources,
             "addresses": [{"type": "InternalIP", "address": self.address}, {"type": "Hostname", "address": self.name}],
-            "nodeInfo": {"kubeletVersion": "v1.37.2"},
+            "nodeInfo": {"kubeletVersion": "v1.37.2"}, "daemonEndpoints": {"kubeletEndpoint": {"Port": KUBELET_PORT}},
             "conditions": [{"type": "Ready", "status": "True", **condition}]}}, STATUS_PATCH)
         self.renew()
 
@@ -140,6 +149,8 @@ class Node:
     def stop(self):
         self.agent.stop()
         self.kubelet.stop()
+        if self.page:
+            self.page.stop()
 
 
 def sandboxed(pod):
@@ -266,7 +277,7 @@ class Pod:
             if process.running():
                 process.proc.send_signal(signal.SIGTERM)
         for process in self.processes.values():
-            process.stop(deadline_s=max(0.0, end - time.monotonic()))
+            process.stop(0, max(0.0, end - time.monotonic()))  # told already: a second SIGTERM would end it at once
         self.node.give_back(self.uid)
         self.player.forget(self)
         self.player.confirm_deletion(self.pod)
@@ -373,6 +384,7 @@ class Player:
         self.plane, self.folder = plane, plane.folder / "nodes"
         self.folder.mkdir(exist_ok=True)
         self.api = kubelet_kit.make_stub(self.folder)
+        self.certificate = plane.certs.leaf("kubelets", ",".join(["DNS:kubelets", *(f"IP:10.244.254.{i}" for i in range(1, nodes + 1))]))
         self.nodes = {f"node-{i}": Node(self, i, gpus, agent_flags) for i in range(1, nodes + 1)}
         self.pods, self.lock, self.stopping = {}, threading.Lock(), False
         self.ready_at = {}  # pod uid: monotonic seconds when it was told ready

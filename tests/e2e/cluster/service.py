@@ -3,6 +3,7 @@
 Service), and a gateway that sends requests to ready pods, holds them while there is none, and says so on a page."""
 
 import asyncio
+import collections
 import json
 import subprocess
 import threading
@@ -116,11 +117,17 @@ class Scaler:
 
 
 class Gateway:
-    """Sends `rate` requests a second (evenly) to the ready pods of a namespace, one after the other; with none it holds them, as an
-    activator does. Its page on `url` is the scaler's demand source. Latencies are kept: (when it was sent, seconds, status)."""
+    """Sends `rate` requests a second (evenly), or at the times that play() is told, to the ready pods of a namespace, one after the
+    other (`least_busy`: each to the one with the fewest under way); with none it holds them, as an activator does. Its page on `url` is
+    the scaler's demand source. Latencies are kept: (when it was to be sent, seconds, status); the status is 0 when none came, or none
+    within `timeout_s`."""
 
-    def __init__(self, player, namespace, port=8000, path="/predict"):
+    def __init__(self, player, namespace, port=8000, path="/predict", body="", timeout_s=None, least_busy=False):
         self.player, self.namespace, self.port, self.path = player, namespace, port, path
+        self.request = (f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+                        f"Connection: close\r\n\r\n{body}").encode()
+        self.timeout_s, self.least_busy = timeout_s, least_busy
+        self.planned, self.under_way = collections.deque(), collections.Counter()
         self.rate, self.arrived, self.held, self.active = 0.0, 0, 0, 0
         self.done = []
         self.stopping = False
@@ -142,6 +149,13 @@ class Gateway:
         self.url = f"http://{GATEWAYS}:%d/metrics" % server.sockets[0].getsockname()[1]
         self._bound.set()
         tasks, due = set(), time.monotonic()
+
+        def send(began):
+            self.arrived += 1
+            task = self.loop.create_task(self._send(self.arrived, began))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
         while not self.stopping:
             await asyncio.sleep(0.01)
             now = time.monotonic()
@@ -149,10 +163,9 @@ class Gateway:
                 due = now
             while self.rate > 0 and due <= now:
                 due += 1 / self.rate
-                self.arrived += 1
-                task = self.loop.create_task(self._send(self.arrived))
-                tasks.add(task)
-                task.add_done_callback(tasks.discard)
+                send(now)
+            while self.planned and self.planned[0] <= now:
+                send(self.planned.popleft())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -171,26 +184,41 @@ class Gateway:
     def _ready(self):
         return sorted(p.address for p in self.player.of(self.namespace) if p.uid in self.player.ready_at and not p.gone.is_set())
 
-    async def _send(self, number):
-        began = time.monotonic()
+    async def _send(self, number, began):
+        status = 0
+        try:
+            status = await asyncio.wait_for(self._ask(number), self.timeout_s)
+        except (OSError, IndexError, ValueError, asyncio.TimeoutError):
+            pass
+        finally:
+            self.done.append((began, time.monotonic() - began, status))
+
+    async def _ask(self, number):
+        """The status of the answer."""
         self.held += 1
         try:
             while not (ready := self._ready()):
                 await asyncio.sleep(0.05)
         finally:
             self.held -= 1
+        turn = number % len(ready)
+        address = min(ready[turn:] + ready[:turn], key=lambda a: self.under_way[a] if self.least_busy else 0)
         self.active += 1
-        status = 0
+        self.under_way[address] += 1
+        writer = None
         try:
-            reader, writer = await asyncio.open_connection(ready[number % len(ready)], self.port)
-            writer.write(f"POST {self.path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
-            status = int((await reader.read()).split(b" ", 2)[1])
-            writer.close()
-        except (OSError, IndexError, ValueError):
-            pass
+            reader, writer = await asyncio.open_connection(address, self.port)
+            writer.write(self.request)
+            return int((await reader.read()).split(b" ", 2)[1])
         finally:
             self.active -= 1
-            self.done.append((began, time.monotonic() - began, status))
+            self.under_way[address] -= 1
+            if writer:
+                writer.close()
+
+    def play(self, times):
+        """Requests at these times (monotonic seconds)."""
+        self.planned.extend(times)
 
     def stop(self):
         self.stopping = True

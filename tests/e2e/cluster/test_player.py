@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kubelets that the cluster tests play: real engines on pod IPs, real agents on nodes, placed by the real scheduler."""
 
+import ssl
+import time
+import urllib.request
+
 import pytest
 
 from harness import Program, http_get, metric_values
@@ -70,6 +74,29 @@ def test_gpu_is_busy_while_its_engine_works(plane, player):
     assert utilization() == 0
     with Program("gpuscale", "load", "--target", f"http://{address}:8000/predict", "--method", "POST", "--rate", "8", "--duration", "1m"):
         plane.wait_until(lambda: utilization() > 0.5, "the agent reads a busy GPU")
+
+
+def test_what_a_pod_uses_is_on_the_kubelets_page(plane, player):
+    ns = plane.namespace("usage")
+    plane.apply(engine_deployment(ns, "llm", replicas=1, load_time="0s", cpu="openai"))
+    plane.wait_until(lambda: ready(plane, ns), "it is ready")
+    pod = ready(plane, ns)[0]
+    context = ssl.create_default_context(cafile=str(plane.certs.ca))
+    node = plane.get(f"/api/v1/nodes/{pod['spec']['nodeName']}")["status"]
+    url = f"https://{pod['status']['hostIP']}:{node['daemonEndpoints']['kubeletEndpoint']['Port']}/metrics/resource"
+
+    def read(name):
+        with urllib.request.urlopen(url, context=context, timeout=10) as answer:
+            lines = [line.split() for line in answer.read().decode().splitlines()]  # name{labels} value milliseconds
+        label = f'pod="{pod["metadata"]["name"]}"'
+        return float(next(line[1] for line in lines if line[0].startswith(name) and label in line[0]))
+
+    began, started = read("container_cpu_usage_seconds_total"), read("container_start_time_seconds")
+    assert began > 0 and read("container_memory_working_set_bytes") > 1e6
+    assert abs(started - time.time()) < 600
+    with Program("gpuscale", "load", "--target", f"http://{pod['status']['podIP']}:8000", "--openai", "1000:16", "--rate", "20", "--duration", "1m"):
+        plane.wait_until(lambda: read("container_cpu_usage_seconds_total") > began + 0.1, "requests burn CPU time, and it is told")
+    assert read("container_start_time_seconds") == started  # metrics-server takes nothing of one whose start moves
 
 
 def test_a_container_that_ends_starts_again(plane, player):
