@@ -15,7 +15,8 @@ from plane import Plane, build  # noqa: E402
 
 _plane = None
 # Workers take whole modules: the longest begin first.
-LONG = ["test_faults_away", "test_faults", "test_scaling", "test_faults_rights", "test_many_pods", "test_installed", "test_thousand", "test_generate", "test_hpa_without_keda", "test_chart"]
+LONG = ["test_faults_away", "test_faults", "test_scaling", "test_cpu_beside",
+        "test_faults_rights", "test_many_pods", "test_installed", "test_thousand", "test_generate", "test_hpa_without_keda", "test_chart"]
 
 
 def pytest_collection_modifyitems(items):
