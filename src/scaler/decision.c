@@ -94,10 +94,12 @@ int decision_read_reference(struct object_ref *ret, struct object_pair pairs[LIM
     return 0;
 }
 
-// Wants that grow, times that lie ahead or fall back are nobody's window.
+// Wants that grow, times that lie ahead or fall back, and one without a decision are nobody's
+// window.
 static int unpack_window(struct decider_memory *ret, const Gpuscale__V1__Decision *m,
                          int64_t ahead_ns, int64_t now_ns) {
-    if (m->n_window_want != m->n_window_ms || m->n_window_want > DECIDER_MEMORY_MAX)
+    if (m->n_window_want != m->n_window_ms || m->n_window_want > DECIDER_MEMORY_MAX ||
+        (m->n_window_want > 0 && !m->has_desired))
         return ERR_PARSE;
     for (size_t i = 0; i < m->n_window_want; i++) {
         if (m->window_ms[i] > INT64_MAX / NS_PER_MS / 2 || m->window_want[i] < 0 ||

@@ -155,6 +155,10 @@ static void no_name(Gpuscale__V1__Decision *m) {
     m->object->name[0] = '\0';
 }
 
+static void window_of_nothing(Gpuscale__V1__Decision *m) {
+    m->has_desired = 0;
+}
+
 static void what_no_leader_says_is_refused(void **state) {
     void (*const all[])(Gpuscale__V1__Decision *) = {no_value,
                                                      negative,
@@ -165,7 +169,8 @@ static void what_no_leader_says_is_refused(void **state) {
                                                      window_back_in_time,
                                                      endless_time,
                                                      half_a_window,
-                                                     no_name};
+                                                     no_name,
+                                                     window_of_nothing};
     for (size_t i = 0; i < COUNT_OF(all); i++)
         refused(all[i]);
     struct decision r;
