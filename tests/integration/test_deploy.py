@@ -126,6 +126,35 @@ def test_the_image_is_made_of_what_the_build_needs(tmp_path):
     assert out.returncode == 0, out.stdout[-2000:] + out.stderr
 
 
+# Defaults of earlier charts that this one has no more. `helm upgrade` with reused values hands them to the new schema.
+GONE = {"scaler": {"ipv6": False}}
+
+
+def refused(schema, values, where=""):
+    """The places of `values` that the schema does not take: settings that it does not have, and booleans that are none."""
+    if schema.get("type") == "boolean" and not isinstance(values, bool):
+        return [where]
+    if not isinstance(values, dict) or "properties" not in schema:
+        return []
+    known = schema["properties"]
+    unknown = [f"{where}.{k}" for k in values if k not in known and schema.get("additionalProperties") is False]
+    return unknown + [place for k, v in values.items() if k in known for place in refused(known[k], v, f"{where}.{k}")]
+
+
+def test_values_kept_from_an_earlier_chart_are_taken():
+    schema = json.loads((DEPLOY / "helm/gpuscale/values.schema.json").read_text())
+    defaults = yaml.safe_load((DEPLOY / "helm/gpuscale/values.yaml").read_text())
+    assert refused(schema, defaults) == []
+    assert refused(schema, GONE) == []
+    assert refused(schema, {"scaler": {"ipv6": "no", "nosuch": 1}}) == [".scaler.nosuch", ".scaler.ipv6"], "the walk sees nothing"
+    templates = "".join(p.read_text() for p in (DEPLOY / "helm/gpuscale/templates").iterdir())
+    for part, settings in GONE.items():
+        for name in settings:
+            assert name not in defaults[part] and f".Values.{part}.{name}" not in templates, "it has an effect: it is not gone"
+            assert schema["properties"][part]["properties"][name]["deprecated"] is True
+    assert not re.search(r"^helm .*--reuse-values", (ROOT / "docs/install.md").read_text(), re.M), "it lacks the new chart's defaults"
+
+
 def test_every_alert_fires_on_its_fault_and_none_on_a_healthy_cluster():
     done = subprocess.run(["promtool", "check", "rules", str(RULES)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -161,7 +161,7 @@ def test_the_installation_guide_s_commands_and_objects_are_good(plane, tmp_path)
     (tmp_path / "pki").mkdir()
     (tmp_path / "pki/ca.crt").write_text("PEM")
     for command in commands:
-        args = [a.replace("pki/", f"{tmp_path}/pki/") for a in shlex.split(command) if a != "--reuse-values"]
+        args = [a.replace("pki/", f"{tmp_path}/pki/") for a in shlex.split(command) if a != "--reset-then-reuse-values"]
         plane.helm("template", "gpuscale", *[CHART if a == "deploy/helm/gpuscale" else a for a in args])
     rows = re.findall(r"^\|[^|]*\| (`[a-z]+\.[^|]*) \|$", text, re.M)  # the table of settings
     assert len(rows) >= 5
