@@ -14,6 +14,7 @@
 enum {
     PAGE = 250,
     EXPIRED_LISTS = 2,   // pages that expired in a row; then the list is asked in one
+    CROWDED_LISTS = 2,   // in a row that end with room for what they left out; then it is watched
     REFUSED_WATCHES = 4, // answers, none of them a watch, in a row; then the place may be bad: list
     WATCH_MIN_S = 300,   // "timeoutSeconds": 5 to 10 minutes
 };
@@ -35,7 +36,7 @@ struct kube_reflector {
     unsigned expired_pages, expired_watches; // in a row
     bool left_out;    // by the list that runs: no room, as far as is known while it runs
     unsigned crowded; // lists in a row that left out what there was room for at their end
-    bool over;        // more objects than allowed, said since the last list
+    bool over;        // more objects than allowed, said since the list began
     // The watch.
     int64_t began_ns;
     int watch_error; // the code of an ERROR event
@@ -437,9 +438,11 @@ static void list_is_whole(struct kube_reflector *r, int64_t now_ns) {
     // An object whose very name is unknown may be any of those that were not seen.
     if (r->unread == 0)
         sweep(r);
-    if (r->left_out && r->stats.objects < r->o.max_objects) {
-        // There is room now for what had none. The first time at once, then with patience.
-        if (++r->crowded > 1)
+    if (r->left_out && r->stats.objects < r->o.max_objects && ++r->crowded <= CROWDED_LISTS) {
+        // There is room now for what had none. The first time at once, then with patience; and not
+        // for ever: where objects come and go while it is listed, each list may leave some out.
+        r->stats.over = true;
+        if (r->crowded > 1)
             r->due_ns = now_ns + kube_backoff_next_ns(&r->backoff, -1);
         return;
     }

@@ -555,6 +555,43 @@ static void a_full_cache_lists_again_once_the_old_ones_made_room(void **state) {
     lab_close(&l);
 }
 
+// One of those that the cache holds goes, another comes.
+static void replace_one(struct lab *l, int comes) {
+    int goes = 0;
+    while (!l->s.things[goes].there)
+        goes++;
+    model_set(l->m, goes, false);
+    model_set(l->m, comes, true);
+}
+
+// Pods that are replaced all the time, where there are more of them than the cache may hold.
+static void a_full_cache_whose_objects_are_replaced_is_over_and_watched_soon(void **state) {
+    struct lab l;
+    lab_open(&l, 0, 4, unit_seed());
+    only_these(&l, 0x0f);
+    list_all(&l);
+    begin(&l);
+    end_status(&l, 410, -1);
+    only_these(&l, 0x3f); // 6
+    int lists = 0;
+    do {
+        replace_one(&l, (6 + lists++) % 8);
+        list_page(&l);
+        assert_true(kube_reflector_stats(l.r)->over);
+        assert_true(kube_reflector_stats(l.r)->objects < 4);
+    } while (kube_reflector_phase(l.r) == KUBE_LIST_DUE && lists < 10);
+    assert_int_equal(lists, 3);
+    assert_int_equal(l.s.problems, 1);
+    assert_non_null(strstr(l.s.last_problem, "LIMIT_KUBE_OBJECTS"));
+    begin(&l);
+    end_status(&l, 410, -1);
+    only_these(&l, 0x0f); // fewer than it may hold: once a list has named them all, it is not over
+    list_all(&l);
+    assert_false(kube_reflector_stats(l.r)->over);
+    expect_same(l.s.things, l.m->things);
+    lab_close(&l);
+}
+
 // The property: whatever goes wrong on the way, in the end the cache is the server's.
 
 struct storm {
@@ -801,6 +838,7 @@ int main(void) {
         cmocka_unit_test(a_name_that_comes_again_is_another_object),
         cmocka_unit_test(more_objects_than_allowed_are_said_and_left_out),
         cmocka_unit_test(a_full_cache_lists_again_once_the_old_ones_made_room),
+        cmocka_unit_test(a_full_cache_whose_objects_are_replaced_is_over_and_watched_soon),
         cmocka_unit_test(any_mixture_of_faults_ends_with_exactly_the_servers_objects),
         cmocka_unit_test(memory_that_ends_costs_a_request_not_an_object),
     };
