@@ -29,6 +29,7 @@
 #include "scaler/history.h"
 #include "scaler/messages.h"
 #include "scaler/object_index.h"
+#include "scaler/page_failure.h"
 #include "scaler/rpc.h"
 #include "scaler/workloads.h"
 #include "source/agents.h"
@@ -116,9 +117,10 @@ struct pod_entry {
     UT_hash_handle hh;
 };
 
-// An engine page whose failure was told; outlives the entries, which are made anew.
+// An engine page that fails; outlives the entries, which are made anew.
 struct failing_page {
     char *key;
+    struct page_failure failure;
     UT_hash_handle hh;
 };
 

@@ -23,18 +23,20 @@ static void forget_failing(struct io *io, struct failing_page *f) {
     mem_free(f);
 }
 
-// Without memory it is merely told again.
-static void remember_failing(struct io *io, const char *key) {
+// NULL: no memory.
+static struct failing_page *remember_failing(struct io *io, const char *key) {
     struct failing_page *f = mem_zalloc(sizeof(*f));
     if (f == NULL)
-        return;
+        return NULL;
     f->key = mem_strdup(key);
     if (f->key != NULL)
         HASH_ADD_KEYPTR(hh, io->failing, f->key, strlen(f->key), f);
     if (f->key == NULL || map_oom()) {
         mem_free(f->key);
         mem_free(f);
+        return NULL;
     }
+    return f;
 }
 
 void io_sources_forget_failures(struct io *io) {
@@ -59,21 +61,36 @@ static void on_engine(void *ctx, const char *key, const struct engine_sample *sa
         io_feed_mark(io, p->feed);
 }
 
+// Of the feed's objects, the most patient one's.
+static int64_t max_age_ns(const struct feed *f) {
+    int64_t most_ns = 0;
+    for (const struct object *o = f->objects; o != NULL; o = o->next)
+        if (o->trigger->max_age_ns > most_ns)
+            most_ns = o->trigger->max_age_ns;
+    return most_ns;
+}
+
 static void on_engine_failure(void *ctx, const char *key, int failure, const struct err *why) {
     struct io *io = ctx;
     struct pod_entry *p = io_pod_find(io, key);
-    if (p == NULL || find_failing(io, key) != NULL)
-        return; // said once, until a page is good again
-    remember_failing(io, key);
+    if (p == NULL)
+        return;
+    struct failing_page *bad = find_failing(io, key);
+    if (bad == NULL)
+        bad = remember_failing(io, key);
+    struct page_failure forgotten = {0}; // without memory it is merely told again
+    enum page_trouble trouble = page_failure_take(bad != NULL ? &bad->failure : &forgotten, failure,
+                                                  why->code, clock_mono_ns(), max_age_ns(p->feed));
+    if (trouble == PAGE_NOTHING)
+        return;
+    const char *remedy = page_failure_remedy(failure, why->code);
     struct err e = *why;
-    if (e.code == ERR_AUTH)
-        err_wrap(&e, "the page wants a token, which the scaler does not send: let the engine show "
-                     "it without one (metricsPort: a port of its own), or size by a query of "
-                     "Prometheus (query.NAME)");
-    log_warn("engine page failed: its values age", LOG_STR("pod", key),
-             LOG_STR("reason", scrape_failure_name(failure)), LOG_ERR(&e));
-    // Connections fail while pods come and go; an answer is the engine's own word.
-    for (struct object *o = failure == FETCH_STATUS ? p->feed->objects : NULL; o; o = o->next)
+    if (*remedy)
+        err_wrap(&e, "%s", remedy);
+    log_warn(trouble == PAGE_ERRS ? "engine page has failed for longer than maxAge"
+                                  : "engine page failed: its values age",
+             LOG_STR("pod", key), LOG_STR("reason", scrape_failure_name(failure)), LOG_ERR(&e));
+    for (struct object *o = trouble > PAGE_FAILS ? p->feed->objects : NULL; o; o = o->next)
         io_events_page_refused(io, o, key, &e);
 }
 

@@ -177,6 +177,8 @@ static void on_done(void *ctx, const struct fetch_result *r) {
             t->scraper->o.ops->refused(t->reader, r->status, &e);
         if (r->failure == FETCH_STATUS && (r->status == 401 || r->status == 403))
             e.code = ERR_AUTH;
+        else if (r->failure == FETCH_STATUS && r->status == 404)
+            e.code = ERR_NOTFOUND;
         reader_close(t);
         turn_failed(t, (int)r->failure, &e);
     }

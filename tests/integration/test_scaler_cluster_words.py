@@ -124,20 +124,43 @@ def test_events_that_may_not_be_written_are_said_once_and_cost_nothing(tmp_path,
 def test_a_page_that_wants_a_token_is_an_event_with_the_remedy(tmp_path, world, pages):
     cluster, config = world
     page, ip = pages.add(rate=6)
-    page.fault = "401"
+    page.fault = "drop"
     cluster.deployment(replicas=1)
     cluster.pod("llm-a", ip=ip)
     cluster.scaled_object(metadata={**LLM, "metricsPort": str(pages.port)})
     with ClusterScaler(tmp_path / "s", config) as s:
+        s.program.wait_log("engine page failed: its values age")
+        page.fault = "401"  # it did not answer while it loaded
         event = wait_until(lambda: events(cluster.server).get(("llm", "EnginePageRefused")), "the Event")
         assert event["type"] == "Warning" and event["message"].startswith("Pod default/llm-a: the page wants a token, which the scaler does not send: ")
         assert "metricsPort" in event["message"] and "answered status 401" in event["message"]
         s.program.wait_log("engine page failed.*the page wants a token")
         page.fault = None
         s.program.wait_log("engine page is good again")
+        page.fault = "404"
+        wait_until(lambda: "answered status 404" in events(cluster.server)[("llm", "EnginePageRefused")]["message"], "another answer", 60)
+        assert "metricsPath" in events(cluster.server)[("llm", "EnginePageRefused")]["message"]
+
+
+def test_a_passing_error_of_a_page_is_logged_and_one_that_lasts_is_an_event(tmp_path, world, pages):
+    cluster, config = world
+    page, ip = pages.add(rate=6)
+    page.fault = "503"
+    cluster.deployment(replicas=1)
+    cluster.pod("llm-a", ip=ip)
+    rule = {**LLM, "metricsPort": str(pages.port)}
+    cluster.scaled_object(metadata={**rule, "maxAge": "10m"})
+    with ClusterScaler(tmp_path / "s", config) as s:
+        s.program.wait_log("engine page failed: its values age.*answered status 503")
+        page.fault = None
+        s.program.wait_log("engine page is good again")
+        eventually("decided: Events are written", lambda: ("llm", "ReplicasRaised") in events(cluster.server))
+        assert ("llm", "EnginePageRefused") not in events(cluster.server)
+        cluster.scaled_object(metadata={**rule, "maxAge": "5s"})
         page.fault = "503"
-        wait_until(lambda: "answered status 503" in events(cluster.server)[("llm", "EnginePageRefused")]["message"], "another answer", 60)
-        assert "token" not in events(cluster.server)[("llm", "EnginePageRefused")]["message"]
+        s.program.wait_log("engine page has failed for longer than maxAge.*answered status 503")
+        event = wait_until(lambda: events(cluster.server).get(("llm", "EnginePageRefused")), "the Event")
+        assert "answered status 503" in event["message"] and "token" not in event["message"]
 
 
 def test_observing_beside_an_hpa_says_what_would_have_been(tmp_path, world, pages):
