@@ -216,14 +216,17 @@ def test_what_no_process_explains_is_a_doubt_not_zero(tmp_path, node, page, keda
         eventually("both known", both)
         # It holds the GPU, and no process of its is there: known to be 0.
         eventually("rank does nothing", lambda: is_part(s, "chat", 50) and is_part(s, "rank", 0))
-        # A process of which nobody can say that it is not the pod's.
+        # A process of which nobody can say that it is not the pod's: where no other is seen of the pod, nothing is known of it.
         n.process(99, None, 0.4)
-        eventually("a doubt", lambda: is_part(s, "chat", 50, 90) and is_part(s, "rank", 0, 40))
+        unknown = lambda name: signal(s, name)["partGaps"] == ["notTold"] and signal(s, name)["known"] == 0
+        eventually("a doubt", lambda: is_part(s, "chat", 50, 90) and unknown("rank"))
+        assert "processes of no known pod" in explain(s, "rank")
+        eventually("and no number", lambda: k.code(k.metrics, name="rank", metadata=RULE)[0] == "UNAVAILABLE")
+        assert k.code(k.metrics, name="chat", metadata=RULE)[0] == "OK"
         # Whose processes there are cannot be read: as without the option, and no zero.
         (n.proc / "99" / "cgroup").unlink()
         (n.proc / "99" / "cgroup").mkdir()
-        eventually("unknown", lambda: signal(s, "rank")["partGaps"] == ["notTold"] and signal(s, "rank")["known"] == 0)
-        assert not owners(s)[0]["sharesKnown"]
+        eventually("unknown", lambda: unknown("rank") and unknown("chat") and not owners(s)[0]["sharesKnown"])
         shutil.rmtree(n.proc / "99")  # it ended
         del n.player.processes[99]
         eventually("known again", lambda: is_part(s, "rank", 0))

@@ -315,13 +315,17 @@ int signal_join_part(const struct signal_gpu *g, const struct signal_pod_gpus *p
         return PART_NOT_TOLD;
     if (p->uid[0] == '\0')
         return PART_NO_UID;
-    double whole = 0, all_bytes = 0, own = 0, pods = 0, all = 0, v;
+    double whole = 0, all_bytes = 0, own = 0, pods = 0, all = 0, v = 0;
+    bool seen = false, strangers = false; // processes of the pod; some of no known pod, at work
     if (!whole_value(&g->reading, s, &whole, &all_bytes))
         return -1;
     for (size_t i = 0; i < g->shares.n; i++) {
         const struct gpu_share *share = &g->shares.items[i];
         bool mine = strcmp(share->pod_uid, p->uid) == 0;
-        if (!share_value(share, s, all_bytes, &v)) {
+        bool told = share_value(share, s, all_bytes, &v);
+        seen |= mine;
+        strangers |= share->pod_uid[0] == '\0' && (!told || v > 0);
+        if (!told) {
             if (mine)
                 return PART_NOT_SPLIT;
             continue; // it hides in what is not explained
@@ -330,6 +334,8 @@ int signal_join_part(const struct signal_gpu *g, const struct signal_pod_gpus *p
         pods += share->pod_uid[0] != '\0' ? v : 0;
         all += v;
     }
+    if (!seen && strangers && whole > 0) // they may be its own: 0 is not known of it
+        return PART_NOT_TOLD;
     double scale = all > whole ? whole / all : 1;
     double unexplained = whole - pods * scale;
     ret->lower = own * scale;

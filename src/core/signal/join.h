@@ -67,7 +67,7 @@ void signal_join_pod_set_uid(struct signal_pod_gpus *p, struct str uid);
 
 // Why a pod's part of a shared GPU is unknown; bits.
 enum signal_part_gap {
-    PART_NOT_TOLD = 1 << 0,  // nobody says what each pod's processes use
+    PART_NOT_TOLD = 1 << 0,  // nobody says what each pod's processes use, or not of all whose
     PART_NO_UID = 1 << 1,    // which of them are the pod's is not known
     PART_NOT_SPLIT = 1 << 2, // the driver does not give this value of a process
     PART_GAP_LAST = PART_NOT_SPLIT,

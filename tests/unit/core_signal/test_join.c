@@ -212,11 +212,27 @@ static void pods_on_one_gpu_have_what_their_own_processes_use(void **state) {
         {"a process of no pod that can be told may be either's",
          90,
          60,
-         {{UID_A, 50, 40}, {"", 40, 20}},
+         {{UID_A, 50, 40}, {UID_B, 0, 0}, {"", 40, 20}},
          {50, 90},
          {0, 40},
          {40, 60},
          {0, 20}},
+        {"a process of no pod that can be told and that does nothing is nobody's work",
+         50,
+         40,
+         {{UID_A, 50, 40}, {"", 0, 0}},
+         {50, 50},
+         {0, 0},
+         {40, 40},
+         {0, 0}},
+        {"nor is one of which nothing is told, where the GPU shows nothing",
+         0,
+         0,
+         {{"", -1, 0}},
+         {0, 0},
+         {0, 0},
+         {0, 0},
+         {0, 0}},
         {"a pod that is no owner has its own",
          90,
          60,
@@ -292,6 +308,38 @@ static void parts_that_are_not_known_say_why(void **state) {
     assert_int_equal(signal_gpu_set_shares(f.g[0], false, NULL, 0), 0);
     assert_int_equal(level_of(f.b, SIGNAL_GPU_UTILIZATION).gaps, PART_NOT_TOLD);
     teardown(&f);
+}
+
+// Where no process's pod can be told (a kubelet without cgroups per pod, a sandbox's virtual
+// machine), a busy GPU is not "0 to 100, known" for each holder: nothing would ever be raised, and
+// nobody told why.
+static void processes_of_no_known_pod_may_be_a_pods_that_has_none(void **state) {
+    (void)state;
+    static const struct {
+        const char *what;
+        struct gpu_share stranger;
+    } cases[] = {
+        {"at work", {"", .has_utilization = true, .utilization_pct = 60}},
+        {"perhaps at work", {"", .has_memory = true, .memory_bytes = 1}},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct fixture f;
+        setup(&f);
+        share_out(&f, 100, 60);
+        struct gpu_share shares[2] = {cases[i].stranger, share(UID_B, 40, 20)};
+        assert_int_equal(signal_gpu_set_shares(f.g[0], true, shares, 1), 0);
+        struct signal_level a = level_of(f.a, SIGNAL_GPU_UTILIZATION);
+        struct signal_level b = level_of(f.b, SIGNAL_GPU_UTILIZATION);
+        if (a.known != 0 || a.shared != 1 || a.gaps != PART_NOT_TOLD || b.gaps != PART_NOT_TOLD)
+            fail_msg("%s: known", cases[i].what);
+        // One whose own processes are seen has at least what those use.
+        assert_int_equal(signal_gpu_set_shares(f.g[0], true, shares, 2), 0);
+        a = level_of(f.a, SIGNAL_GPU_UTILIZATION);
+        b = level_of(f.b, SIGNAL_GPU_UTILIZATION);
+        assert_int_equal(a.gaps, PART_NOT_TOLD);
+        assert_true(is(&b, 40, 100));
+        teardown(&f);
+    }
 }
 
 static void a_part_is_as_old_as_the_reading_and_lost_with_it(void **state) {
@@ -463,6 +511,7 @@ int main(void) {
         cmocka_unit_test(a_shared_gpu_tells_nothing_about_one_pod),
         cmocka_unit_test(pods_on_one_gpu_have_what_their_own_processes_use),
         cmocka_unit_test(parts_that_are_not_known_say_why),
+        cmocka_unit_test(processes_of_no_known_pod_may_be_a_pods_that_has_none),
         cmocka_unit_test(a_part_is_as_old_as_the_reading_and_lost_with_it),
         cmocka_unit_test(another_pod_of_the_same_name_has_another_part),
         cmocka_unit_test(parts_never_sum_up_to_more_than_the_gpu_shows),

@@ -479,6 +479,12 @@ static void pods_on_one_gpu_count_for_their_own_workloads(void **state) {
     assert_int_equal(signal_workload_set_pods(w[1], &next, 1, 11 * S), 0);
     t = total_with(w[1], SIGNAL_GPU_UTILIZATION, 100, 11);
     assert_true(t.known == 1 && near(t.lower, 0) && near(t.upper, 5));
+    // The agent sees its processes and not whose they are: unknown, and said.
+    shares[1].pod_uid[0] = '\0';
+    assert_int_equal(signal_gpu_set_shares(g, true, shares, 2), 0);
+    t = total_with(w[1], SIGNAL_GPU_UTILIZATION, 100, 11);
+    assert_true(t.known == 0 && t.shared == 1 && t.gaps == PART_NOT_TOLD && t.parts == 0);
+    assert_true(t.lower == 0 && t.upper == 100);
     signal_gpu_free(j, g);
     signal_workload_free(w[0]);
     signal_workload_free(w[1]);
