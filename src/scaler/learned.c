@@ -15,6 +15,7 @@ static const int64_t AHEAD_NS = 5 * NS_PER_MS;
 // Everything that the message points at.
 struct packing {
     Gpuscale__V1__Learned m;
+    char measured[LEARNED_MEASURED_MAX];
     Gpuscale__V1__Work work;
     int64_t points_ns[WORK_POINTS];
     double points_work[WORK_POINTS], points_finished[WORK_POINTS];
@@ -146,6 +147,8 @@ static void fill_decider(struct packing *p, const struct decider_learned *x) {
 int learned_pack(struct buf *out, const struct learned *x) {
     struct packing p;
     gpuscale__v1__learned__init(&p.m);
+    memcpy(p.measured, x->measured, sizeof(p.measured));
+    p.m.measured = x->measured[0] != '\0' ? p.measured : NULL;
     fill_work(&p, &x->signals.work);
     p.m.n_cold_starts_ns = x->signals.starts;
     p.m.cold_starts_ns = p.starts_ns;
@@ -160,6 +163,9 @@ int learned_pack(struct buf *out, const struct learned *x) {
     return 0;
 }
 
+// Nothing that counts is older: differences of times never overflow.
+static const int64_t OLDEST_NS = 10 * 365 * 86400LL * NS_PER_S;
+
 // Another clock's time by ours. What no clock shows becomes the end of time, which no check allows.
 struct clocks {
     int64_t ahead_ns, now_ns;
@@ -167,7 +173,7 @@ struct clocks {
 
 static int64_t ours(const struct clocks *c, int64_t at_ns) {
     int64_t here_ns;
-    if (__builtin_add_overflow(at_ns, c->ahead_ns, &here_ns) || here_ns == INT64_MIN)
+    if (__builtin_add_overflow(at_ns, c->ahead_ns, &here_ns) || here_ns < c->now_ns - OLDEST_NS)
         return INT64_MAX;
     return here_ns > c->now_ns && here_ns - c->now_ns <= AHEAD_NS ? c->now_ns : here_ns;
 }
@@ -256,6 +262,9 @@ static int read_decider(struct decider_learned *x, const Gpuscale__V1__Learned *
 static int read_all(struct learned *ret, const Gpuscale__V1__Learned *m, const struct clocks *c,
                     struct err *e) {
     int rc = read_work(&ret->signals.work, m->work, c, e);
+    if (rc == 0 && m->measured != NULL &&
+        str_copy(ret->measured, sizeof(ret->measured), str_from(m->measured)) < 0)
+        rc = err_set(e, ERR_PARSE, "what is measured, in %zu bytes", strlen(m->measured));
     if (rc == 0 && m->n_cold_starts_ns > WORKLOAD_STARTS_KEPT)
         rc = err_set(e, ERR_PARSE, "%zu cold starts", m->n_cold_starts_ns);
     for (size_t i = 0; rc == 0 && i < m->n_cold_starts_ns; i++) // too long ones turn negative

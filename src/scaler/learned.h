@@ -9,7 +9,10 @@
 #include "core/policy/learned.h"
 #include "core/signal/learned.h"
 
+enum { LEARNED_MEASURED_MAX = 1024 };
+
 struct learned {
+    char measured[LEARNED_MEASURED_MAX]; // the key of the feed that `signals` is of; "": of none
     struct signal_learned signals;
     struct decider_learned decider;
 };

@@ -16,6 +16,7 @@ struct known {
         char *packed; // as learned.h; NULL: nothing. It was checked
         size_t n;
         int64_t ahead_ns; // our clock is ahead of the one it was packed by
+        bool taught;      // its feed has it, or was another's
     } learned;
     int64_t told_ns, gone_ns; // gone: the leader tells no more of it since; 0: it does
     unsigned pass;            // over a full state, in which it was told
@@ -52,8 +53,8 @@ struct replicas {
 void replicas_tell_role(struct replicas *r, bool resigned);
 
 // replicas_known.c
-const struct known *replicas_known(const struct replicas *r, const struct object *o); // NULL: none
-void replicas_hear(struct follow_options *o);              // its callbacks
+struct known *replicas_known(const struct replicas *r, const struct object *o); // NULL: none
+void replicas_hear(struct follow_options *o);                                   // its callbacks
 void replicas_restore(struct replicas *r, int64_t now_ns); // deciders go on where the leader was
 void replicas_remember(struct replicas *r);                // what we decided last
 // The leader tells no more of objects that we are asked about: beyond the age of decisions that is

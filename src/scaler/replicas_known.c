@@ -23,7 +23,7 @@ static struct known *find_known(const struct replicas *r, const struct object_re
     return k != NULL && object_key_matches(k->key, ref, &h) ? k : NULL;
 }
 
-const struct known *replicas_known(const struct replicas *r, const struct object *o) {
+struct known *replicas_known(const struct replicas *r, const struct object *o) {
     return find_known(r, &o->key->ref);
 }
 

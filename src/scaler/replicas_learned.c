@@ -13,7 +13,7 @@
 
 int replicas_learned_pack(struct buf *out, const struct object *o, int64_t now_ns) {
     struct learned x = {0};
-    if (o->feed != NULL)
+    if (o->feed != NULL && str_copy(x.measured, sizeof(x.measured), str_from(o->feed->key)) == 0)
         signal_learned_of(o->feed->signals, &x.signals);
     decider_learned_of(o->decider, now_ns, &x.decider);
     return learned_pack(out, &x);
@@ -66,7 +66,12 @@ void replicas_learned_restore(struct object *o, const struct known *k, int64_t n
 
 void io_replicas_teach(struct io *io, struct object *o, int64_t now_ns) {
     struct learned x;
-    const struct replicas *r = io->replicas;
-    if (r != NULL && r->leads && unpack(&x, replicas_known(r, o), now_ns))
+    struct replicas *r = io->replicas;
+    struct known *k = r != NULL && r->leads ? replicas_known(r, o) : NULL;
+    if (k == NULL || k->learned.taught)
+        return;
+    k->learned.taught = true; // the next feed of this object begins anew, as a single scaler's
+    // The workload may have become another one meanwhile, under the same trigger.
+    if (unpack(&x, k, now_ns) && strcmp(x.measured, o->feed->key) == 0)
         (void)signal_learned_take(o->feed->signals, &x.signals);
 }

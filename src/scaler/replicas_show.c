@@ -103,7 +103,7 @@ void io_replicas_show_object(const struct io *io, const struct object *o, struct
     (void)buf_add_json(b, str_from(rec ? rec->holder : ""));
     api_text(b, "address", rec ? rec->address : "");
     (void)buf_addc(b, "},\"told\":");
-    if (k == NULL || k->told_ns == 0) {
+    if (k == NULL || k->told_ns == 0 || k->leader_id == 0) { // or what this one told when it led
         (void)buf_addc(b, "null");
         return;
     }

@@ -227,9 +227,9 @@ def bare(page):
     page.render = lambda: "".join(line for line in whole().splitlines(True) if "inter_token" not in line and "_bucket" not in line)
 
 
-def lessons(pb):
+def lessons(pb, port):
     """600 tokens/s at 20 steps/s of 30: 40 lessons, and a trim that asks for one replica more."""
-    m = pb.Learned()
+    m = pb.Learned(measured=f"default/deployment/llm vllm {port} - -")
     w = m.work
     w.lessons, w.weight, w.u, w.y, w.uu, w.uy = 40, 40, 40 * 600.0, 40 * 20.0, 40 * 360000.0, 40 * 12000.0
     w.work, w.finished, w.last_per_request = 26000.0, 100.0, 260.0
@@ -246,7 +246,7 @@ def learned_of(record):
 def test_what_a_killed_leader_had_learned_is_decided_by(world):
     """a takes over from a leader that had learned, b from a, which is killed: by no page of this test can anyone learn."""
     bare(world.service(rate=12, metadata=LEARNS))
-    past = world.past_leader(2, lessons)
+    past = world.past_leader(2, lambda pb: lessons(pb, world.pages.port))
     a = world.scaler("a")
     wait_until(lambda: a.role()["holder"] == past.NAME and a.ready(), "a follows who led before")
     past.resign()
@@ -275,7 +275,7 @@ def test_what_no_leader_can_have_learned_costs_no_decision(world):
     world.service(rate=12, metadata=LEARNS)
 
     def nonsense(pb):
-        m = pb.Learned.FromString(lessons(pb))
+        m = pb.Learned.FromString(lessons(pb, world.pages.port))
         m.trim.ln = float("nan")
         return m.SerializeToString()
 

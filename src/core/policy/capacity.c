@@ -26,6 +26,7 @@ static const double TRIM_REQUESTS = 20;
 static const double RHO_MIN = 0.75, RHO_MAX = 1.3;
 static const int64_t TRIM_STEP_NS = 15 * NS_PER_S, TRIM_STEP_MAX_NS = 60 * NS_PER_S;
 static const int64_t TRIM_SHORT_NS = 120 * NS_PER_S;
+static const int64_t TRIM_TAKEN_NS = 600 * NS_PER_S; // so long without a page that tells
 static const int64_t TRIM_COLD_START_NS = 120 * NS_PER_S;
 
 void capacity_learned(const struct signal_work *work, int64_t itl_ns, struct record_capacity *ret) {
@@ -129,7 +130,11 @@ double trim_tick(struct trim *x, const struct trim_input *in, struct record_capa
         any |= known[h];
     }
     bool late = is_short(x, in);
-    bool told = any || x->stepped; // a trim that was taken over stands until a page tells
+    if (any)
+        x->taken_ns = 0;
+    else if (x->taken_ns != 0 && in->now_ns - x->taken_ns >= TRIM_TAKEN_NS)
+        *x = (struct trim){0};           // no page tells: it is another engine's by now
+    bool told = any || x->taken_ns != 0; // taken over, it stands until a page tells
     ret->rho = rho;
     ret->trim = told ? TRIM_SLOW_START : TRIM_UNKNOWN;
     if (!told || in->cold_start_ns == 0 || in->cold_start_ns > TRIM_COLD_START_NS) {

@@ -48,8 +48,9 @@ struct trim {
     int64_t at_ns;
     int64_t short_until_ns;
     bool begun;
-    bool stepped;  // ever
-    double misses; // their share in the last step
+    bool stepped;     // ever
+    int64_t taken_ns; // over, when; 0: not, or a page has told since
+    double misses;    // their share in the last step
     struct signal_attained last[ENGINE_HISTOGRAM_MAX];
 };
 struct trim_input {

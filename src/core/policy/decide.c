@@ -352,10 +352,11 @@ static void remember_burst(struct tick *k) {
     }
 }
 
-static bool lasted(int64_t *since_ns, bool is, int64_t now_ns) {
-    if (!is)
+// `unclear`: a new leader has not heard of its pods yet, so that what lasted until then may last.
+static bool lasted(int64_t *since_ns, bool is, bool unclear, int64_t now_ns) {
+    if (!is && !unclear)
         *since_ns = INT64_MIN;
-    else if (*since_ns == INT64_MIN)
+    else if (is && *since_ns == INT64_MIN)
         *since_ns = now_ns;
     return is && now_ns - *since_ns >= TOLD_AFTER_NS;
 }
@@ -379,9 +380,9 @@ static void note_scene(struct record *r) {
 static void note(struct tick *k) {
     struct record *r = k->r;
     int64_t now_ns = k->in->now_ns;
-    if (lasted(&k->d->gated_since_ns, k->guard_in_vain, now_ns))
+    if (lasted(&k->d->gated_since_ns, k->guard_in_vain, k->in->settling, now_ns))
         r->notices |= NOTICE_GUARD_GATED;
-    if (lasted(&k->d->saturating_since_ns, k->saturated, now_ns))
+    if (lasted(&k->d->saturating_since_ns, k->saturated, k->in->settling, now_ns))
         r->notices |= NOTICE_SATURATING;
     if (r->asleep)
         r->notices |= NOTICE_ASLEEP;

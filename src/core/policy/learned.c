@@ -70,6 +70,7 @@ void decider_learned_take(struct decider *d, const struct decider_learned *x, in
     d->trim = (struct trim){.ln = x->trim_ln,
                             .misses = x->trim_misses,
                             .stepped = x->trimmed,
+                            .taken_ns = x->trimmed ? now_ns : 0,
                             .short_until_ns = x->trim_short_until_ns};
     take_burst(d, x);
     d->gated_since_ns = x->gated_since_ns;

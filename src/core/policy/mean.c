@@ -17,6 +17,10 @@ static void push(struct mean *m, struct mean_point p, int64_t window_ns) {
     }
     if (m->n >= 2 && point(m, m->n - 1u)->at_ns - point(m, m->n - 2u)->at_ns < window_ns / 24)
         m->n--;
+    if (m->n == MEAN_POINTS) { // of another rhythm, taken over
+        m->head = (uint8_t)((m->head + 1) % MEAN_POINTS);
+        m->n--;
+    }
     *point(m, m->n++) = p;
 }
 

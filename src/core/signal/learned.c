@@ -10,7 +10,8 @@
 // Far beyond what an engine does, so that a mistake shows: tokens a second of a replica, steps a
 // second, tokens of a request; tokens and requests ever.
 static const double RATE_MAX = 1e9, COUNT_MAX = 1e18;
-static const double WEIGHT_MAX = 200; // 1 / (1 - 2^(-15/1800)) is 174
+static const double WEIGHT_MAX = 200;               // 1 / (1 - 2^(-15/1800)) is 174
+static const uint32_t LESSONS_MAX = UINT32_MAX / 2; // 1,000 years of them
 
 void signal_learned_of(const struct signal_workload *w, struct signal_learned *ret) {
     *ret = (struct signal_learned){.work = w->work.learned};
@@ -23,10 +24,11 @@ bool signal_learned_take(struct signal_workload *w, const struct signal_learned 
     if (w->work.taught || x->work.lessons < w->work.learned.lessons)
         return false;
     w->work.learned = x->work;
-    if (x->starts > 0) {
+    if (x->starts > 0 && !w->starts_taken) {
         memcpy(w->starts_ns, x->starts_ns, sizeof(w->starts_ns));
         w->starts_n = x->starts;
     }
+    w->starts_taken = true; // those seen here since are newer than what another trigger tells
     return true;
 }
 
@@ -46,7 +48,8 @@ static bool sane_lessons(const struct work_learned *k) {
     if (k->lessons == 0)
         return k->weight == 0 && k->u == 0 && k->y == 0 && k->uu == 0 && k->uy == 0;
     double most = k->weight * RATE_MAX;
-    return within(k->weight, 1, WEIGHT_MAX) && within(k->u, 0, most) &&
+    return k->lessons <= LESSONS_MAX && k->weight <= k->lessons * (1 + 1e-9) &&
+           within(k->weight, 1, WEIGHT_MAX) && within(k->u, 0, most) &&
            within(k->y, k->weight / RATE_MAX, most) && within(k->uu, 0, most * RATE_MAX) &&
            within(k->uy, 0, most * RATE_MAX) &&
            k->u * k->u <= k->uu * k->weight * (1 + 1e-6); // a variance

@@ -52,5 +52,6 @@ struct signal_workload {
     struct signal_window demand_arrivals;
     int64_t starts_ns[WORKLOAD_STARTS_KEPT]; // durations
     uint32_t starts_n;                       // ever seen
+    bool starts_taken;                       // over, from another process: once
     struct work work;
 };

@@ -81,7 +81,7 @@ static void count_buckets(struct work_buckets *all, struct pod_buckets *last,
 }
 
 static void note_extremes(struct work_learned *k, double u, double y, bool full) {
-    if (k->extremes[0].lessons == GENERATION_LESSONS) {
+    if (k->extremes[0].lessons >= GENERATION_LESSONS) {
         k->extremes[1] = k->extremes[0];
         k->extremes[0] = (struct work_extremes){0};
     }

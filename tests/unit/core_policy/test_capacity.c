@@ -297,6 +297,39 @@ static void no_histogram_is_no_trim(void **state) {
     lab_close(&l);
 }
 
+// Of another engine by now, or of none that tells: it is not gone on with for ever.
+static void a_trim_that_was_taken_over_stands_until_a_page_tells_or_ten_minutes(void **state) {
+    (void)state;
+    struct lab l;
+    struct record_capacity c = {0};
+    lab_open(&l, "engine=vllm");
+    struct trim x = {.ln = 0.1, .stepped = true, .taken_ns = l.now_ns};
+    struct trim_input in = {.trigger = l.t,
+                            .workload = l.w,
+                            .now_ns = l.now_ns + 599 * NS_PER_S,
+                            .cold_start_ns = 60 * NS_PER_S,
+                            .decided = 1,
+                            .ready = 1};
+    assert_true(fabs(trim_tick(&x, &in, &c) - 1.05 * exp(0.1)) < 1e-12);
+    assert_int_equal(c.trim, TRIM_ON);
+    in.now_ns += NS_PER_S;
+    assert_true(trim_tick(&x, &in, &c) == 1.05);
+    assert_int_equal(c.trim, TRIM_UNKNOWN);
+    assert_false(x.stepped); // nor told to the next leader
+    lab_close(&l);
+}
+
+static void a_page_that_tells_goes_on_from_the_trim_that_was_taken_over(void **state) {
+    (void)state;
+    struct trim_lab t;
+    trim_open(&t);
+    t.x = (struct trim){.ln = 0.1, .stepped = true, .taken_ns = t.l.now_ns};
+    for (int i = 0; i < 60; i++) // a quarter of an hour
+        assert_true(fabs(trim_step(&t, 0, 0, 0) - 1.05 * exp(0.1)) < 1e-12);
+    assert_int_equal(t.c.trim, TRIM_ON);
+    lab_close(&t.l);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_known_without_a_lesson),
@@ -312,6 +345,8 @@ int main(void) {
         cmocka_unit_test(rho_stays_in_its_bounds),
         cmocka_unit_test(other_edges_and_restarts_begin_anew),
         cmocka_unit_test(no_histogram_is_no_trim),
+        cmocka_unit_test(a_trim_that_was_taken_over_stands_until_a_page_tells_or_ten_minutes),
+        cmocka_unit_test(a_page_that_tells_goes_on_from_the_trim_that_was_taken_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

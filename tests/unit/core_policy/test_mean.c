@@ -77,8 +77,24 @@ static void seconds_of_nothing_and_all(void **state) {
     assert_true(worst < 70);
 }
 
+// Taken over with points that lie closer than those of its own window ever do.
+static void points_of_another_rhythm_never_fill_more_than_the_ring(void **state) {
+    (void)state;
+    struct mean m = {.n = MEAN_POINTS, .head = 5, .seen = true};
+    double lower, upper;
+    for (unsigned i = 0; i < MEAN_POINTS; i++)
+        m.points[(5 + i) % MEAN_POINTS] = (struct mean_point){100 * S + i * NS_PER_MS, i / 1000.,
+                                                              40 * i / 1000., 41 * i / 1000.};
+    for (int t = 103; t < 300; t++) {
+        add(&m, t, 40, &lower, &upper);
+        assert_in_range(m.n, 1, MEAN_POINTS);
+        assert_true(fabs(lower - 40) < 1e-9 && fabs(upper - 41) < 1e-9);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(points_of_another_rhythm_never_fill_more_than_the_ring),
         cmocka_unit_test(at_first_what_is_then_the_mean_of_what_was),
         cmocka_unit_test(what_is_unknown_counts_nowhere),
         cmocka_unit_test(seconds_of_nothing_and_all),

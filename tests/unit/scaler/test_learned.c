@@ -26,7 +26,7 @@ static void of(const struct decider *d, const struct signal_workload *w, int64_t
 // Across the wire and back, on the same clock. Returns its bytes.
 static size_t told(const struct decider *d, const struct signal_workload *w, int64_t now_ns,
                    struct learned *ret) {
-    struct learned x;
+    struct learned x = {0};
     struct err e = {0};
     CLEANUP_BUF struct buf b;
     of(d, w, now_ns, &x);
@@ -189,6 +189,36 @@ static void a_new_workload_has_the_capacity_the_trim_and_the_cold_start(void **s
     mem_free(requests);
 }
 
+// Until it has heard of its pods, what lasted may last; then it tells, as the other one would.
+static void a_notice_lasts_over_the_first_blind_seconds(void **state) {
+    struct lab l;
+    struct learned x;
+    struct record r;
+    lab_open(&l, "engine=custom;queue=10;gpuUtilization=55");
+    l.spec = l.status = 4;
+    struct lab_group g[LAB_GROUPS] = {{.count = 4, .state = POD_READY, .queue = 20, .gpu_pct = 20}};
+    lab_pods(&l, g);
+    lab_run(&l, 130);
+    assert_true(l.r.notices & NOTICE_GUARD_GATED);
+    for (int settling = 1; settling >= 0; settling--) {
+        struct signal_workload *blind;
+        struct signal_engine engine = {.provides = ~0u};
+        told(l.d, l.w, l.now_ns, &x);
+        struct decider *other = successor(l.t, l.d, &x, l.now_ns);
+        assert_int_equal(signal_workload_new(&blind, STR("shop"), NULL, &engine), 0);
+        struct decide_input in = {.now_ns = l.now_ns, .spec = 4, .status = 4, .settling = settling};
+        decider_tick(other, blind, &in, &r);
+        assert_false(r.notices & NOTICE_GUARD_GATED);
+        lab_run(&l, 1);
+        in.now_ns = l.now_ns;
+        decider_tick(other, l.w, &in, &r);
+        assert_int_equal((r.notices & NOTICE_GUARD_GATED) != 0, settling);
+        decider_free(other);
+        signal_workload_free(blind);
+    }
+    lab_close(&l);
+}
+
 // Where it sees pages of its own, that is newer; of two that were taken over the longer lessons.
 static void what_a_page_taught_here_is_not_taken_back(void **state) {
     struct lab l;
@@ -197,11 +227,15 @@ static void what_a_page_taught_here_is_not_taken_back(void **state) {
     struct lab_group g[LAB_GROUPS] = {{.count = 2, .state = POD_READY, .rate = 1}};
     lab_pods(&l, g);
     x.signals.work.lessons = 5;
+    x.signals.starts = 1;
+    x.signals.starts_ns[0] = 50 * NS_PER_S;
     assert_true(signal_learned_take(l.w, &x.signals));
+    x.signals.starts_ns[0] = 90 * NS_PER_S; // older than what starts here: told once
     x.signals.work.lessons = 4;
     assert_false(signal_learned_take(l.w, &x.signals));
     x.signals.work.lessons = 6;
     assert_true(signal_learned_take(l.w, &x.signals));
+    assert_int_equal(signal_workload_cold_start_ns(l.w), 50 * NS_PER_S);
     struct engine_sample s = {.valid = (1u << ENGINE_VALUE_MAX) - 1};
     s.v[ENGINE_AWAKE] = 1;
     assert_true(signal_workload_engine(l.w, STR("pod-0"), &s, l.now_ns + 1));
@@ -238,7 +272,7 @@ static void who_was_blind_is_followed_by_one_who_is(void **state) {
 
 // Everything that can be told, at its largest.
 static void fill(struct learned *x) {
-    *x = (struct learned){0};
+    *x = (struct learned){.measured = "prod/deployment/llm vllm 8000 /metrics gateway"};
     struct work_learned *k = &x->signals.work;
     k->head = 40;
     k->n = WORK_POINTS;
@@ -297,6 +331,7 @@ static void it_reads_back_on_another_clock(void **state) {
         int64_t ahead_ns = aheads_ns[i];
         pack(&x, &a);
         assert_int_equal(learned_unpack(&there, buf_str(&a), ahead_ns, NOW_NS + ahead_ns, &e), 0);
+        assert_string_equal(there.measured, x.measured);
         assert_int_equal(there.signals.work.lesson_ns, x.signals.work.lesson_ns + ahead_ns);
         assert_int_equal(there.decider.burst[0].at_ns, 900 * NS_PER_S + ahead_ns);
         assert_int_equal(there.decider.gated_since_ns, -5 * NS_PER_S + ahead_ns);
@@ -324,6 +359,8 @@ static message *unpacked(const struct buf *b) {
     return m;
 }
 
+static char page[2 * LEARNED_MEASURED_MAX];
+
 #define SPOIL(name, what)                                                                          \
     static void name(message *m) {                                                                 \
         what;                                                                                      \
@@ -337,6 +374,11 @@ SPOIL(no_variance, m->work->uu /= 2)
 SPOIL(nan_sum, m->work->uy = NAN)
 SPOIL(sums_of_no_lessons, m->work->has_lessons = 0)
 SPOIL(lesson_ahead, m->work->lesson_ns = INT64_MAX)
+SPOIL(lesson_of_ages_ago, m->work->lesson_ns = INT64_MIN + 1)
+SPOIL(point_of_ages_ago, m->work->points_ns[0] = INT64_MIN / 2)
+SPOIL(more_weight_than_lessons, m->work->lessons = 160; m->work->extremes[0]->lessons = 100;
+      m->work->extremes[1]->lessons = 60)
+SPOIL(lessons_of_ages, m->work->lessons = UINT32_MAX)
 SPOIL(nan_light, m->work->extremes[0]->light_y = NAN)
 SPOIL(light_beyond_seen, m->work->extremes[1]->light_u = 1e5)
 SPOIL(full_beyond_seen, m->work->extremes[0]->full_u = 1e5)
@@ -362,6 +404,11 @@ SPOIL(negative_burst, m->burst_want[DECIDER_MEMORY_MAX - 1] = -1)
 SPOIL(burst_ahead, m->burst_ns[DECIDER_MEMORY_MAX - 1] = NOW_NS + NS_PER_S)
 SPOIL(half_a_burst, m->n_burst_ns--)
 SPOIL(blind_since_tomorrow, m->unseen_since_ns = NOW_NS + NS_PER_S)
+SPOIL(blind_for_ages, m->unseen_since_ns = INT64_MIN + 1)
+SPOIL(unknown_for_ages, m->unknown_since_ns = INT64_MIN / 20)
+SPOIL(burst_of_ages_ago, m->burst_ns[0] = INT64_MIN + 1)
+SPOIL(mean_of_ages_ago, m->means[0]->points_ns[0] = INT64_MIN + 1)
+SPOIL(measured_of_a_page, m->measured = page)
 SPOIL(gated_since_tomorrow, m->gated_since_ns = INT64_MAX)
 SPOIL(nan_mean, m->means[0]->lower[3] = NAN)
 SPOIL(mean_that_falls, m->means[1]->upper[3] = 0)
@@ -382,6 +429,10 @@ static void what_nobody_can_have_learned_is_refused(void **state) {
                                              nan_sum,
                                              sums_of_no_lessons,
                                              lesson_ahead,
+                                             lesson_of_ages_ago,
+                                             point_of_ages_ago,
+                                             more_weight_than_lessons,
+                                             lessons_of_ages,
                                              nan_light,
                                              light_beyond_seen,
                                              full_beyond_seen,
@@ -407,6 +458,11 @@ static void what_nobody_can_have_learned_is_refused(void **state) {
                                              burst_ahead,
                                              half_a_burst,
                                              blind_since_tomorrow,
+                                             blind_for_ages,
+                                             unknown_for_ages,
+                                             burst_of_ages_ago,
+                                             mean_of_ages_ago,
+                                             measured_of_a_page,
                                              gated_since_tomorrow,
                                              nan_mean,
                                              mean_that_falls,
@@ -424,10 +480,14 @@ static void what_nobody_can_have_learned_is_refused(void **state) {
         struct err e = {0};
         message *m = unpacked(&b);
         all[i](m);
+        if (m->measured == page)
+            memset(page, 'x', sizeof(page) - 1);
         size_t n = gpuscale__v1__learned__pack(m, bytes);
         int rc = learned_unpack(&r, (struct str){(char *)bytes, n}, 0, NOW_NS, &e);
         if (rc != ERR_PARSE || e.msg[0] == '\0')
             fail_msg("case %zu of what nobody learns: %d %s", i, rc, e.msg);
+        if (m->measured == page)
+            m->measured = NULL;
         gpuscale__v1__learned__free_unpacked(m, NULL);
     }
 }
@@ -468,6 +528,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_decider_goes_on_elsewhere_with_means_bursts_and_notices),
         cmocka_unit_test(a_new_workload_has_the_capacity_the_trim_and_the_cold_start),
+        cmocka_unit_test(a_notice_lasts_over_the_first_blind_seconds),
         cmocka_unit_test(what_a_page_taught_here_is_not_taken_back),
         cmocka_unit_test(who_was_blind_is_followed_by_one_who_is),
         cmocka_unit_test(it_reads_back_on_another_clock),

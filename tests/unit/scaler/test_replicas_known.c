@@ -224,8 +224,11 @@ static void who_leads_is_told_again_where_the_queue_was_full(void **state) {
     close_lab(&l);
 }
 
+static const char feed_key[] = "default/deployment/llm vllm 0 - -";
+
 static struct learned a_lesson(uint32_t lessons, double rho_ln) {
     struct learned x = {0};
+    snprintf(x.measured, sizeof(x.measured), "%s", feed_key);
     struct work_learned *k = &x.signals.work;
     *k = (struct work_learned){.lessons = lessons,
                                .weight = lessons,
@@ -277,6 +280,32 @@ static void what_the_leader_has_learned_is_gone_on_with(void **state) {
         io_objects_lead(l.io, clock_mono_ns());
         assert_int_equal(lessons_of(o), 40);
         assert_true(trim_of(o) == -0.1);
+        close_lab(&l);
+    }
+}
+
+// Under the same trigger another workload may stand by now, or one that was begun anew.
+static void what_was_learned_of_another_workload_is_not_taken_nor_twice(void **state) {
+    for (int other = 0; other < 2; other++) {
+        struct lab l;
+        struct learned x = a_lesson(40, -0.1);
+        if (other)
+            snprintf(x.measured, sizeof(x.measured), "default/deployment/llm-8b vllm 0 - -");
+        CLEANUP_BUF struct buf b;
+        buf_init(&b, LIMIT_LEARNED_BYTES);
+        open_lab(&l);
+        struct object *o = watched(&l);
+        assert_int_equal(learned_pack(&b, &x), 0);
+        hear_learned(&l, 4, 50, buf_str(&b));
+        take_over(&l, o, true);
+        io_objects_lead(l.io, clock_mono_ns());
+        assert_int_equal(lessons_of(o), other ? 0 : 40);
+        lab_write("workloads: []\n");
+        io_workloads_check(l.io, true);
+        assert_null(o->feed);
+        lab_write(workloads);
+        io_workloads_check(l.io, true);
+        assert_int_equal(lessons_of(o), 0);
         close_lab(&l);
     }
 }
@@ -338,6 +367,7 @@ int main(void) {
         cmocka_unit_test(a_workload_that_is_missing_is_not_held_at_the_zero_of_an_earlier_term),
         cmocka_unit_test(what_was_never_decided_is_not_answered_with_zero),
         cmocka_unit_test(what_the_leader_has_learned_is_gone_on_with),
+        cmocka_unit_test(what_was_learned_of_another_workload_is_not_taken_nor_twice),
         cmocka_unit_test(what_is_refused_costs_no_decision),
         cmocka_unit_test(what_was_learned_since_is_told_and_nothing_twice),
         cmocka_unit_test(who_leads_is_told_again_where_the_queue_was_full),
