@@ -345,8 +345,8 @@ static void say_scene(struct text *t, const struct record *r) {
 // "GPUs shared by several pods tell nothing about one of them: WHY"
 static void say_shared(struct text *t, const struct record *r) {
     static const char *const words[] = {
-        "what each pod's processes use is not told (podProcesses off, MPS, processes of no known "
-        "pod, an exporter's GPU)",
+        ("what each pod's processes use is not told (podProcesses off, MPS, processes of no known "
+         "pod, an exporter's GPU)"),
         "which processes are the pod's is not known without its UID",
         "the driver does not tell this value of a process"};
     uint32_t gaps = 0;
