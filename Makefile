@@ -56,8 +56,8 @@ tsan: deps-test ## Unit and integration tests of what has threads under ThreadSa
 	@$(MAKE) --no-print-directory build-all CC=clang BUILD=build-tsan SANITIZE=thread
 	@GPUSCALE_TEST_DEADLINE=90 $(PYTHON) tests/run.py --build build-tsan unit integration -k 'scaler or agent or engine'
 
-e2e: build-all ## Tests against KEDA's client, Kubernetes' HPA controller, a real control plane (Go 1.26, root), and real inference servers (PyPI)
-	@$(PYTHON) tests/run.py --build $(BUILD) e2e
+e2e: build-all ## Tests against KEDA's client, Kubernetes' HPA controller, a real control plane (Go 1.26, root), and real inference servers (PyPI); K=EXPRESSION: of those on the plane only
+	@$(PYTHON) tests/run.py --build $(BUILD) e2e $(if $(K),-k '$(K)')
 
 chaos: build-all ## Breaks agents, engines and scaler for CHAOS_SECONDS (600) as CHAOS_SEED draws it
 	@CHAOS_SECONDS=$(or $(CHAOS_SECONDS),600) $(PYTHON) tests/run.py --build $(BUILD) chaos $(if $(K),-k '$(K)')

@@ -39,7 +39,7 @@ def run_unit(build, args):
         ["meson", "test", "-C", str(build), "--print-errorlogs", "--no-rebuild",
          "--num-processes", str(os.cpu_count() or 1)], cwd=ROOT).returncode
     report = build / "meson-logs" / "testlog.junit.xml"
-    recap(report, "failed")
+    recap_all("failed", report)
     return status, junit_counts(report)
 
 
@@ -59,17 +59,21 @@ def failures(report):
             if case.find("failure") is not None or case.find("error") is not None]
 
 
-def recap(report, what):
-    """The failures of a JUnit file, shortened, for the end of a long run whose middle nobody keeps."""
+def recap(what, name, text):
+    """A failure, shortened, for the end of a long run whose middle nobody keeps."""
     path = os.environ.get("GPUSCALE_RECAP")
     if not path:
         return
+    lines = text.strip().splitlines()
+    if len(lines) > 60:
+        lines = lines[:40] + ["..."] + lines[-20:]
     with open(path, "a") as out:
-        for name, text in failures(report):
-            lines = text.strip().splitlines()
-            if len(lines) > 60:
-                lines = lines[:40] + ["..."] + lines[-20:]
-            out.write("\n".join([f"== {what}: {name}"] + ["   " + line[:400] for line in lines]) + "\n")
+        out.write("\n".join([f"== {what}: {name}"] + ["   " + line[:400] for line in lines]) + "\n")
+
+
+def recap_all(what, report):
+    for name, text in failures(report):
+        recap(what, name, text)
 
 
 def run_again(command, env, report, folder):
@@ -108,26 +112,35 @@ def run_pytest(build, folder, args):
         return status or 1, (0, 1, 0)
     passed, failed, skipped = junit_counts(report)
     if folder.name in BESIDE and run_again(command, env, report, folder):
-        recap(report, "passed only at the second try")
+        recap_all("passed only at the second try", report)
         return 0, (passed + failed, 0, skipped)
-    recap(report, "failed")
+    recap_all("failed", report)
     return status, (passed, failed, skipped)
 
 
-def run_e2e(build, args):
+def run_others_e2e(build):
     out = subprocess.run([str(ROOT / "tests/e2e/run.sh"), str(build)], cwd=ROOT,
                          stdout=subprocess.PIPE, text=True)
     sys.stdout.write(out.stdout)
+    if out.returncode != 0:
+        recap("failed", "tests/e2e/run.sh", "\n".join(
+            re.findall(r"^\s*--- FAIL: .*", out.stdout, re.M) + out.stdout.splitlines()[-30:]))
     tests = re.findall(r"^\s*--- (PASS|FAIL|SKIP): ", out.stdout, re.M)
     counts = (tests.count("PASS"), tests.count("FAIL"), tests.count("SKIP"))
     if out.returncode != 0 and counts[1] == 0:
         counts = (counts[0], 1, counts[2])
+    return out.returncode, counts
+
+
+def run_e2e(build, args):
+    """With -k only tests on the control plane: the others are not pytest's."""
+    others, counts = (0, (0, 0, 0)) if args.k else run_others_e2e(build)
     cluster = ROOT / "tests" / "e2e" / "cluster"
     print("building and running a control plane with KEDA (half an hour of CPU time when nothing is cached)", flush=True)
     if subprocess.run([str(cluster / "build.sh")], stdout=subprocess.DEVNULL).returncode != 0:
         return 1, (counts[0], counts[1] + 1, counts[2])
     status, more = run_pytest(build, cluster, args)
-    return out.returncode or status, tuple(a + b for a, b in zip(counts, more))
+    return others or status, tuple(a + b for a, b in zip(counts, more))
 
 
 SUITES = {

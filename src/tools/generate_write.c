@@ -149,12 +149,13 @@ void write_hpa_name(const struct generate_plan *p, struct yaml_writer *w) {
 
 static void write_advanced(const struct generate_plan *p, struct yaml_writer *w) {
     const struct conf_node *had = p->from ? p->from->advanced : NULL;
+    const struct conf_node *formula = member(had, "scalingModifiers");
     yaml_map(w, "advanced");
     for (const struct conf_node *n = had ? had->first : NULL; n; n = n->next)
         if (!str_eqc(n->key, "horizontalPodAutoscalerConfig") &&
             !str_eqc(n->key, "scalingModifiers"))
             yaml_tree(w, n->key.p, n);
-    if (member(had, "scalingModifiers"))
+    if (formula && formula->first) // KEDA itself writes an empty one into every ScaledObject
         yaml_comment(w, "scalingModifiers are left out: their formula was over the old triggers; "
                         "`when` says what is to be true together.");
     yaml_map(w, "horizontalPodAutoscalerConfig");

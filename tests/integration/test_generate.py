@@ -447,6 +447,14 @@ def test_all_else_of_the_old_object_is_kept(tmp_path):
     assert metadata(so)["downWindow"] == "600s"
 
 
+def test_a_formula_that_goes_is_told_and_the_empty_one_that_keda_writes_is_none(tmp_path):
+    for formula, told in (({"formula": "a + b", "target": "5"}, True), ({}, False)):
+        old = scaled_object(prometheus("sum(vllm:num_requests_waiting)", "4"), advanced={"scalingModifiers": formula})
+        (so,), text, _ = translate(old, tmp_path=tmp_path, workload=deployment())
+        assert "scalingModifiers" not in so["spec"]["advanced"]
+        assert ("scalingModifiers are left out" in flat(text)) == told
+
+
 def test_what_is_ours_already_stays(tmp_path):
     (so,), _, _ = generate("--demand", "gw", "--capacity", "3", text=dump(deployment()))
     (again,), text, _ = translate(so, tmp_path=tmp_path, workload=deployment())
