@@ -199,6 +199,8 @@ static void add_gpu(struct api_page *p, const struct gpus *gpus, const struct ag
     api_bool(b, "lost", g->lost);
     api_bool(b, "ownersKnown", g->owners_known);
     api_bool(b, "sharesKnown", g->shares_known);
+    if (g->owners_known)
+        api_int(b, "pods", (int64_t)gpus_pods(g)); // of other readers' namespaces, too
     add_owners(b, p->view, gpus, g);
     (void)buf_addc(b, ",\"values\":{");
     bool first = true;

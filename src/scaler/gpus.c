@@ -182,3 +182,18 @@ int gpus_part(const struct gpus *gpus, const void *user, struct str namespace_, 
     const struct signal_pod_gpus *p = signal_join_pod_find(gpus->join, namespace_, pod);
     return p ? signal_join_part(s->joined, p, sig, ret) : PART_NO_UID;
 }
+
+bool gpus_owner_is_first(const struct agents_gpu *g, size_t i) {
+    for (size_t k = 0; k < i; k++)
+        if (strcmp(g->owners[k].pod, g->owners[i].pod) == 0 &&
+            strcmp(g->owners[k].namespace_, g->owners[i].namespace_) == 0)
+            return false;
+    return true;
+}
+
+size_t gpus_pods(const struct agents_gpu *g) {
+    size_t pods = 0;
+    for (size_t i = 0; i < g->n_owners; i++)
+        pods += gpus_owner_is_first(g, i);
+    return pods;
+}

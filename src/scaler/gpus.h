@@ -41,5 +41,8 @@ void gpus_removed(struct gpus *gpus, void *user); // NULL-safe
 int gpus_part(const struct gpus *gpus, const void *user, struct str namespace_, struct str pod,
               enum signal s, struct signal_part *ret);
 bool gpus_shared(const void *user); // several pods hold it
+// A GPU has an owner for each container: the first of its pod's, and how many pods there are.
+bool gpus_owner_is_first(const struct agents_gpu *gpu, size_t i);
+size_t gpus_pods(const struct agents_gpu *gpu);
 // Does this source's word count? False also for what was never taken (NULL).
 bool gpus_counts(const void *user);

@@ -183,25 +183,14 @@ static void add_gpu(struct live_policy *p, const struct object *o, const struct 
     (void)str_copy(gpu->node, sizeof(gpu->node), str_from(g->node));
 }
 
-// The first mention of its pod.
-static bool is_first(const struct agents_gpu *g, size_t i) {
-    for (size_t k = 0; k < i; k++)
-        if (strcmp(g->owners[k].pod, g->owners[i].pod) == 0 &&
-            strcmp(g->owners[k].namespace_, g->owners[i].namespace_) == 0)
-            return false;
-    return true;
-}
-
 static void take_gpu(const struct gathering *all, const struct agents_gpu *g) {
     if (!gpus_counts(g->user))
         return;
-    size_t pods = 0;
-    for (size_t i = 0; i < g->n_owners; i++)
-        pods += is_first(g, i);
+    size_t pods = gpus_pods(g);
     for (size_t i = 0; i < g->n_owners; i++) {
         char key[2 * KUBE_NAME_MAX];
         (void)snprintf(key, sizeof(key), "%s/%s", g->owners[i].namespace_, g->owners[i].pod);
-        if (!is_first(g, i))
+        if (!gpus_owner_is_first(g, i))
             continue; // another container of the same pod
         for (const struct pod_entry *e = io_pod_find(all->io, key); e != NULL; e = e->same) {
             for (size_t k = 0; k < all->n; k++) {

@@ -45,10 +45,10 @@ static void model(const void *ctx, size_t row, struct top_cell *c) {
 
 static void pod(const void *ctx, size_t row, struct top_cell *c) {
     const struct top_gpu *g = gpu(ctx, row);
-    if (g->owners_n == 1)
+    if (g->owners_n == 1 && g->pods == 1)
         say(c, "%.70s/%.80s", g->owners[0].namespace_, g->owners[0].pod);
-    else if (g->owners_n > 1)
-        say(c, "+%zu %.60s/%.80s", g->owners_n - 1, g->owners[0].namespace_, g->owners[0].pod);
+    else if (g->owners_n > 0)
+        say(c, "+%zu %.60s/%.80s", g->pods - 1, g->owners[0].namespace_, g->owners[0].pod);
     else
         say(c, g->owners_known ? "-" : "?");
 }

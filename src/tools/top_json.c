@@ -27,7 +27,16 @@ static long whole(const json_t *o, const char *key) {
     return json_is_integer(v) ? (long)json_integer_value(v) : -1;
 }
 
-static int take_owners(struct top_snapshot *s, struct top_gpu *g, const json_t *list) {
+static struct top_owner *find_owner(struct top_owner *owners, size_t n, const struct top_owner *o) {
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(owners[i].pod, o->pod) == 0 && strcmp(owners[i].namespace_, o->namespace_) == 0)
+            return &owners[i];
+    return NULL;
+}
+
+// The list has an entry for each container: several of one pod are one owner. `pods`: how many
+// pods hold the GPU, those too that the reader may not see; -1: a scaler that does not say.
+static int take_owners(struct top_snapshot *s, struct top_gpu *g, const json_t *list, long pods) {
     size_t n = json_array_size(list);
     struct top_owner *owners = arena_array(&s->arena, n + 1, sizeof(*owners));
     if (owners == NULL)
@@ -35,11 +44,13 @@ static int take_owners(struct top_snapshot *s, struct top_gpu *g, const json_t *
     for (size_t i = 0; i < n; i++) {
         const json_t *o = json_array_get(list, i);
         double part_pct = number(o, "partUtilizationUpperPct");
-        owners[i] = (struct top_owner){text(s, o, "namespace", "?"), text(s, o, "pod", "?"), -1,
-                                       !isnan(part_pct), part_pct};
+        struct top_owner owner = {text(s, o, "namespace", "?"), text(s, o, "pod", "?"), -1,
+                                  !isnan(part_pct), part_pct};
+        if (find_owner(owners, g->owners_n, &owner) == NULL)
+            owners[g->owners_n++] = owner;
     }
     g->owners = owners;
-    g->owners_n = n;
+    g->pods = pods > 0 && (size_t)pods > g->owners_n ? (size_t)pods : g->owners_n;
     return 0;
 }
 
@@ -62,7 +73,7 @@ static int take_gpu(struct top_snapshot *s, const json_t *o) {
     };
     if (g.uuid == NULL)
         return ERR_PARSE;
-    int r = take_owners(s, &g, json_object_get(o, "owners"));
+    int r = take_owners(s, &g, json_object_get(o, "owners"), whole(o, "pods"));
     return r < 0 ? r : vec_push(&s->gpus, g);
 }
 

@@ -58,6 +58,7 @@ static void add_gpu(struct buf *b, const struct top_gpu *g) {
         }
         (void)buf_add_byte(b, ']');
     }
+    count(b, "holders", g->owners_known ? (long)g->pods : -1);
     number(b, "utilization_pct", g->util_pct);
     number(b, "sm_activity_pct", g->sm_pct);
     number(b, "memory_used_bytes", g->memory_used_bytes);

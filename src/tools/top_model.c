@@ -86,7 +86,7 @@ static int join(struct top_snapshot *s) {
 
 // What the engines of all holders say together: 1 they work, 0 they all do nothing, -1 unknown.
 static int engines_work(const struct top_snapshot *s, const struct top_gpu *g) {
-    bool known = g->owners_n > 0;
+    bool known = g->owners_n > 0 && g->owners_n == g->pods;
     for (size_t k = 0; k < g->owners_n; k++) {
         if (g->owners[k].workload < 0)
             return -1;
@@ -110,7 +110,7 @@ static enum top_state judge(const struct top_snapshot *s, const struct top_gpu *
         return TOP_UNKNOWN;
     if (!isnan(most) && most > TOP_IDLE_PCT)
         return TOP_BUSY;
-    return g->owners_known && g->owners_n == 0 ? TOP_FREE : TOP_IDLE;
+    return g->owners_known && g->pods == 0 ? TOP_FREE : TOP_IDLE;
 }
 
 static bool does_nothing(const struct top_gpu *g) {
@@ -135,7 +135,7 @@ static bool part_idles(const struct top_gpu *g, const struct top_owner *o) {
 }
 
 static void count(struct top_snapshot *s, const struct top_gpu *g) {
-    double price = g->usd_per_hour / (double)g->owners_n;
+    double price = g->usd_per_hour / (double)g->pods;
     for (size_t k = 0; k < g->owners_n; k++) {
         long workload = g->owners[k].workload;
         if (workload < 0)
@@ -176,7 +176,7 @@ struct top_sum top_sum(const struct top_snapshot *s) {
     for (size_t i = 0; i < s->gpus.n; i++) {
         const struct top_gpu *g = &s->gpus.items[i];
         bool priced = !isnan(g->usd_per_hour), nothing = does_nothing(g);
-        t.held += g->owners_n > 0;
+        t.held += g->pods > 0;
         t.holder_unknown += !g->owners_known;
         t.idle += g->state == TOP_IDLE;
         t.free += g->state == TOP_FREE;

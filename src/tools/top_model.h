@@ -46,8 +46,8 @@ struct top_gpu {
     const char *uuid, *node, *model, *mig; // mig "": a whole GPU
     long index;
     bool lost, owners_known;
-    const struct top_owner *owners;
-    size_t owners_n;
+    const struct top_owner *owners; // distinct pods, those that the reader may see
+    size_t owners_n, pods;          // pods: all that hold it, at least owners_n
     double util_pct, sm_pct, memory_used_bytes, memory_total_bytes, power_w, age_s;
     enum top_state state;
     double idle_s; // seen doing nothing for so long, without a break

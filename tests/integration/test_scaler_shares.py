@@ -57,7 +57,7 @@ class Player:
 
 
 class Node:
-    """A node with one simulated GPU, which the kubelet gives to `pods` in slices of time."""
+    """A node with one simulated GPU, which the kubelet gives to `pods` in slices of time, to the first one's sidecar, too."""
 
     def __init__(self, folder, api, pods, namespace="default"):
         self.folder, self.pods, self.namespace = folder, pods, namespace
@@ -76,9 +76,9 @@ class Node:
                            grpc_listen=f"127.0.0.1:{self.port}")
         self.agent.wait_ready()
         gpu = dict(next(iter(self.agent.values("gpuscale_gpu_info"))))["uuid"]
+        container = lambda name, i: {"name": name, "devices": [{"resourceName": "nvidia.com/gpu.shared", "deviceIds": [f"{gpu}::{i}"]}]}
         self.kubelet.set_answer({"podResources": [
-            {"name": name, "namespace": self.namespace, "containers": [
-                {"name": "main", "devices": [{"resourceName": "nvidia.com/gpu.shared", "deviceIds": [f"{gpu}::{i}"]}]}]}
+            {"name": name, "namespace": self.namespace, "containers": [container("main", i)] + [container("sidecar", 9)][:i == 0]}
             for i, name in enumerate(self.pods)]})
 
     def start_with_processes(self):
@@ -177,6 +177,7 @@ def test_each_workload_is_sized_by_its_own_processes(tmp_path, node, page, keda)
         assert "gpuUtilization 70% at 50% each needs 1.4 (1 of 1 pod by its own part of shared GPUs)" in said[0], said
         assert "gpuUtilization 10% at 50% each needs 0.2 (2 of 2 pods by their own part of shared GPUs)" in said[1], said
         gpu, parts = owners(s)
+        assert gpu["pods"] == 3 and len(gpu["owners"]) == 4
         assert gpu["sharesKnown"] and [p["partGaps"] for p in parts.values()] == [[], [], []]
         assert [round(parts[p]["partUtilizationPct"]) for p in ("chat-0", "rank-0", "rank-1")] == [70, 6, 4]
         assert abs(parts["chat-0"]["partMemoryPct"] - 100 * 30 * GIB / MEMORY) < 0.1
@@ -203,6 +204,7 @@ def test_each_workload_is_sized_by_its_own_processes(tmp_path, node, page, keda)
         top = json.loads(done.stdout)
         paid = {w["target"]: (w["usd_per_hour"], w["idle_usd_per_hour"]) for w in top["workloads"]}
         assert paid == {"deployment/chat": (2, 0), "deployment/rank": (4, 2)}, done.stdout  # rank-1 does nothing
+        assert len(top["gpus"][0]["pods"]) == top["gpus"][0]["holders"] == 3
 
 
 def test_what_no_process_explains_is_a_doubt_not_zero(tmp_path, node, page, keda):

@@ -103,6 +103,19 @@ static void an_agent_that_cannot_tell_the_holder_leaves_it_to_one_that_can(void 
     assert_true(level(w, S(105)) == -1);
 }
 
+static void containers_of_one_pod_are_one_pod(void **state) {
+    static const struct agents_owner owners[] = {
+        {"ns", "p", "a", ""}, {"ns", "q", "a", ""}, {"ns", "p", "b", ""}, {"other", "p", "a", ""}};
+    static const size_t pods[] = {0, 1, 2, 2, 3};
+    for (size_t n = 0; n <= COUNT_OF(owners); n++) {
+        struct agents_gpu g = {.owners = owners, .n_owners = n};
+        assert_int_equal(gpus_pods(&g), pods[n]);
+    }
+    struct agents_gpu g = {.owners = owners, .n_owners = COUNT_OF(owners)};
+    assert_true(gpus_owner_is_first(&g, 0) && gpus_owner_is_first(&g, 3));
+    assert_false(gpus_owner_is_first(&g, 2));
+}
+
 static void parts_are_the_agents_alone(void **state) {
     struct world *w = *state;
     static const struct agents_owner owners[] = {{"ns", "p", "c", ""}, {"ns", "q", "c", ""}};
@@ -230,6 +243,7 @@ int main(void) {
         T(the_fresh_agent_counts_whoever_comes_first),
         T(a_silent_agent_is_replaced_and_takes_back),
         T(an_agent_that_cannot_tell_the_holder_leaves_it_to_one_that_can),
+        T(containers_of_one_pod_are_one_pod),
         T(parts_are_the_agents_alone),
         T(when_one_side_goes_the_other_stays),
         T(several_mig_devices_of_one_instance_are_one_identity),

@@ -64,7 +64,7 @@ static void the_object_has_null_for_what_is_not_known(void **state) {
     assert_non_null(strstr(b.p,
                            "{\"uuid\":\"GPU-e\",\"node\":\"n2\",\"index\":1,\"model\":\"NVIDIA "
                            "H100 80GB HBM3\",\"mig_profile\":null,\"state\":\"lost\",\"pods\":"
-                           "null,\"utilization_pct\":null,"));
+                           "null,\"holders\":null,\"utilization_pct\":null,"));
     assert_non_null(strstr(b.p, "\"pods\":[{\"namespace\":\"ml\",\"pod\":\"llm-0\"},"));
     assert_non_null(strstr(b.p, "\"requests_per_s\":7.25,\"requests_partial\":false,\"running\":12,"
                                 "\"running_partial\":true,\"queue\":null,"));

@@ -91,6 +91,34 @@ static void a_pods_part_of_a_busy_gpu_is_idle_where_its_processes_are(void **sta
     }
 }
 
+// Two containers of rank-0 and one pod of another workload: half the price each, not two thirds.
+static void a_pod_pays_once_for_all_its_containers_and_for_no_pod_that_is_not_shown(void **state) {
+    static const char *const owners[] = {
+        LAB_OWNER("rank-0") "," LAB_OWNER("rank-0") "," LAB_OWNER("chat-0"),
+        LAB_OWNER("rank-0") "," LAB_OWNER("rank-0"), // chat-0 is in a namespace of others
+    };
+    for (size_t i = 0; i < COUNT_OF(owners); i++) {
+        struct top_snapshot s;
+        char gpus[2048];
+        top_snapshot_init(&s);
+        snprintf(gpus, sizeof(gpus),
+                 "{\"uuid\":\"GPU-a\",\"model\":\"NVIDIA H100 80GB HBM3\",\"ownersKnown\":true,"
+                 "\"pods\":2,\"owners\":[%s],\"values\":{\"utilization_pct\":70},"
+                 "\"ageSeconds\":0.5}",
+                 owners[i]);
+        lab_take(&s, TOP_LIST_GPUS, gpus);
+        lab_take(&s, TOP_LIST_WORKLOADS,
+                 "{\"namespace\":\"ml\",\"target\":\"deployment/rank\",\"replicas\":1,\"pods\":["
+                 "{\"name\":\"rank-0\",\"state\":\"ready\"}]}");
+        finish(&s, NULL, 0, &h100);
+        assert_int_equal(s.gpus.items[0].owners_n, 2 - i);
+        assert_int_equal(s.gpus.items[0].pods, 2);
+        assert_int_equal(s.workloads.items[0].gpus, 1);
+        assert_true(s.workloads.items[0].usd_per_hour == 3.5);
+        top_snapshot_done(&s);
+    }
+}
+
 static void without_a_price_costs_are_unknown_and_idle_gpus_idle(void **state) {
     struct top_snapshot s;
     lab_fill(&s);
@@ -209,6 +237,7 @@ int main(void) {
         cmocka_unit_test(each_gpu_is_judged_by_what_is_known_of_it),
         cmocka_unit_test(a_workload_gets_its_gpus_and_its_part_of_a_shared_ones_price),
         cmocka_unit_test(a_pods_part_of_a_busy_gpu_is_idle_where_its_processes_are),
+        cmocka_unit_test(a_pod_pays_once_for_all_its_containers_and_for_no_pod_that_is_not_shown),
         cmocka_unit_test(without_a_price_costs_are_unknown_and_idle_gpus_idle),
         cmocka_unit_test(idle_time_grows_from_one_snapshot_to_the_next_and_ends_with_work),
         cmocka_unit_test(engines_that_run_nothing_tell_of_a_gpu_whose_activity_is_not_measurable),
