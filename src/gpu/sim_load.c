@@ -28,6 +28,7 @@ struct told_process {
 
 struct sim_load {
     struct told_process processes[LIMIT_SIM_LOAD_PROCESSES];
+    struct told_process next[LIMIT_SIM_LOAD_PROCESSES]; // as a datagram would leave them
     int fd;
     uint32_t n;
     uint64_t refused;
@@ -130,12 +131,12 @@ static bool is_live(const struct told_process *p, int64_t now_ns) {
     return p->until_ns > now_ns;
 }
 
-// There is room: it was counted.
-static void take_process(struct sim_load *l, uint32_t gpu, const struct sim_load_line *line,
-                         int64_t now_ns) {
+// False: there is no room for one more.
+static bool take_process(struct told_process *processes, uint32_t gpu,
+                         const struct sim_load_line *line, int64_t now_ns) {
     struct told_process *at = NULL;
     for (size_t i = 0; i < LIMIT_SIM_LOAD_PROCESSES; i++) {
-        struct told_process *p = &l->processes[i];
+        struct told_process *p = &processes[i];
         bool live = is_live(p, now_ns);
         if (live && p->gpu == gpu && p->pid == line->pid) {
             at = p;
@@ -147,29 +148,25 @@ static void take_process(struct sim_load *l, uint32_t gpu, const struct sim_load
     if (at)
         *at = (struct told_process){gpu, line->pid, line->activity.busy,
                                     line->activity.memory_used_bytes, now_ns + line->ttl_ns};
+    return at != NULL;
 }
 
-static size_t live_processes(const struct sim_load *l, int64_t now_ns) {
-    size_t n = 0;
-    for (size_t i = 0; i < LIMIT_SIM_LOAD_PROCESSES; i++)
-        n += is_live(&l->processes[i], now_ns);
-    return n;
-}
-
-static void take_line(struct sim_load *l, const struct sim_load_line *line, int64_t now_ns) {
+// Of a line about the GPU itself into the load, about a process into `next`. False: no room.
+static bool take_line(struct sim_load *l, const struct sim_load_line *line, int64_t now_ns) {
     for (uint32_t i = 0; i < l->n; i++) {
         if (line->gpu != UINT32_MAX && line->gpu != i)
             continue;
-        if (line->pid)
-            take_process(l, i, line, now_ns);
-        else
+        if (!line->pid)
             l->told[i] = (struct told){line->activity, now_ns + line->ttl_ns};
+        else if (!take_process(l->next, i, line, now_ns))
+            return false;
     }
+    return true;
 }
 
-// Applies all lines or, when one is wrong, none.
+// Applies all lines or, when one is wrong, none: the processes first, to see whether they fit.
 static int take_datagram(struct sim_load *l, struct str text, int64_t now_ns, struct err *e) {
-    size_t processes = live_processes(l, now_ns);
+    memcpy(l->next, l->processes, sizeof l->next);
     for (int pass = 0; pass < 2; pass++) {
         struct str rest = text;
         for (int number = 1; rest.n > 0; number++) {
@@ -179,13 +176,11 @@ static int take_datagram(struct sim_load *l, struct str text, int64_t now_ns, st
                 continue;
             if (sim_load_parse(one, l->n, &line, e))
                 return err_wrap(e, "line %d", number);
-            processes += !line.pid ? 0 : line.gpu == UINT32_MAX ? l->n : 1;
-            if (pass == 1)
-                take_line(l, &line, now_ns);
+            if ((pass == 0) == (line.pid != 0) && !take_line(l, &line, now_ns))
+                return err_set(e, ERR_LIMIT, "more than %d processes", LIMIT_SIM_LOAD_PROCESSES);
         }
-        if (pass == 0 && processes > LIMIT_SIM_LOAD_PROCESSES)
-            return err_set(e, ERR_LIMIT, "more than %d processes", LIMIT_SIM_LOAD_PROCESSES);
     }
+    memcpy(l->processes, l->next, sizeof l->processes);
     return 0;
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "base/mem.h"
 #include "base/random.h"
 #include "gpu/sim_load.h"
 
@@ -142,6 +143,41 @@ static void test_processes_are_told_and_expire_one_by_one(void **state) {
     assert_int_equal(sim_load_refused(f->load), 1);
 }
 
+// One sender tells of 210 processes, in datagrams of 70: each time they are the same ones.
+static void test_processes_that_are_told_again_need_no_more_room(void **state) {
+    enum { PROCESSES = 210, A_DATAGRAM = 70, ROUNDS = 4 };
+    struct fixture *f = *state;
+    struct gpu_process list[LIMIT_SIM_LOAD_PROCESSES];
+    for (int i = 0; i < ROUNDS * PROCESSES; i += A_DATAGRAM) {
+        char text[LIMIT_SIM_LOAD_BYTES];
+        size_t n = 0;
+        for (int k = 0; k < A_DATAGRAM; k++)
+            n += (size_t)snprintf(text + n, sizeof text - n, "gpu=3 pid=%d busy=%g\n",
+                                  100 + (i + k) % PROCESSES, i / PROCESSES / 10.0);
+        tell(f, text);
+        sim_load_poll(f->load, (10 + i / PROCESSES) * NS_PER_S);
+    }
+    assert_int_equal(sim_load_refused(f->load), 0);
+    int64_t now_ns = (10 + ROUNDS - 1) * NS_PER_S;
+    assert_int_equal(sim_load_processes(f->load, 3, now_ns, list, COUNT_OF(list)), PROCESSES);
+    for (size_t i = 0; i < PROCESSES; i++)
+        assert_true(fabs(list[i].utilization_pct - 30) < 1e-9);
+    // Twice in one datagram is one process; 47 more do not fit, and then none is taken.
+    char text[LIMIT_SIM_LOAD_BYTES];
+    size_t n = 0;
+    for (int k = 0; k < 94; k++)
+        n += (size_t)snprintf(text + n, sizeof text - n, "gpu=0 pid=%d busy=1\n", 1000 + k / 2);
+    tell(f, text);
+    sim_load_poll(f->load, now_ns);
+    assert_int_equal(sim_load_refused(f->load), 1);
+    assert_int_equal(sim_load_processes(f->load, 0, now_ns, NULL, COUNT_OF(list)), 0);
+    text[n - 2 * strlen("gpu=0 pid=1046 busy=1\n")] = 0; // 46 do
+    tell(f, text);
+    sim_load_poll(f->load, now_ns);
+    assert_int_equal(sim_load_refused(f->load), 1);
+    assert_int_equal(sim_load_processes(f->load, 0, now_ns, NULL, COUNT_OF(list)), 46);
+}
+
 static void test_a_datagram_that_is_too_long_is_refused(void **state) {
     struct fixture *f = *state;
     struct sim_activity a;
@@ -208,6 +244,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_a_mistake_changes_nothing_and_is_answered, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_processes_are_told_and_expire_one_by_one, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_processes_that_are_told_again_need_no_more_room, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_a_datagram_that_is_too_long_is_refused, setup,
                                         teardown),
