@@ -121,7 +121,8 @@ void io_events_decided(struct io *io, struct object *o, const struct record *now
     if (io->cluster == NULL || !io->config->kubernetes.events)
         return;
     tell_scene(io, o, now);
-    if (was != NULL && (was->notices & ~now->notices & NOTICE_UNASKED) && !now->scene.paused)
+    // The notice ends, too, where nobody has to ask any more.
+    if (was != NULL && (was->notices & ~now->notices & NOTICE_UNASKED) && o->asked_ns > was->now_ns)
         tell(io, o, TOLD_ASKED, STR("KEDA asks for it again."));
     if (was == NULL || (now->desired == was->desired && now->state == was->state))
         return;

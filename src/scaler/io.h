@@ -80,7 +80,8 @@ struct object {
     unsigned pass;    // over those, in which it was last seen to be one
     bool leaving;     // it was, and is no more: removed once its successor has its feed
     int64_t since_ns; // it is known
-    int64_t heard_ns; // KEDA asked for it last, here or at another scaler, or need not ask before
+    int64_t asked_ns; // KEDA asked for it last, here or at another scaler; 0: never
+    int64_t heard_ns; // the same, or when it need not ask
     struct object_key *key;
     struct trigger *trigger;
     struct decider *decider;

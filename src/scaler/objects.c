@@ -316,7 +316,7 @@ static int set_rpc_id(struct io *io, struct object *o, uint64_t rpc_id) {
     o->published = false;
     if (rpc_id == 0)
         return 0;
-    o->heard_ns = clock_mono_ns();
+    o->asked_ns = o->heard_ns = clock_mono_ns();
     HASH_ADD(hh_rpc, io->by_rpc, rpc_id, sizeof(o->rpc_id), o);
     if (map_oom()) {
         o->rpc_id = 0;
@@ -430,7 +430,7 @@ void io_called(struct io *io, const struct to_io *m) {
     for (size_t i = 0; i < m->n_ids; i++) {
         struct object *o = find_rpc(io, m->ids[i]);
         if (o != NULL)
-            o->heard_ns = now_ns;
+            o->asked_ns = o->heard_ns = now_ns;
     }
 }
 

@@ -45,6 +45,11 @@ def test_a_trigger_that_keda_does_not_ask_for_is_told_until_it_does(tmp_path, wo
         assert "scalerAddress gpuscale-scaler.gpuscale.svc:9443 lead here" in event["message"]
         eventually("said in the decision", lambda: "unasked" in record(s)["notices"] and unasked(s) == 1)
         s.program.wait_log("KEDA has not asked for this")
+        cluster.scaled_object(pollingInterval=3600)
+        eventually("it has time now", lambda: "unasked" not in record(s)["notices"])
+        cluster.scaled_object(pollingInterval=1)
+        eventually("and none", lambda: "unasked" in record(s)["notices"])
+        assert ("llm", "AskedByKEDA") not in events(cluster.server), "nobody asked"
         asking = Asking(keda(s), "llm", metadata)
         try:
             again = wait_until(lambda: events(cluster.server).get(("llm", "AskedByKEDA")), "the end of it", 60)
