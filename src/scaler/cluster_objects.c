@@ -56,7 +56,9 @@ static bool matches_but_environment(const struct object_ref *o, const struct obj
     return true;
 }
 
-static void mark(const struct cluster *c, struct object *o) {
+static void mark(const struct cluster *c, struct object *o, bool of_call) {
+    bool again = o->watched && o->pass == c->pass;
+    o->of_call = of_call && (!again || o->of_call); // of two triggers that it is
     o->watched = true;
     o->leaving = false;
     o->pass = c->pass;
@@ -70,9 +72,10 @@ static void mark_trigger(struct io *io, const struct kube_scaled_object *so,
     struct object_hash h;
     bool environment;
     if (!take_ref(so, t, pairs, &r, &environment)) {
+        // One that KEDA asks for no more has the values of an environment that was.
         for (struct object *o = environment ? io->objects : NULL; o != NULL; o = o->hh.next)
-            if (matches_but_environment(&o->key->ref, &r))
-                mark(c, o);
+            if (o->rpc_id != 0 && matches_but_environment(&o->key->ref, &r))
+                mark(c, o, true);
         return;
     }
     object_ref_hash(&r, &h);
@@ -85,7 +88,7 @@ static void mark_trigger(struct io *io, const struct kube_scaled_object *so,
         c->unbound++;
         return;
     }
-    mark(c, o);
+    mark(c, o, false);
     if (!o->decided)                // ours, or KEDA's call was faster
         (void)vec_push(created, o); // without memory it begins from spec.replicas
 }
@@ -105,7 +108,7 @@ bool io_cluster_has(struct io *io, struct object *o) {
         if (cluster_trigger_is_ours(&c->view, &so->triggers[i]) &&
             (take_ref(so, &so->triggers[i], pairs, &r, &environment) || environment) &&
             matches_but_environment(ref, &r))
-            mark(c, o);
+            mark(c, o, environment);
     }
     return o->watched;
 }
@@ -123,6 +126,18 @@ static const char *rival_of(const struct workload *w, const char *name) {
     return own ? other : NULL;
 }
 
+// Does KEDA ask for the same trigger with other values of its environment? Those are the present
+// ones then.
+static bool has_heir(const struct io *io, const struct object *o, int64_t since_ns) {
+    if (!o->of_call)
+        return false;
+    for (const struct object *x = io->objects; x != NULL; x = x->hh.next)
+        if (x != o && x->rpc_id != 0 && x->asked_ns > since_ns &&
+            matches_but_environment(&x->key->ref, &o->key->ref))
+            return true;
+    return false;
+}
+
 // KEDA polls a ScaledObject that is not paused, whatever it finds there.
 static void see_silence(const struct io *io, struct object *o, const struct kube_scaled_object *so,
                         int64_t now_ns, struct record_scene *ret) {
@@ -136,7 +151,8 @@ static void see_silence(const struct io *io, struct object *o, const struct kube
     int64_t told_ns = RPC_CALLED_MS * NS_PER_MS; // so late it is heard of at most
     if (io->replicas != NULL)
         told_ns += REPLICAS_ENROLL_S * NS_PER_S + told_ns;
-    if (since_ns < silence_ns + told_ns + 3 * (int64_t)so->polling_s * NS_PER_S)
+    int64_t patience_ns = silence_ns + told_ns + 3 * (int64_t)so->polling_s * NS_PER_S;
+    if (since_ns < patience_ns || has_heir(io, o, now_ns - patience_ns))
         return;
     ret->unasked_ns = since_ns;
     for (size_t i = 0; i < o->key->ref.n_pairs; i++)

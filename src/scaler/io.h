@@ -78,6 +78,7 @@ struct object {
     uint64_t rpc_id;  // the rpc thread's; 0: KEDA has not asked about it
     bool watched;     // it is an external trigger of a ScaledObject in the cluster
     unsigned pass;    // over those, in which it was last seen to be one
+    bool of_call;     // KEDA's call alone says so: it goes when KEDA asks no more
     bool leaving;     // it was, and is no more: removed once its successor has its feed
     int64_t since_ns; // it is known
     int64_t asked_ns; // KEDA asked for it last, here or at another scaler; 0: never

@@ -419,7 +419,7 @@ void io_object_refuse(struct io *io, struct object *o, const struct err *why) {
 
 void io_drop(struct io *io, uint64_t rpc_id) {
     struct object *o = find_rpc(io, rpc_id);
-    if (o != NULL && o->watched)
+    if (o != NULL && o->watched && !o->of_call)
         (void)set_rpc_id(io, o, 0);
     else if (o != NULL)
         remove_object(io, o);

@@ -5,37 +5,12 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "cluster_lab.h"
 #include "scaler/cluster_internal.h"
-#include "unit.h"
 
 struct caches {
     struct kube_reflector *scaled_objects, *pods, *deployments, *stateful_sets, *replica_sets;
 };
-
-static void ignore(void *ctx, enum kube_change change, const struct kube_object *now,
-                   const struct kube_object *was) {
-}
-
-// One list, whole.
-static struct kube_reflector *cache(const struct kube_kind *kind, const char *items) {
-    struct kube_reflector *r;
-    struct err e = {0};
-    CLEANUP_BUF struct buf text, query;
-    buf_init(&text, 1 << 20);
-    buf_init(&query, 4096);
-    const struct kube_reflector_options o = {.kind = kind, .changed = ignore};
-    assert_int_equal(kube_reflector_new(&r, &o, &e), 0);
-    assert_int_equal(kube_reflector_begin(r, 0, &query, &e), 0);
-    (void)buf_addf(&text,
-                   "{\"kind\":\"List\",\"metadata\":{\"resourceVersion\":\"1\"},\"items\":[%s]}",
-                   items);
-    if (kube_reflector_feed(r, 0, text.p, text.len, &e) < 0)
-        fail_msg("%s", e.msg);
-    kube_reflector_end(r, 0,
-                       &(struct kube_end){.whole = true, .status = 200, .retry_after_ms = -1});
-    assert_true(kube_reflector_synced(r));
-    return r;
-}
 
 #define META(ns, name, more)                                                                       \
     "\"metadata\":{\"namespace\":\"" ns "\",\"name\":\"" name "\",\"uid\":\"uid-" name "\"" more "}"
@@ -127,9 +102,10 @@ static int get_scale(void *ctx, const struct kube_scaled_object *so, const struc
 }
 
 static struct caches open_caches(void) {
-    return (struct caches){cache(&kube_scaled_objects, scaled_objects), cache(&kube_pods, pods),
-                           cache(&kube_deployments, deployments), cache(&kube_stateful_sets, ""),
-                           cache(&kube_replica_sets, replica_sets)};
+    return (struct caches){lab_cache(&kube_scaled_objects, scaled_objects),
+                           lab_cache(&kube_pods, pods), lab_cache(&kube_deployments, deployments),
+                           lab_cache(&kube_stateful_sets, ""),
+                           lab_cache(&kube_replica_sets, replica_sets)};
 }
 
 static struct cluster_view view_of(const struct caches *c) {
@@ -232,7 +208,7 @@ static void a_rule_means_its_target(void **state) {
         {.name = "t", .namespace_ = "other", .target = "deployment/theirs"},
     };
     kube_reflector_free(c.scaled_objects); // no ScaledObject at all
-    c.scaled_objects = cache(&kube_scaled_objects, "");
+    c.scaled_objects = lab_cache(&kube_scaled_objects, "");
     view.scaled_objects = c.scaled_objects;
     view.rules = rules;
     view.n_rules = COUNT_OF(rules);
@@ -300,7 +276,7 @@ static void a_version_digests_what_is_decided_by(void **state) {
     struct err e = {0};
     assert_int_equal(cluster_build(&a, &view, &e), 0);
     kube_reflector_free(c.pods);
-    c.pods = cache(&kube_pods, "{" META("ml", "a", OWNER("ReplicaSet", "llm-1")) READY);
+    c.pods = lab_cache(&kube_pods, "{" META("ml", "a", OWNER("ReplicaSet", "llm-1")) READY);
     view = view_of(&c);
     assert_int_equal(cluster_build(&b, &view, &e), 0);
     uint64_t two = by_id(a, "ml/deployment/llm")->digest;
@@ -313,8 +289,8 @@ static void a_version_digests_what_is_decided_by(void **state) {
     // Another pod of the same name, made in the same second (a StatefulSet's).
     workloads_free(b);
     kube_reflector_free(c.pods);
-    c.pods = cache(&kube_pods, "{\"metadata\":{\"namespace\":\"ml\",\"name\":\"a\",\"uid\":"
-                               "\"uid-a2\"" OWNER("ReplicaSet", "llm-1") "}" READY);
+    c.pods = lab_cache(&kube_pods, "{\"metadata\":{\"namespace\":\"ml\",\"name\":\"a\",\"uid\":"
+                                   "\"uid-a2\"" OWNER("ReplicaSet", "llm-1") "}" READY);
     view = view_of(&c);
     assert_int_equal(cluster_build(&b, &view, &e), 0);
     assert_true(by_id(b, "ml/deployment/llm")->digest != one);
