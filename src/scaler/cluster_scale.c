@@ -17,6 +17,7 @@ enum {
     TURN_MS = 100,    // one look at who is due
     TURN_MAX = 10,    // requests that begin in one turn: many targets are asked less often
     KEY_MAX = 1024,
+    SHOWN_MAX = 5, // troubles that are told one by one
 };
 
 struct target {
@@ -26,7 +27,8 @@ struct target {
     struct kube_object *scale;    // of kube_scales; NULL: none yet
     struct err why;               // there is no scale, or it is not read any more (`failing`)
     bool failing;
-    int64_t read_ns; // the scale was, last
+    bool unreachable; // of the failing: nobody answered
+    int64_t read_ns;  // the scale was, last
     struct kube_call *call;
     struct cluster_scales *all;
     int64_t asked_ns; // INT64_MIN: never
@@ -91,6 +93,7 @@ static void fails(struct target *t, enum kube_fault fault, const struct err *why
                  LOG_STR("namespace", t->namespace_), LOG_STR("kind", t->kind),
                  LOG_STR("name", t->name), LOG_ERR(why));
     t->failing = true;
+    t->unreachable = fault == KUBE_UNREACHABLE;
 }
 
 static void take_scale(struct target *t, const struct kube_answer *a) {
@@ -243,11 +246,14 @@ int64_t cluster_scales_stale_ns(const struct cluster_scales *s, const struct kub
 }
 
 void cluster_scales_troubles(const struct cluster_scales *s, int64_t now_ns, struct buf *out) {
+    size_t n = 0;
     for (const struct target *t = s->targets; t != NULL; t = t->hh.next)
-        if (t->failing)
+        if (t->failing && !t->unreachable && n++ < SHOWN_MAX)
             (void)buf_addf(out, "scale of %s/%s/%s as it was %lld s ago: %s\n", t->namespace_,
                            t->kind, t->name, (long long)((now_ns - t->read_ns) / NS_PER_S),
                            t->why.msg);
+    if (n > SHOWN_MAX)
+        (void)buf_addf(out, "scales of %zu more targets as they were\n", n - SHOWN_MAX);
 }
 
 int cluster_scales_get(struct cluster_scales *s, const struct kube_scaled_object *so,

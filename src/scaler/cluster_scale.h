@@ -23,6 +23,7 @@ int cluster_scales_get(struct cluster_scales *s, const struct kube_scaled_object
 // stands. 0: it can.
 int64_t cluster_scales_stale_ns(const struct cluster_scales *s, const struct kube_scaled_object *so,
                                 int64_t now_ns);
-void cluster_scales_troubles(const struct cluster_scales *s, int64_t now_ns,
-                             struct buf *out);       // a line for each such target
+// A line for each such target of which the server says something, a few at most and how many more:
+// a server that is away is the caches' to tell.
+void cluster_scales_troubles(const struct cluster_scales *s, int64_t now_ns, struct buf *out);
 void cluster_scales_sweep(struct cluster_scales *s); // forgets what was not named since the last

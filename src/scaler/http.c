@@ -17,7 +17,7 @@
 #include "scaler/metrics_page.h"
 #include "scaler/refused.h"
 
-enum { METRICS_PAGE_MAX = 64 << 20, MISSING_MAX = 4096, RPC_SILENT_S = 30 };
+enum { METRICS_PAGE_MAX = 64 << 20, MISSING_MAX = 16 << 10, RPC_SILENT_S = 30 };
 
 static void answer_metrics(struct http_request *r, struct io *io, const struct view *view) {
     CLEANUP_BUF struct buf page;
@@ -81,18 +81,17 @@ static void handle_healthz(struct http_request *r, void *ctx) {
 
 static void handle_readyz(struct http_request *r, void *ctx) {
     const struct io *io = ctx;
-    CLEANUP_BUF struct buf missing;
+    CLEANUP_BUF struct buf missing, text;
     buf_init(&missing, MISSING_MAX);
+    buf_init(&text, MISSING_MAX + 16);
     bool ready = io_ready(io, clock_mono_ns(), &missing);
     if (ready)
         io_cluster_troubles(io, &missing); // ready all the same: the last state stands
-    if (ready && missing.len == 0)
-        http_request_answer_text(r, 200, "ok");
-    else if (ready)
-        http_request_answer_text(r, 200, "ok, but:\n" STR_FMT,
-                                 STR_ARG(str_trim(buf_str(&missing))));
-    else
-        http_request_answer_text(r, 503, STR_FMT, STR_ARG(str_trim(buf_str(&missing))));
+    const char *begin = !ready ? "" : missing.len > 0 ? "ok, but:\n" : "ok";
+    (void)buf_addf(&text, "%s" STR_FMT "\n", begin, STR_ARG(str_trim(buf_str(&missing))));
+    http_request_answer(r, &(struct http_answer){.status = ready ? 200 : 503,
+                                                 .content_type = "text/plain; charset=utf-8",
+                                                 .body = buf_str(&text)});
 }
 
 static const struct http_route http_routes[] = {
