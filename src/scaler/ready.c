@@ -3,9 +3,9 @@
  * Readiness: the cluster's caches are there, where there is a cluster. Of several scalers one that
  * follows has the leader's decisions, and one that went on from another's has them. Else every
  * agent target, GPU exporter, demand source and engine page was heard of once (a failure counts:
- * what is broken is not waited for), and rates have had two pages to be made from. Beyond
- * READY_AFTER_S nothing is waited for any more: a scaler that holds decisions is better than none,
- * and what is missing is in the log and in /metrics.
+ * what is broken is not waited for), and rates have had two pages to be made from. Once it was so,
+ * or beyond READY_AFTER_S, nothing is waited for any more: a scaler that holds decisions is better
+ * than none, and what is missing is in the log and in /metrics.
  */
 #include "base/clock.h"
 #include "scaler/cluster.h"
@@ -60,8 +60,8 @@ bool io_ready(const struct io *io, int64_t now_ns, struct buf *missing) {
     up_ns = now_ns - io_cluster_ready_ns(io);
     if (now_ns - io_replicas_led_ns(io) < up_ns)
         up_ns = now_ns - io_replicas_led_ns(io);
-    if (up_ns > READY_AFTER_S * NS_PER_S)
-        return true;
+    if (up_ns > READY_AFTER_S * NS_PER_S || io->serving)
+        return true; // who comes later is not waited for
     struct silence agents = {0}, exporters = {0}, pages = {0}, demand = {0};
     agents_each_node(io->agents, count_node, &agents);
     exporters_each(io->exporters, count_exporter, &exporters);

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import time
 import urllib.parse
 
 import grpc
@@ -147,6 +148,23 @@ def test_probes_say_ok_or_what_is_missing_and_nothing_else(tmp_path, keda, pages
         eventually("said", lambda: health.events("ready"))
         for path in ("/metrics", "/api/v1/objects", "/"):
             assert http_get(f"http://{s.health}{path}")[0] == 404
+
+
+def test_who_comes_later_is_not_waited_for(tmp_path, keda, pages):
+    """A service that starts beside others, its page silent: in the first half minute too KEDA loses nobody to ask."""
+    page, late = pages(CustomPod(queue=0)), pages(CustomPod(queue=0))
+    late.fault = "silent"
+    with Scaler(tmp_path, [workload(pods=[pod("llm-0", page.addr)])]) as s:
+        k = keda(s)
+        k.spec(metadata=CLASSIC)
+        eventually("ready", s.ready)
+        s.set_workloads([workload(pods=[pod("llm-0", page.addr)]), workload("late", pods=[pod("late-0", late.addr)])])
+        eventually("KEDA may ask for it", lambda: k.spec(name="late", metadata=CLASSIC))
+        engines = eventually("both are known", lambda: len(items := s.api("/api/v1/sources")["items"]) == 2 and items)
+        assert [e["state"] for e in engines if "late" in e["key"]] != ["ok"]
+        end = time.monotonic() + 3
+        while time.monotonic() < end:
+            assert http_get(f"http://{s.health}/readyz")[0] == 200
 
 
 def health_of(channel, service=""):
