@@ -250,6 +250,7 @@ static int follow_all(struct io *io, struct err *e) {
         .replica_sets = cluster_cache_of(c, CLUSTER_REPLICA_SETS),
         .hpas = cluster_cache_of(c, CLUSTER_HPAS),
         .scale = get_scale,
+        .asked = cluster_objects_asked,
         .ctx = io,
         .addresses = c->addresses,
         .rules = io->config->rules.items,
@@ -320,6 +321,8 @@ static void work_off(struct io *io) {
     c->agents_stale = false;
     if (io->claims.stale)
         resolve_claims(io);
+    c->objects_stale |= c->met;
+    c->met = false;
     if (synced(c) && (c->objects_stale || c->pods_stale))
         build(io);
 }

@@ -41,6 +41,10 @@ void io_cluster_scene(const struct io *io, struct object *o, int64_t now_ns, int
                       struct record_scene *ret);
 // Has its ScaledObject such a trigger? True where there is no cluster.
 bool io_cluster_has(struct io *io, struct object *o);
+// KEDA has asked for it, and that is the first sign that its trigger is ours. True: a version with
+// it is made soon, and decides about it.
+bool io_cluster_meet(struct io *io, struct object *o);
+void io_cluster_heard(struct io *io, const struct object *o); // its scalerAddress leads here
 // Its ScaledObject is not there: it is refused (io_object_refuse()) if it is a ScaledJob.
 void io_cluster_ask_job(struct io *io, struct object *o);
 void io_cluster_forget_job(struct object *o);

@@ -56,16 +56,21 @@ struct str cluster_trigger_value(const struct kube_trigger *t, const char *key) 
     return (struct str){0};
 }
 
-bool cluster_trigger_is_ours(const struct cluster_view *view, const struct kube_trigger *t) {
-    if (strcmp(t->type, "external") != 0 && strcmp(t->type, "external-push") != 0)
-        return false;
+bool cluster_address_is_ours(const struct cluster_view *view, struct str scaler_address) {
     if (view->addresses == NULL)
         return true;
-    struct str address = cluster_trigger_value(t, "scalerAddress");
     for (size_t i = 0; view->addresses[i] != NULL; i++)
-        if (str_eqc(address, view->addresses[i]))
+        if (str_eqc(str_trim(scaler_address), view->addresses[i]))
             return true;
     return false;
+}
+
+bool cluster_trigger_is_ours(const struct cluster_view *view, const struct kube_scaled_object *so,
+                             const struct kube_trigger *t) {
+    if (strcmp(t->type, "external") != 0 && strcmp(t->type, "external-push") != 0)
+        return false;
+    return cluster_address_is_ours(view, cluster_trigger_value(t, "scalerAddress")) ||
+           (view->asked != NULL && view->asked(view->ctx, so, t));
 }
 
 static void lower(char *dst, size_t cap, const char *s) {
@@ -314,7 +319,7 @@ static int add_triggers(struct builder *b) {
     for (const struct kube_object *o = NULL; (o = kube_reflector_next(all, o)) != NULL;) {
         const struct kube_scaled_object *so = (const void *)o;
         for (size_t i = 0; i < so->n_triggers; i++) {
-            if (!cluster_trigger_is_ours(b->view, &so->triggers[i]))
+            if (!cluster_trigger_is_ours(b->view, so, &so->triggers[i]))
                 continue;
             int rc = b->w->list.n < b->max ? add_trigger(b, so, &so->triggers[i]) : ERR_LIMIT;
             if (rc < 0)
@@ -358,7 +363,7 @@ static size_t count_triggers(const struct cluster_view *v) {
          (o = kube_reflector_next(v->scaled_objects, o)) != NULL;) {
         const struct kube_scaled_object *so = (const void *)o;
         for (size_t i = 0; i < so->n_triggers; i++)
-            n += cluster_trigger_is_ours(v, &so->triggers[i]);
+            n += cluster_trigger_is_ours(v, so, &so->triggers[i]);
     }
     return n;
 }

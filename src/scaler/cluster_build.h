@@ -25,6 +25,8 @@ struct cluster_view {
     void *ctx;
     // Whose scalerAddress is ours, ends with NULL; NULL: any.
     const char *const *addresses;
+    // Does KEDA ask here for such a trigger? Then it is ours whatever its address. NULL: no.
+    bool (*asked)(void *ctx, const struct kube_scaled_object *so, const struct kube_trigger *t);
     const struct config_rule *rules; // of the configuration: their targets count, too
     size_t n_rules;
 };
@@ -38,7 +40,9 @@ bool cluster_pod_counts(const struct workloads *w, const struct cluster_view *vi
 bool cluster_target_counts(const struct workloads *w, const char *kind, const char *namespace_,
                            const char *name);
 
-// Is it a trigger for this scaler? By its type and scalerAddress.
-bool cluster_trigger_is_ours(const struct cluster_view *view, const struct kube_trigger *t);
+// Is it a trigger for this scaler? By its type, and by its scalerAddress or KEDA's calls.
+bool cluster_trigger_is_ours(const struct cluster_view *view, const struct kube_scaled_object *so,
+                             const struct kube_trigger *t);
+bool cluster_address_is_ours(const struct cluster_view *view, struct str scaler_address);
 // Metadata's value, trimmed; p NULL: none.
 struct str cluster_trigger_value(const struct kube_trigger *t, const char *key);

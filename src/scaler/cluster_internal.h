@@ -12,6 +12,7 @@
 enum {
     CLUSTER_SOON_MS = 150, // changes are gathered for so long
     CLUSTER_SOON_MAX_MS = 2000,
+    CLUSTER_HEARD = 64,
     CLUSTER_SHARE = 10, // a version is not made more often than takes 1/10 of a core
 };
 
@@ -48,6 +49,9 @@ struct cluster {
     struct net_timer *soon; // makes the next version
     bool armed;
     bool pods_stale, objects_stale, agents_stale;
+    bool met;                      // KEDA asks for triggers that the last version does not have
+    uint64_t heard[CLUSTER_HEARD]; // hashes of the scalerAddresses that led KEDA here
+    size_t n_heard;
     int64_t first_ns, built_ns, build_took_ns; // versions: 0: none yet
     uint64_t versions;
     int64_t unbuilt_since_ns;          // since when none could be made; 0: the last was
@@ -69,5 +73,8 @@ void cluster_touch(struct io *io);
 // the place of an edited one begins with its decision), and removed after.
 void cluster_objects_mark(struct io *io);
 void cluster_objects_settle(struct io *io);
+// Does KEDA ask here for such a trigger? Of the view; its ctx is the io thread.
+bool cluster_objects_asked(void *ctx, const struct kube_scaled_object *so,
+                           const struct kube_trigger *t);
 
 // cluster_agents.c

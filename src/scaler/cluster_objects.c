@@ -3,7 +3,8 @@
  * The deciders follow the ScaledObjects: a trigger that binds is decided from the watch on, so its
  * windows are full when KEDA first asks. KEDA sends a trigger's metadata whole (external_scaler.go:
  * scalerAddress and all), so the watch's bytes name the object that its calls will name; only where
- * a value comes from the environment (keys that end in FromEnv) the first call must tell it.
+ * a value comes from the environment (keys that end in FromEnv), or scalerAddress is none of those
+ * that are configured, the first call must tell it, and the object goes when KEDA asks no more.
  */
 #include "base/clock.h"
 #include "base/log.h"
@@ -39,6 +40,11 @@ static const struct object_pair *pair_of(const struct object_ref *r, struct str 
         if (str_eq(r->pairs[i].key, key))
             return &r->pairs[i];
     return NULL;
+}
+
+static struct str address_of(const struct object_ref *r) {
+    const struct object_pair *p = pair_of(r, STR("scalerAddress"));
+    return p != NULL ? str_trim(p->value) : (struct str){0};
 }
 
 // Is the object this trigger, whatever its environment says?
@@ -88,12 +94,30 @@ static void mark_trigger(struct io *io, const struct kube_scaled_object *so,
         c->unbound++;
         return;
     }
-    mark(c, o, false);
+    mark(c, o, !cluster_address_is_ours(&c->view, address_of(&r)));
     if (!o->decided)                // ours, or KEDA's call was faster
         (void)vec_push(created, o); // without memory it begins from spec.replicas
 }
 
-// KEDA's call came first, or its values are of the environment.
+bool cluster_objects_asked(void *ctx, const struct kube_scaled_object *so,
+                           const struct kube_trigger *t) {
+    const struct io *io = ctx;
+    struct object_pair pairs[LIMIT_METADATA_KEYS];
+    struct object_ref r;
+    struct object_hash h;
+    bool environment;
+    if (take_ref(so, t, pairs, &r, &environment)) {
+        object_ref_hash(&r, &h);
+        const struct object *o = io_object_find(io, &r, &h);
+        return o != NULL && o->rpc_id != 0;
+    }
+    for (const struct object *o = environment ? io->objects : NULL; o != NULL; o = o->hh.next)
+        if (o->rpc_id != 0 && matches_but_environment(&o->key->ref, &r))
+            return true;
+    return false;
+}
+
+// KEDA's call came first, or its values are of the environment, or its address is none of ours.
 bool io_cluster_has(struct io *io, struct object *o) {
     struct cluster *c = io->cluster;
     if (c == NULL || o->watched || o->key->ref.rule)
@@ -105,12 +129,42 @@ bool io_cluster_has(struct io *io, struct object *o) {
         struct object_pair pairs[LIMIT_METADATA_KEYS];
         struct object_ref r = {0};
         bool environment;
-        if (cluster_trigger_is_ours(&c->view, &so->triggers[i]) &&
+        if (cluster_trigger_is_ours(&c->view, so, &so->triggers[i]) &&
             (take_ref(so, &so->triggers[i], pairs, &r, &environment) || environment) &&
             matches_but_environment(ref, &r))
-            mark(c, o, environment);
+            mark(c, o, environment || !cluster_address_is_ours(&c->view, address_of(ref)));
     }
     return o->watched;
+}
+
+bool io_cluster_meet(struct io *io, struct object *o) {
+    struct cluster *c = io->cluster;
+    const struct object_ref *ref = &o->key->ref;
+    if (c == NULL || cluster_address_is_ours(&c->view, address_of(ref)) ||
+        !io_cluster_ready(io, NULL) || !io_cluster_has(io, o))
+        return false;
+    if (io_leads(io))
+        (void)err_set(&o->fault, ERR_UNAVAILABLE,
+                      "ScaledObject %s/%s: its workload is not looked at yet", ref->namespace_.p,
+                      ref->name.p);
+    c->met = true;
+    cluster_touch(io);
+    return true;
+}
+
+static bool leads_here(const struct cluster *c, struct str address) {
+    uint64_t hash = map_hash(address.p, address.n);
+    for (size_t i = 0; i < c->n_heard; i++)
+        if (c->heard[i] == hash)
+            return true;
+    return false;
+}
+
+void io_cluster_heard(struct io *io, const struct object *o) {
+    struct cluster *c = io->cluster;
+    struct str address = address_of(&o->key->ref);
+    if (c != NULL && address.n > 0 && c->n_heard < CLUSTER_HEARD && !leads_here(c, address))
+        c->heard[c->n_heard++] = map_hash(address.p, address.n);
 }
 
 // Another ScaledObject that scales the same; NULL: none.
@@ -138,6 +192,14 @@ static bool has_heir(const struct io *io, const struct object *o, int64_t since_
     return false;
 }
 
+// Where no addresses are configured: KEDA says that it works, and has never come here by its
+// address, so another scaler answers it.
+static bool is_elsewhere(const struct cluster *c, const struct object *o,
+                         const struct kube_scaled_object *so) {
+    return c->view.addresses == NULL && strcmp(so->ready, "True") == 0 &&
+           !leads_here(c, address_of(&o->key->ref));
+}
+
 // KEDA polls a ScaledObject that is not paused, whatever it finds there.
 static void see_silence(const struct io *io, struct object *o, const struct kube_scaled_object *so,
                         int64_t now_ns, struct record_scene *ret) {
@@ -152,12 +214,12 @@ static void see_silence(const struct io *io, struct object *o, const struct kube
     if (io->replicas != NULL)
         told_ns += REPLICAS_ENROLL_S * NS_PER_S + told_ns;
     int64_t patience_ns = silence_ns + told_ns + 3 * (int64_t)so->polling_s * NS_PER_S;
-    if (since_ns < patience_ns || has_heir(io, o, now_ns - patience_ns))
+    if (since_ns < patience_ns || has_heir(io, o, now_ns - patience_ns) ||
+        is_elsewhere(io->cluster, o, so))
         return;
     ret->unasked_ns = since_ns;
-    for (size_t i = 0; i < o->key->ref.n_pairs; i++)
-        if (str_eq(o->key->ref.pairs[i].key, STR("scalerAddress")))
-            kube_clean(ret->address, sizeof(ret->address), o->key->ref.pairs[i].value.p);
+    const struct object_pair *address = pair_of(&o->key->ref, STR("scalerAddress"));
+    kube_clean(ret->address, sizeof(ret->address), address ? address->value.p : NULL);
 }
 
 void io_cluster_scene(const struct io *io, struct object *o, int64_t now_ns, int64_t real_ns,
@@ -213,7 +275,7 @@ void cluster_objects_mark(struct io *io) {
          (x = kube_reflector_next(c->view.scaled_objects, x)) != NULL;) {
         const struct kube_scaled_object *so = (const void *)x;
         for (size_t i = 0; i < so->n_triggers; i++)
-            if (cluster_trigger_is_ours(&c->view, &so->triggers[i]))
+            if (cluster_trigger_is_ours(&c->view, so, &so->triggers[i]))
                 mark_trigger(io, so, &so->triggers[i], &created);
     }
     for (struct object *o = io->objects; o != NULL; o = o->hh.next) {

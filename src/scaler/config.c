@@ -228,8 +228,9 @@ static const struct conf_field kubernetes_fields[] = {
     {"events", CONF_BOOL(MEMBER(kubernetes), events), .def = "true",
      .help = "Events are written on ScaledObjects whose decision changes or cannot be met."},
     {"scalerAddresses", CONF_LIST_STRING(MEMBER(kubernetes), scaler_addresses), .max = "16",
-     .help = "The scalerAddress of triggers that are for this scaler; left out: every external "
-             "trigger whose metadata it understands."},
+     .help =
+         "The scalerAddress of triggers that are for this scaler, others from KEDA's first call "
+         "on; left out: every external trigger whose metadata it understands."},
     {"kedaSilence", CONF_DURATION(MEMBER(kubernetes), keda_silence_ns), .def = "150s", .min = "0s",
      .max = "24h",
      .help = "A trigger that KEDA has not asked for during this time and three of its polling "

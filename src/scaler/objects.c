@@ -317,6 +317,7 @@ static int set_rpc_id(struct io *io, struct object *o, uint64_t rpc_id) {
     if (rpc_id == 0)
         return 0;
     o->asked_ns = o->heard_ns = clock_mono_ns();
+    io_cluster_heard(io, o);
     HASH_ADD(hh_rpc, io->by_rpc, rpc_id, sizeof(o->rpc_id), o);
     if (map_oom()) {
         o->rpc_id = 0;
@@ -406,7 +407,7 @@ void io_register(struct io *io, struct to_io *m) {
     // The rpc thread has bound the same bytes: only memory can be missing here. Without it the call
     // ends with "ask again", and then it is told again.
     o = io_object_new(io, m->id, TAKE_PTR(m->key));
-    if (o != NULL)
+    if (o != NULL && !io_cluster_meet(io, o))
         io_object_begin(io, o, clock_mono_ns());
 }
 

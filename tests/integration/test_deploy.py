@@ -72,6 +72,9 @@ def test_the_scaler_takes_the_configuration_of_the_manifests(file, tmp_path):
     assert done.returncode == 0, done.stderr
     shown = yaml.safe_load(done.stdout)
     assert shown["kubernetes"]["enabled"] is True
+    names = [f"gpuscale-scaler.gpuscale{more}:9443" for more in ("", ".svc", ".svc.cluster.local")]
+    assert shown["kubernetes"]["scalerAddresses"] == names
+    assert any(f" {n})" in harness.run("gpuscale", "generate", "--help").stdout for n in names), "generate names another one"
     assert shown["grpc"]["tls"]["ca"] and shown["grpc"]["tls"]["allowedNames"], "whoever has a certificate could ask"
     # The same with a word that the scaler does not know: this test can fail.
     path.write_text(text + "nosuchkey: 1\n")

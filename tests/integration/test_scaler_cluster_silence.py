@@ -4,7 +4,7 @@ its coming; who need not ask, or asks another scaler, is not."""
 
 import threading
 
-from cluster_kit import Cluster, ClusterScaler, certs, events, record, serve, world  # noqa: F401
+from cluster_kit import ADDRESS, Cluster, ClusterScaler, certs, events, record, serve, world  # noqa: F401
 from harness import metric_values, wait_until
 from replicas_kit import Leases, Replica
 from scaler_kit import LLM, Keda, eventually
@@ -84,6 +84,21 @@ def test_who_need_not_ask_is_not_waited_for(tmp_path, world, keda):
         cluster.scaled_object("lost", pollingInterval=1, paused=True)
         eventually("paused, no more", lambda: "unasked" not in record(s, "lost")["notices"])
         assert ("lost", "AskedByKEDA") not in events(cluster.server), "nobody asked"
+
+
+def test_a_trigger_of_another_address_is_decided_once_keda_asks(tmp_path, world, keda):
+    cluster, config = world
+    for name in ("llm", "listed"):
+        cluster.deployment(name, replicas=2)
+    metadata = cluster.scaled_object(metadata={**LLM, "scalerAddress": "gpuscale.example:9443"})
+    cluster.scaled_object("listed")
+    with ClusterScaler(tmp_path / "s", config, {"scalerAddresses": [ADDRESS]}) as s:
+        eventually("the listed one", lambda: s.objects("listed"))
+        assert s.objects() == []
+        client = keda(s)
+        eventually("answered", lambda: client.code(client.metrics, "llm", metadata)[0] == "OK")
+        assert s.objects()[0]["desired"] == 2
+        assert events(cluster.server) == {}, "nothing was wrong"
 
 
 def test_who_asks_another_scaler_asks(tmp_path, certs):

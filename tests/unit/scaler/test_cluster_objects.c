@@ -10,6 +10,8 @@
                    "\"triggers\":[{\"type\":\"external\",\"metadata\":{\"scalerAddress\":\"a:1\"," \
                    "\"engine\":\"vllm\"" metadata "}}]}" status "}"
 
+#define READY(is) ",\"status\":{\"conditions\":[{\"type\":\"Ready\",\"status\":\"" is "\"}]}"
+
 struct lab {
     struct io *io;
     struct cluster cluster;
@@ -43,10 +45,12 @@ static struct lab *open_cluster(const char *scaled_objects) {
     l->caches[3] = lab_cache(&kube_stateful_sets, "");
     l->caches[4] = lab_cache(&kube_replica_sets, "");
     l->cluster.built_ns = clock_mono_ns();
+    l->cluster.armed = true; // there is no timer: the test builds
     l->cluster.view = (struct cluster_view){.pods = l->caches[1],
                                             .deployments = l->caches[2],
                                             .stateful_sets = l->caches[3],
                                             .replica_sets = l->caches[4],
+                                            .asked = cluster_objects_asked,
                                             .ctx = l->io};
     l->io->cluster = &l->cluster;
     scaled_objects_are(l, scaled_objects);
@@ -123,10 +127,69 @@ static void a_trigger_whose_metadata_is_known_stays_when_keda_asks_no_more(void 
     close_cluster(l);
 }
 
+static struct object *by_name(const struct lab *l, const char *name) {
+    struct object *o = l->io->objects;
+    while (o != NULL && !str_eqc(o->key->ref.name, name))
+        o = o->hh.next;
+    return o;
+}
+
+static void
+a_trigger_of_another_address_is_decided_from_kedas_first_call_to_its_last(void **state) {
+    static const char *const ours[] = {"b:1", "b.svc:1", NULL};
+    static const char scaled_objects[] = OBJECT("llm", "", "") "," OBJECT("env", FROM_ENV, "");
+    struct lab *l = open_cluster("");
+    l->cluster.view.addresses = ours;
+    scaled_objects_are(l, scaled_objects);
+    assert_null(l->io->objects);
+    ask(l, 7, "llm", "a:1", NULL, NULL);
+    ask(l, 8, "env", "a:1", "capacityFromEnv", "3");
+    for (uint64_t id = 7; id <= 8; id++) {
+        assert_false(by_rpc(l, id)->decided);
+        assert_int_equal(by_rpc(l, id)->fault.code, ERR_UNAVAILABLE); // soon
+    }
+    assert_true(l->cluster.met);
+    for (int i = 0; i < 2; i++) {
+        build(l);
+        assert_true(by_rpc(l, 7)->decided && by_rpc(l, 7)->last.desired == 3);
+        assert_true(by_rpc(l, 8)->decided);
+    }
+    assert_true(missed_ns(l, by_rpc(l, 7)) > 0); // it led here
+    io_drop(l->io, 7);
+    io_drop(l->io, 8);
+    assert_null(l->io->objects);
+    build(l);
+    assert_null(l->io->objects);
+    static const char *const theirs[] = {"b:1", "a:1", NULL};
+    l->cluster.view.addresses = theirs;
+    scaled_objects_are(l, scaled_objects);
+    assert_true(by_name(l, "llm")->decided && by_name(l, "env") == NULL);
+    assert_true(missed_ns(l, by_name(l, "llm")) > 0); // nobody ever came, and ought to
+    close_cluster(l);
+}
+
+static void nobody_is_missed_who_asks_another_scaler(void **state) {
+    struct lab *l = open_cluster(
+        OBJECT("well", "", READY("True")) "," OBJECT("ill", "", READY("False")) "," OBJECT(
+            "new", "", "") "," OBJECT("unknown", "", READY("Unknown")));
+    assert_int_equal(HASH_COUNT(l->io->objects), 4);
+    assert_true(missed_ns(l, by_name(l, "well")) == 0);
+    // Nobody answers KEDA there.
+    assert_true(missed_ns(l, by_name(l, "ill")) > 0 && missed_ns(l, by_name(l, "new")) > 0 &&
+                missed_ns(l, by_name(l, "unknown")) > 0);
+    ask(l, 7, "ill", "b:1", NULL, NULL);
+    assert_true(missed_ns(l, by_name(l, "well")) == 0);
+    ask(l, 8, "new", " a:1 ", "queue", "5"); // whatever it asks for, it came by this address
+    assert_true(missed_ns(l, by_name(l, "well")) > 0);
+    close_cluster(l);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(of_values_of_an_environment_that_was_nobody_is_missed),
         cmocka_unit_test(a_trigger_whose_metadata_is_known_stays_when_keda_asks_no_more),
+        cmocka_unit_test(a_trigger_of_another_address_is_decided_from_kedas_first_call_to_its_last),
+        cmocka_unit_test(nobody_is_missed_who_asks_another_scaler),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

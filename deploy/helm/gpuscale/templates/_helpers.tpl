@@ -35,7 +35,10 @@ gpuscale-{{ .component }}.{{ .root.Release.Namespace }}.svc
 {{- $tls := "/etc/gpuscale/tls" }}
 {{- $pair := dict "cert" (print $tls "/tls.crt") "key" (print $tls "/tls.key") }}
 {{- $mutual := merge (dict "ca" (print $tls "/ca.crt")) $pair }}
-{{- $kubernetes := dict "enabled" true "events" .Values.scaler.events }}
+{{- $scaler := printf "gpuscale-scaler.%s" .Release.Namespace }}
+{{- $addresses := list (print $scaler ":9443") (print $scaler ".svc:9443") (print $scaler ".svc.cluster.local:9443") }}
+{{- $addresses = concat $addresses (.Values.scaler.addresses | default list) | uniq }}
+{{- $kubernetes := dict "enabled" true "events" .Values.scaler.events "scalerAddresses" $addresses }}
 {{- $made := dict
   "grpc" (dict "listen" ":9443" "tls" (merge (dict "allowedNames" (list
     (include "gpuscale.name" (dict "component" "keda" "root" .)) (include "gpuscale.name" (dict "component" "scaler" "root" .)))) $mutual))
