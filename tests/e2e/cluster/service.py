@@ -13,6 +13,7 @@ import yaml
 
 from harness import find_program, http_get, metric_values
 from plane import Process
+from player import Player
 
 ADDRESS = "10.244.255.10"
 GATEWAYS = "10.244.255.60"
@@ -225,3 +226,35 @@ class Gateway:
         self.thread.join(10)
 
 
+
+
+class Rig:
+    """What stands around scaled services: certificates, nodes whose agents trust the scaler, gateways, and the scaler that start()
+    starts. A module derives its own; all of it ends with stop()."""
+
+    def __init__(self, plane, nodes=2, gpus=8, agent_flags=(), gateways=("gateway",)):
+        self.plane, self.scaler = plane, None
+        self.certificates = Certificates(plane)
+        self.player = Player(plane, nodes=nodes, gpus=gpus, agent_flags=[*self.certificates.agent_flags(), *agent_flags]).start()
+        self.player.agent_service(AGENTS)
+        self.gateways = {name: Gateway(self.player, "none") for name in gateways}
+        self.gateway = self.gateways[gateways[0]]
+
+    def start(self, **more):
+        """The scaler, with these sections in its configuration."""
+        self.scaler = Scaler(self.plane, self.certificates, **more)
+        self.scaler.start()
+
+    def ready(self, namespace):
+        """Its pods that are ready and are not told to end."""
+        return [p for p in self.player.of(namespace) if p.uid in self.player.ready_at and not p.gone.is_set()]
+
+    def log(self):
+        return self.scaler.process.log.read_text(errors="replace")
+
+    def stop(self):
+        if self.scaler:
+            self.scaler.process.stop()
+        for gateway in self.gateways.values():
+            gateway.stop()
+        self.player.stop()

@@ -11,45 +11,29 @@ import threading
 
 import pytest
 
-from player import Player
 from recorder import Recorder
 from security_kit import KEDA, SCALER, Callers, Pki
-from service import ADDRESS, AGENTS, Certificates, Gateway, Scaler
-from workloads import engine_deployment, scaled_object
-
-# Engines do one request at a time in 250 ms: 4 requests a second a replica.
-RATE = {"metricsPort": "8000", "requestRate": "4", "rateWindow": "3s", "downWindow": "5s", "maxAge": "5s"}
+from service import ADDRESS, Rig
+from workloads import RATE, engine_deployment, scaled_object
 
 
-class Rig:
+
+class Rotated(Rig):
     def __init__(self, plane):
-        self.plane = plane
-        self.certificates = Certificates(plane)
+        super().__init__(plane, nodes=1, agent_flags=["--grpc-tls-allowed-name", SCALER])
         self.pki = Pki(self.certificates.folder, new=False)
-        flags = [*self.certificates.agent_flags(), "--grpc-tls-allowed-name", SCALER]
-        self.player = Player(plane, nodes=1, agent_flags=flags).start()
-        self.player.agent_service(AGENTS)
-        self.gateway = Gateway(self.player, "none")
         # Connections are renewed all the time, so that every certificate that is in use is shown and looked at.
         grpc = {"listen": f"{ADDRESS}:9443", "tls": {**self.certificates.tls("scaler"), "allowedNames": [KEDA, SCALER]},
                 "maxConnectionAge": "2s"}
-        self.scaler = Scaler(plane, self.certificates, grpc=grpc).start()
+        self.start(grpc=grpc)
 
-    def log(self, pattern, start=0):
-        return re.findall(f".*{pattern}.*", self.log_text()[start:])
-
-    def log_text(self):
-        return pathlib.Path(self.scaler.process.log).read_text(errors="replace")
-
-    def stop(self):
-        self.scaler.process.stop()
-        self.gateway.stop()
-        self.player.stop()
+    def lines(self, pattern, start=0):
+        return re.findall(f".*{pattern}.*", self.log()[start:])
 
 
 @pytest.fixture(scope="module")
 def rig(plane):
-    rig = Rig(plane)
+    rig = Rotated(plane)
     yield rig
     rig.stop()
 
@@ -100,13 +84,13 @@ def test_everything_scales_on_while_all_certificates_change(plane, rig):
     losses = metric(rig, "gpuscale_agent_losses_total")
     try:
         for i, step in enumerate((["--renew"], ["--new-ca"], ["--renew"], ["--drop-ca"])):
-            before = len(rig.log("gRPC certificate re-read"))
+            before = len(rig.lines("gRPC certificate re-read"))
             rig.certificates.run("--output", rig.certificates.folder, *step)
             plane.apply(rig.certificates.run("--output", rig.certificates.folder, "--manifests"))
             rig.scaler.process.proc.send_signal(signal.SIGHUP)
             for node in rig.player.nodes.values():
                 node.agent.proc.send_signal(signal.SIGHUP)
-            plane.wait_until(lambda: len(rig.log("gRPC certificate re-read")) > before, f"{step}: the scaler shows it")
+            plane.wait_until(lambda: len(rig.lines("gRPC certificate re-read")) > before, f"{step}: the scaler shows it")
             callers.take(rig.pki)
             plane.wait_until(callers.more(60), "callers come with it")
             rig.gateway.rate = (14, 6)[i % 2]
@@ -158,7 +142,7 @@ def test_a_certificate_that_does_not_pass_scales_nothing_and_is_told(plane, rig,
         foreign = Pki(tmp_path / "foreign")
         shown = secret(ns, "own", foreign, "keda")
         shown["data"]["ca.crt"] = secret(ns, "own", rig.pki, "keda")["data"]["ca.crt"]
-    start = len(rig.log_text())
+    start = len(rig.log())
     rig.gateway.rate = 20
     plane.apply([*engine_deployment(ns, "llm", replicas=1, load_time="0s"), shown, authentication(ns, "own")])
     recorder = Recorder(plane, ns, "llm")
@@ -168,7 +152,7 @@ def test_a_certificate_that_does_not_pass_scales_nothing_and_is_told(plane, rig,
     try:
         plane.apply(objects)
         # After ten lines of a kind the log has one a minute.
-        plane.wait_until(lambda: rig.log(f"client refused.*({says})", start), "the scaler's log says who and why", deadline_s=150)
+        plane.wait_until(lambda: rig.lines(f"client refused.*({says})", start), "the scaler's log says who and why", deadline_s=150)
         plane.wait_until(lambda: condition(plane, ns, "llm").get("status") == "False", "the ScaledObject is not ready")
         assert "no metric specs returned from scalers" in condition(plane, ns, "llm")["message"]
         # More refusals come, and none of them scales.

@@ -11,12 +11,10 @@ import time
 import pytest
 
 from harness import http_get
-from player import Player
-from service import AGENTS, Certificates, Gateway, Scaler
-from workloads import engine_deployment, scaled_object
+from service import Rig
+from workloads import RATE, engine_deployment, scaled_object
 
 HERE = pathlib.Path(__file__).resolve().parent
-RATE = {"metricsPort": "8000", "requestRate": "4", "rateWindow": "3s", "downWindow": "5s", "maxAge": "5s"}
 NAME = "llm"
 LWS = "leaderworkerset.sigs.k8s.io"
 
@@ -80,16 +78,13 @@ class LeaderWorkerSet(Kind):
 KINDS = (Rollout, LeaderWorkerSet)
 
 
-class Rig:
+class Controlled(Rig):
     def __init__(self, plane):
-        self.plane, self.targets, self.stopping = plane, [], False
+        super().__init__(plane, gpus=4)
+        self.targets, self.stopping = [], False
         for file in subprocess.run([HERE / "crds/fetch.sh", "targets"], check=True, capture_output=True, text=True).stdout.split():
             plane.kubectl("apply", "--server-side", "-f", file)
-        certificates = Certificates(plane)
-        self.player = Player(plane, nodes=2, gpus=4, agent_flags=certificates.agent_flags()).start()
-        self.player.agent_service(AGENTS)
-        self.gateway = Gateway(self.player, "none")
-        self.scaler = Scaler(plane, certificates).start()
+        self.start()
         self.controller = threading.Thread(target=self.control, daemon=True)
         self.controller.start()
 
@@ -117,14 +112,14 @@ class Rig:
     def stop(self):
         self.stopping = True
         self.controller.join(10)
-        self.scaler.process.stop()
-        self.gateway.stop()
-        self.player.stop()
+        super().stop()
 
 
 @pytest.fixture(scope="module")
 def rig(plane):
-    yield plane.adopt(Rig(plane))
+    rig = Controlled(plane)
+    yield rig
+    rig.stop()
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda k: k.kind)
@@ -135,7 +130,7 @@ def test_a_target_of_its_own_kind_is_scaled_up_and_down(rig, kind):
     rig.targets.append(target)
 
     def ready():
-        return len([p for p in rig.player.of(ns) if p.uid in rig.player.ready_at and not p.gone.is_set()])
+        return len(rig.ready(ns))
 
     def now():
         return rig.scaler.decided(ns, NAME)["now"]

@@ -4,38 +4,27 @@
 
 import base64
 import http.server
-import pathlib
 import threading
 import time
 
 import pytest
 
 from harness import run
-from player import Player
 from recorder import Recorder
 from security_kit import KEDA, SCALER, Pki
-from service import ADDRESS, AGENTS, Certificates, Gateway, Scaler
-from workloads import engine_deployment, scaled_object
+from service import ADDRESS, AGENTS, Rig
+from workloads import RATE, engine_deployment, scaled_object
 
-# Engines do one request at a time in 250 ms: 4 requests a second a replica.
-RATE = {"metricsPort": "8000", "requestRate": "4", "rateWindow": "3s", "downWindow": "5s", "maxAge": "5s"}
 KEDA_SH = "/apis/keda.sh/v1alpha1"
 
 
-class Rig:
+class Faults(Rig):
     def __init__(self, plane):
-        self.plane = plane
-        self.certificates = Certificates(plane)
+        super().__init__(plane, agent_flags=["--grpc-tls-allowed-name", SCALER])
         self.pki = Pki(self.certificates.folder, new=False)
-        self.player = Player(plane, nodes=2, agent_flags=[*self.certificates.agent_flags(), "--grpc-tls-allowed-name", SCALER]).start()
-        self.player.agent_service(AGENTS)
-        self.gateway = Gateway(self.player, "none")
-        self.scaler = Scaler(plane, self.certificates, demand={"gateway": self.gateway.demand()}, kubernetes={
+        self.start(demand={"gateway": self.gateway.demand()}, kubernetes={
             "enabled": True, "kubeconfig": str(plane.service_account("gpuscale", "gpuscale-scaler")), "kedaSilence": "5s",
-            "agents": {"service": f"{AGENTS}/gpuscale-agent", "port": "grpc"}}).start()
-
-    def log(self):
-        return pathlib.Path(self.scaler.process.log).read_text(errors="replace")
+            "agents": {"service": f"{AGENTS}/gpuscale-agent", "port": "grpc"}})
 
     def explain(self, ns, name="llm"):
         out = run("gpuscale", "explain", "--server", f"http://{ADDRESS}:9444", f"{ns}/{name}", "--last", "1")
@@ -52,15 +41,12 @@ class Rig:
         so = self.plane.get(f"{KEDA_SH}/namespaces/{ns}/scaledobjects/{name}") or {}
         return next((c for c in so.get("status", {}).get("conditions", []) if c["type"] == kind), {})
 
-    def ready(self, ns):
-        return len([p for p in self.player.of(ns) if p.uid in self.player.ready_at and not p.gone.is_set()])
-
     def serve(self, ns, **more):
         """The service that goes on: (namespace, recorder)."""
         ns = self.plane.namespace(ns)
         self.plane.apply(engine_deployment(ns, "llm", replicas=1, load_time="1s"))
         recorder = Recorder(self.plane, ns, "llm")
-        self.plane.wait_until(lambda: self.ready(ns) == 1, "one is ready")
+        self.plane.wait_until(lambda: len(self.ready(ns)) == 1, "one is ready")
         self.gateway.namespace = ns
         self.plane.apply(scaled_object(ns, "llm", {**RATE, "demand": "gateway"}, **more))
         return ns, recorder
@@ -71,15 +57,10 @@ class Rig:
         self.plane.delete(f"/apis/apps/v1/namespaces/{ns}/deployments/llm")
         self.plane.wait_until(lambda: not self.player.of(ns), f"the pods of {ns} are away")
 
-    def stop(self):
-        self.scaler.process.stop()
-        self.gateway.stop()
-        self.player.stop()
-
 
 @pytest.fixture(scope="module")
 def rig(plane):
-    rig = Rig(plane)
+    rig = Faults(plane)
     yield rig
     rig.stop()
 
@@ -125,7 +106,7 @@ def test_engines_that_want_a_token_are_told_with_the_remedy(plane, rig):
     deployment[0]["spec"]["template"]["spec"]["containers"][0] |= {"image": "vllm", "readinessProbe": None}  # its page is below
     plane.apply(deployment)
     recorder = Recorder(plane, ns, "llm")
-    plane.wait_until(lambda: rig.ready(ns) == 2, "two are ready")
+    plane.wait_until(lambda: len(rig.ready(ns)) == 2, "two are ready")
     pages = [Page(p.address, 20, "s3cret") for p in rig.player.of(ns)]
     try:
         plane.apply(scaled_object(ns, "llm", RATE))
@@ -252,14 +233,14 @@ def test_a_list_of_200_mb_is_followed_in_the_memory_of_one_object(plane, rig):
         plane.wait_until(lambda: "an object of the cluster cannot be read" in rig.log(), "what is too large to keep is said")
         assert "LIMIT_KUBE_KEPT_BYTES" in rig.log()
         rig.gateway.rate = 7
-        plane.wait_until(lambda: recorder.now == 2 and rig.ready(ns) == 2, "the service beside scales")
+        plane.wait_until(lambda: recorder.now == 2 and len(rig.ready(ns)) == 2, "the service beside scales")
         rig.scaler.process.stop()
         began = time.monotonic()
         rig.scaler.start()
         listed = time.monotonic() - began
         assert replica_sets(rig) == there + many
         rig.gateway.rate = 11
-        plane.wait_until(lambda: recorder.now == 3 and rig.ready(ns) == 3, "it scales on", deadline_s=90)
+        plane.wait_until(lambda: recorder.now == 3 and len(rig.ready(ns)) == 3, "it scales on", deadline_s=90)
         fresh = status_kib(rig, "VmHWM")
         print(f"\n{many} MB of ReplicaSets: watched, at most {watched // 1024} MiB resident; listed and ready after {listed:.1f} s, at most {fresh // 1024} MiB")
         assert max(watched, fresh) < 200 * 1024, "less than the list"
@@ -274,18 +255,18 @@ def test_without_a_free_gpu_the_scheduler_is_quoted(plane, rig):
     """Two minutes are what a new node may take; they pass here."""
     blocker = plane.namespace("blocker")
     plane.apply(engine_deployment(blocker, "blocker", replicas=14, load_time="0s"))
-    plane.wait_until(lambda: rig.ready(blocker) == 14, "14 of 16 GPUs are taken")
+    plane.wait_until(lambda: len(rig.ready(blocker)) == 14, "14 of 16 GPUs are taken")
     ns, recorder = rig.serve("full")
     try:
         rig.gateway.rate = 15  # four; two have a GPU
-        plane.wait_until(lambda: recorder.now == 4 and rig.ready(ns) == 2, "two of four have a GPU")
+        plane.wait_until(lambda: recorder.now == 4 and len(rig.ready(ns)) == 2, "two of four have a GPU")
         plane.wait_until(lambda: rig.event(ns, "ReplicasUnschedulable"), "the Event after two minutes", deadline_s=240)
         said = rig.event(ns, "ReplicasUnschedulable")
         assert said.startswith("4 replicas are wanted, 2 ready: 2 pods have found no place for 12") and "Insufficient nvidia.com/gpu" in said, said
         assert "Insufficient nvidia.com/gpu" in rig.explain(ns)
         assert recorder.now == 4, "the number stands"
         plane.delete(f"/apis/apps/v1/namespaces/{blocker}/deployments/blocker")
-        plane.wait_until(lambda: rig.ready(ns) == 4, "with GPUs they start")
+        plane.wait_until(lambda: len(rig.ready(ns)) == 4, "with GPUs they start")
         plane.wait_until(lambda: "found no place" not in rig.explain(ns), "and it is said no more")
     finally:
         recorder.stop()

@@ -9,25 +9,19 @@ import time
 import pytest
 
 from harness import http_get
-from player import Player
 from recorder import Recorder
-from service import ADDRESS, AGENTS, Certificates, Gateway, Scaler
-from workloads import engine_deployment, scaled_object
+from service import ADDRESS, Rig
+from workloads import RATE, engine_deployment, scaled_object
 
 AWAY_S = float(os.environ.get("GPUSCALE_AWAY_S", "300"))
-RATE = {"metricsPort": "8000", "requestRate": "4", "rateWindow": "3s", "downWindow": "5s", "maxAge": "5s"}
 
 
-class Rig:
+class Two(Rig):
+    """Services."""
+
     def __init__(self, plane):
-        self.plane = plane
-        self.certificates = Certificates(plane)
-        self.player = Player(plane, nodes=2, agent_flags=self.certificates.agent_flags()).start()
-        self.player.agent_service(AGENTS)
-        self.gateways = {}
-        for name in ("busy", "quiet"):
-            self.gateways[name] = Gateway(self.player, "none")
-        self.scaler = Scaler(plane, self.certificates, demand={n: g.demand() for n, g in self.gateways.items()}).start()
+        super().__init__(plane, gateways=("busy", "quiet"))
+        self.start(demand={n: g.demand() for n, g in self.gateways.items()})
 
     def serve(self, name, replicas, rate):
         ns = self.plane.namespace(name)
@@ -39,9 +33,6 @@ class Rig:
         self.plane.apply(scaled_object(ns, "llm", {**RATE, "demand": name}, least=0))
         return ns, recorder
 
-    def ready(self, ns):
-        return [p for p in self.player.of(ns) if p.uid in self.player.ready_at and not p.gone.is_set()]
-
     def decided(self, ns):
         return self.scaler.decided(ns, "llm")["now"]
 
@@ -49,19 +40,10 @@ class Rig:
         code, _, text = http_get(f"http://{ADDRESS}:8081/readyz", deadline_s=5)
         return code, text.decode()
 
-    def log(self):
-        return self.scaler.process.log.read_text(errors="replace")
-
-    def stop(self):
-        self.scaler.process.stop()
-        for gateway in self.gateways.values():
-            gateway.stop()
-        self.player.stop()
-
 
 @pytest.fixture(scope="module")
 def rig(plane):
-    rig = Rig(plane)
+    rig = Two(plane)
     yield rig
     rig.stop()
 

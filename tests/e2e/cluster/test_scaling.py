@@ -12,10 +12,8 @@ from plane import Process
 from player import Player
 from recorder import Recorder
 from service import AGENTS, Certificates, Gateway, Scaler
-from workloads import CLASSIC, engine_deployment, scaled_object
+from workloads import CLASSIC, RATE, engine_deployment, scaled_object
 
-# Sized by arrivals: 4 requests a second a replica.
-RATE = {"metricsPort": "8000", "requestRate": "4", "rateWindow": "3s", "downWindow": "5s", "maxAge": "5s"}
 
 
 class Service:

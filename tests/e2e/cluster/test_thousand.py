@@ -12,7 +12,7 @@ from service import AGENTS, Certificates, Gateway, Scaler
 from workloads import engine_deployment, scaled_object
 
 COUNT = 1000
-RATE = {"metricsPort": "8000", "requestRate": "4", "rateWindow": "3s", "downWindow": "5s", "maxAge": "5s", "demand": "gateway"}
+METADATA = {**RATE, "demand": "gateway"}
 
 
 @pytest.fixture(scope="module")

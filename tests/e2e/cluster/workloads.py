@@ -17,7 +17,9 @@ def engine_deployment(namespace, name, replicas=1, load_time="2s", profile="clas
                 "resources": {"limits": {"nvidia.com/gpu": gpus}}}]}}}}]
 
 
-# A service that does one request at a time, as the classic recipe scales it; windows of seconds, so that tests do not wait.
+# Engines do one request at a time in 250 ms: 4 requests a second a replica. Windows of seconds, so that tests do not wait.
+RATE = {"metricsPort": "8000", "requestRate": "4", "rateWindow": "3s", "downWindow": "5s", "maxAge": "5s"}
+# The same service as the classic recipe scales it.
 CLASSIC = {"metricsPort": "8000", "queue": "10", "gpuUtilization": "55", "rateWindow": "3s", "downWindow": "5s", "maxAge": "5s"}
 
 

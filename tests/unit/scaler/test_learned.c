@@ -359,8 +359,6 @@ static message *unpacked(const struct buf *b) {
     return m;
 }
 
-static char page[2 * LEARNED_MEASURED_MAX];
-
 #define SPOIL(name, what)                                                                          \
     static void name(message *m) {                                                                 \
         what;                                                                                      \
@@ -408,7 +406,8 @@ SPOIL(blind_for_ages, m->unseen_since_ns = INT64_MIN + 1)
 SPOIL(unknown_for_ages, m->unknown_since_ns = INT64_MIN / 20)
 SPOIL(burst_of_ages_ago, m->burst_ns[0] = INT64_MIN + 1)
 SPOIL(mean_of_ages_ago, m->means[0]->points_ns[0] = INT64_MIN + 1)
-SPOIL(measured_of_a_page, m->measured = page)
+SPOIL(measured_of_a_page, free(m->measured); m->measured = calloc(1, 2 * LEARNED_MEASURED_MAX);
+      memset(m->measured, 'x', 2 * LEARNED_MEASURED_MAX - 1))
 SPOIL(gated_since_tomorrow, m->gated_since_ns = INT64_MAX)
 SPOIL(nan_mean, m->means[0]->lower[3] = NAN)
 SPOIL(mean_that_falls, m->means[1]->upper[3] = 0)
@@ -480,14 +479,10 @@ static void what_nobody_can_have_learned_is_refused(void **state) {
         struct err e = {0};
         message *m = unpacked(&b);
         all[i](m);
-        if (m->measured == page)
-            memset(page, 'x', sizeof(page) - 1);
         size_t n = gpuscale__v1__learned__pack(m, bytes);
         int rc = learned_unpack(&r, (struct str){(char *)bytes, n}, 0, NOW_NS, &e);
         if (rc != ERR_PARSE || e.msg[0] == '\0')
             fail_msg("case %zu of what nobody learns: %d %s", i, rc, e.msg);
-        if (m->measured == page)
-            m->measured = NULL;
         gpuscale__v1__learned__free_unpacked(m, NULL);
     }
 }
