@@ -157,7 +157,7 @@ def test_who_comes_later_is_not_waited_for(tmp_path, keda, pages):
     with Scaler(tmp_path, [workload(pods=[pod("llm-0", page.addr)])]) as s:
         k = keda(s)
         k.spec(metadata=CLASSIC)
-        eventually("ready", s.ready)
+        eventually("a tick has found it ready", lambda: s.program.events("ready"))
         s.set_workloads([workload(pods=[pod("llm-0", page.addr)]), workload("late", pods=[pod("late-0", late.addr)])])
         eventually("KEDA may ask for it", lambda: k.spec(name="late", metadata=CLASSIC))
         engines = eventually("both are known", lambda: len(items := s.api("/api/v1/sources")["items"]) == 2 and items)

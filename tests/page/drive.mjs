@@ -96,7 +96,7 @@ const scenarios = {
     const mid = [];
     for (const [i, page] of pages.entries()) { // the server holds the run in its second act
       await page.waitForFunction(() => document.querySelectorAll('.card[data-state="running"] .meter-value').length > 0 &&
-        view.run.policies[1].columns.t.length === 20);
+        view.run?.policies[1]?.columns.t.length === 20);
       await shot(page, `run-${views[i].join("-")}`);
       mid.push({ overflow: await overflow(page), faint: await faint(page), nameless: await nameless(page) });
     }
@@ -199,7 +199,7 @@ const scenarios = {
   async lost() {
     const page = await open(options.url);
     await status(page, "Live");
-    await page.waitForFunction(() => view.run.policies[0].columns.t.length >= 5);
+    await page.waitForFunction(() => view.run?.policies[0]?.columns.t.length >= 5);
     console.log("kill");
     await status(page, "Connection lost");
     const lost = await text(page, "#status-text");
@@ -207,7 +207,7 @@ const scenarios = {
     await shot(page, "lost");
     console.log("revive");
     await status(page, "Live");
-    await page.waitForFunction((n) => view.run.policies[0].columns.t.length > n, kept[0] + 2);
+    await page.waitForFunction((n) => view.run?.policies[0]?.columns.t.length > n, kept[0] + 2);
     const ts = await page.evaluate(() => view.run.policies[0].columns.t);
     return { lost, kept, ts, trouble: page.trouble.filter((t) => !/net::ERR_/.test(t)) };
   },
@@ -242,7 +242,7 @@ const scenarios = {
     const page = await open(options.url, { width: 375, height: 812 });
     const acts = [];
     for (let i = 0; i < options.acts; i += 1) {
-      await page.waitForFunction((k) => view.run.policies[k].columns.t.length >= 4, i, { timeout: 4 * LONG_MS });
+      await page.waitForFunction((k) => view.run?.policies[k]?.columns.t.length >= 4, i, { timeout: 4 * LONG_MS });
       acts.push({ verdict: await text(page, "#verdict"), meters: await meters(page), rule: await text(page, "#rule"),
         signals: await page.locator("#signals li").allInnerTexts(), gpus: await text(page, "#gpus-sub") });
       await shot(page, `demo-${i}`);
@@ -291,7 +291,7 @@ const scenarios = {
     for (const [theme, width] of [["light", 1280], ["dark", 375]]) {
       const page = await open(options.url, { theme, width, height: width < 500 ? 812 : 900 });
       await status(page, "Live");
-      await page.waitForFunction((n) => view.run.policies.length === n.policies && view.run.policies.every((p) => p.columns.t.length >= n.frames), options.wait);
+      await page.waitForFunction((n) => view.run?.policies.length === n.policies && view.run.policies.every((p) => p.columns.t.length >= n.frames), options.wait);
       await page.waitForFunction(() => document.querySelectorAll(".meter-value").length > 0);
       await shot(page, `scaler-${theme}-${width}`);
       pages.push({ trouble: page.trouble, overflow: await overflow(page), faint: await faint(page), nameless: await nameless(page),
