@@ -13,7 +13,7 @@ import pytest
 
 from recorder import Recorder
 from security_kit import KEDA, SCALER, Callers, Pki
-from service import ADDRESS, Rig
+from service import ADDRESS, AGENTS, Rig
 from workloads import RATE, engine_deployment, scaled_object
 
 

@@ -9,10 +9,9 @@ from harness import wait_until
 from player import Player
 from recorder import Recorder
 from service import AGENTS, Certificates, Gateway, Scaler
-from workloads import engine_deployment, scaled_object
+from workloads import RATE, engine_deployment, scaled_object
 
 COUNT = 1000
-METADATA = {**RATE, "demand": "gateway"}
 
 
 @pytest.fixture(scope="module")
