@@ -224,6 +224,7 @@ void metrics_api_answer_value(struct http_request *r, const struct io *io,
     char selector[SELECTOR_MAX];
     struct err e = {0};
     CLEANUP_ARENA struct arena a;
+    arena_init(&a, BODY_MAX);
     if (strcmp(place->metric, METRICS_API_METRIC) != 0) {
         metrics_api_fail(r, 404, "there is no metric \"%s\", the only one is " METRICS_API_METRIC,
                          place->metric);
@@ -232,7 +233,6 @@ void metrics_api_answer_value(struct http_request *r, const struct io *io,
     int rc = http_request_param(r, "labelSelector", selector, sizeof(selector));
     if (rc == ERR_NOTFOUND)
         selector[0] = '\0';
-    arena_init(&a, BODY_MAX);
     if (rc == 0)
         rc = kube_selector_parse(&c.selector, &a, str_from(selector), &e);
     if (rc < 0 && rc != ERR_NOTFOUND) {

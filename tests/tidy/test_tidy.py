@@ -247,6 +247,20 @@ def test_banned_calls():
     report(problems)
 
 
+def test_what_is_cleaned_up_is_there_before_a_return():
+    """cleanup runs at every return: on what no statement has begun it frees whatever the stack held."""
+    problems = []
+    for path in sources("src", "tests"):
+        lines = strip_comments(path.read_text()).splitlines()
+        for n, line in enumerate(lines):
+            declared = re.match(r" +CLEANUP_\w+ (?:const )?(?:struct )?\w+ ([^=]+);$", line)
+            for name in re.split(r", *", declared[1]) if declared else ():
+                begun = re.compile(r"&NAME\b|\bNAME = ".replace("NAME", name.lstrip("*")))
+                if not begun.search(next(x for x in lines[n + 1:] if begun.search(x) or re.search(r"\breturn\b|^}", x))):
+                    problems.append(f"{relative(path)}:{n + 1}: {name} may be cleaned up before it is begun")
+    report(problems)
+
+
 def test_files_are_short():
     lengths = {p: len(p.read_text().splitlines()) for p in sources("src")}
     report([f"{relative(p)}: {n} lines, at most 800: split it" for p, n in lengths.items() if n > 800])
