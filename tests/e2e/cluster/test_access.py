@@ -57,7 +57,7 @@ def plane(programs, tmp_path_factory):
     with Plane(tmp_path_factory.mktemp("plane"), programs, keda=False) as p:
         crds = [a for c in sorted(p.programs["crds"].glob("*.yaml")) for a in ("-f", c)]
         p.kubectl("apply", "--server-side", *crds)
-        p.kubectl("wait", "--for=condition=Established", "crd/scaledobjects.keda.sh", "--timeout=60s")
+        p.wait_until(lambda: p.rest.request("GET", "/apis/keda.sh/v1alpha1/scaledobjects")[0] == 200, "ScaledObjects are served")
         p.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": n}} for n in ("gpuscale", "team", "ml", "web")])
         p.apply(follower_role() + rules())
         for name in ("prometheus", "boss", "viewer", "nobody"):
