@@ -11,6 +11,7 @@ for folder in (HERE, HERE.parents[1] / "integration"):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 
+from installed import Installed  # noqa: E402
 from plane import Plane, build  # noqa: E402
 
 _plane = None
@@ -47,3 +48,10 @@ def plane(programs, tmp_path_factory):
     finally:
         _plane.stop()
         _plane = None
+
+
+@pytest.fixture(scope="module")
+def installed(plane):
+    installed = Installed(plane)
+    yield installed
+    installed.stop()

@@ -8,17 +8,10 @@ import time
 import pytest
 
 from harness import http_get, run
-from installed import Installed, generated_service, settled
+from installed import generated_service, settled
 
 ROLES = "/apis/rbac.authorization.k8s.io/v1"
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/gpuscale/leases/gpuscale-scaler"
-
-
-@pytest.fixture(scope="module")
-def installed(plane):
-    installed = Installed(plane)
-    yield installed
-    installed.stop()
 
 
 @pytest.fixture(scope="module")

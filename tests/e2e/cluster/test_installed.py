@@ -12,17 +12,10 @@ import time
 import pytest
 import yaml
 
-from installed import CHART, Installed, generated_service, settled
+from installed import CHART, generated_service, settled
 
 # bcrypt of "allmine"; of golang.org/x/crypto/bcrypt's tests.
 ALLMINE = "$2a$10$XajjQvNhvvRt5GSeFk1xFeyqRrsxkhBkUiQeg0dt.wU1qD4aFDcga"
-
-
-@pytest.fixture(scope="module")
-def installed(plane):
-    installed = Installed(plane)
-    yield installed
-    installed.stop()
 
 
 @pytest.fixture(scope="module")

@@ -218,3 +218,14 @@ static inline const char *lab_sentence(const struct record *r) {
     text[b.len] = '\0';
     return text;
 }
+
+// Steady pods of any kind; groups[0] is what all are like.
+static inline void lab_steady(struct lab *l, const char *metadata, int n, struct lab_group as) {
+    struct lab_group groups[LAB_GROUPS] = {as};
+    lab_open(l, metadata);
+    groups[0].count = n;
+    groups[0].state = POD_READY;
+    l->spec = l->status = n;
+    lab_pods(l, groups);
+    lab_warm(l, 65);
+}

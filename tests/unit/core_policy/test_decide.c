@@ -66,17 +66,6 @@ static void published_is_what_leaves_the_tolerance(void **state) {
         assert_int_equal((int)ceil(round(decide_publish(d, d + 1, d + 1) * 1000) / 1000), d);
 }
 
-// Steady pods of any kind; groups[0] is what all are like.
-static void steady(struct lab *l, const char *metadata, int n, struct lab_group as) {
-    struct lab_group groups[LAB_GROUPS] = {as};
-    lab_open(l, metadata);
-    groups[0].count = n;
-    groups[0].state = POD_READY;
-    l->spec = l->status = n;
-    lab_pods(l, groups);
-    lab_warm(l, 65);
-}
-
 static void the_first_decision_holds_spec(void **state) {
     (void)state;
     struct lab l;
@@ -120,7 +109,7 @@ static void observing_tells_the_last_count_that_was_known(void **state) {
 static void a_decision_taken_over_is_held(void **state) {
     (void)state;
     struct lab l;
-    steady(&l, LLM, 7, (struct lab_group){.rate = 0.2});
+    lab_steady(&l, LLM, 7, (struct lab_group){.rate = 0.2});
     decider_seed(l.d, 7, 500, l.now_ns);
     lab_run(&l, 299);
     assert_int_equal(l.r.desired, 7);
@@ -137,7 +126,7 @@ static void a_decider_goes_on_elsewhere_as_it_would_have_here(void **state) {
     random_init(&rng, unit_seed());
     for (int round = 0; round < 20; round++) {
         struct lab l;
-        steady(&l, LLM, 7, (struct lab_group){.rate = 0.2});
+        lab_steady(&l, LLM, 7, (struct lab_group){.rate = 0.2});
         for (int i = 0; i < 6; i++) { // wants of all sizes enter the window
             struct lab_group g[LAB_GROUPS] = {
                 {.count = 7, .state = POD_READY, .rate = 4 * random_unit(&rng)}};
@@ -171,7 +160,7 @@ static void a_decider_goes_on_elsewhere_as_it_would_have_here(void **state) {
 
 static void what_remembers_nothing_restores_nothing(void **state) {
     struct lab l;
-    steady(&l, LLM, 3, (struct lab_group){.rate = 0.2});
+    lab_steady(&l, LLM, 3, (struct lab_group){.rate = 0.2});
     struct decider_memory m;
     decider_remember(l.d, &m); // before the first decision
     assert_false(m.decided);
@@ -196,7 +185,7 @@ static void what_remembers_nothing_restores_nothing(void **state) {
 
 static void who_has_not_followed_long_enough_raises_and_does_not_lower(void **state) {
     struct lab l;
-    steady(&l, LLM ";downWindow=0s", 6, (struct lab_group){.rate = 1.6});
+    lab_steady(&l, LLM ";downWindow=0s", 6, (struct lab_group){.rate = 1.6});
     lab_run(&l, 100);
     assert_int_equal(l.r.desired, 6);
     struct lab_group quiet[LAB_GROUPS] = {{.count = 6, .state = POD_READY, .rate = 0.1}};
@@ -226,7 +215,7 @@ static void who_has_not_followed_long_enough_raises_and_does_not_lower(void **st
 // Pods that came since are not seen: what they serve is in no total.
 static void by_pods_of_yesterday_nothing_is_lowered_and_nothing_is_idle(void **state) {
     struct lab l;
-    steady(&l, LLM ";downWindow=0s", 6, (struct lab_group){.rate = 1.6});
+    lab_steady(&l, LLM ";downWindow=0s", 6, (struct lab_group){.rate = 1.6});
     lab_run(&l, 100);
     assert_int_equal(l.r.desired, 6);
     struct lab_group idle[LAB_GROUPS] = {{.count = 6, .state = POD_READY, .rate = 0}};
@@ -248,7 +237,7 @@ static void by_pods_of_yesterday_nothing_is_lowered_and_nothing_is_idle(void **s
 
 static void who_forgets_begins_from_what_there_is(void **state) {
     struct lab l;
-    steady(&l, LLM, 6, (struct lab_group){.rate = 1.6});
+    lab_steady(&l, LLM, 6, (struct lab_group){.rate = 1.6});
     lab_run(&l, 400);
     assert_int_equal(l.r.desired, 6);
     uint64_t before = l.r.sequence;
@@ -271,7 +260,7 @@ static void who_forgets_begins_from_what_there_is(void **state) {
 static void after_a_blindness_a_whole_window_is_observed(void **state) {
     (void)state;
     struct lab l;
-    steady(&l, LLM, 6, (struct lab_group){.rate = 1.6}); // R 4.8 -> 6
+    lab_steady(&l, LLM, 6, (struct lab_group){.rate = 1.6}); // R 4.8 -> 6
     lab_run(&l, 400);
     assert_int_equal(l.r.desired, 6);
     struct lab_group lost[LAB_GROUPS] = {{.count = 6, .state = POD_READY, .lost = true}};
@@ -292,7 +281,7 @@ static void after_a_blindness_a_whole_window_is_observed(void **state) {
 static void a_guard_of_which_nothing_is_known_withholds_lowering(void **state) {
     (void)state;
     struct lab l;
-    steady(&l, LLM ";queue=10", 6, (struct lab_group){.rate = 0.2});
+    lab_steady(&l, LLM ";queue=10", 6, (struct lab_group){.rate = 0.2});
     // One of six hangs: it may hold any queue, and one replica's capacity.
     struct lab_group groups[LAB_GROUPS] = {{.count = 5, .state = POD_READY, .rate = 0.2},
                                            {.count = 1, .state = POD_READY, .lost = true}};
@@ -309,14 +298,14 @@ static void the_gauge_that_confirms_and_the_one_that_does_not_size(void **state)
     (void)state;
     struct lab l;
     // Continuous batching: the queue is a guard, the GPU (busy, of course) confirms it.
-    steady(&l, LLM ";queue=10;gpuUtilization=60", 2,
-           (struct lab_group){.rate = 0.5, .queue = 20, .gpu_pct = 99});
+    lab_steady(&l, LLM ";queue=10;gpuUtilization=60", 2,
+               (struct lab_group){.rate = 0.5, .queue = 20, .gpu_pct = 99});
     lab_run(&l, 1);
     assert_int_equal(l.r.desired, 4);
     assert_int_equal(l.r.when, TRI_TRUE);
     lab_close(&l);
     // Named without a queue it does nothing, and that is told.
-    steady(&l, LLM ";gpuUtilization=60", 2, (struct lab_group){.rate = 1.2, .gpu_pct = 99});
+    lab_steady(&l, LLM ";gpuUtilization=60", 2, (struct lab_group){.rate = 1.2, .gpu_pct = 99});
     lab_run(&l, 119);
     assert_int_equal(l.r.desired, 2);
     assert_false(l.r.notices & NOTICE_SATURATING);
@@ -335,7 +324,7 @@ static void gpu_activity_sizes_by_its_mean(void **state) {
     struct lab l;
     int32_t highest = 0;
     random_init(&rng, unit_seed());
-    steady(&l, "gpuUtilization=55", 10, (struct lab_group){.gpu_pct = 40});
+    lab_steady(&l, "gpuUtilization=55", 10, (struct lab_group){.gpu_pct = 40});
     for (int s = 0; s < 1200; s++) {
         struct lab_group groups[LAB_GROUPS] = {{.state = POD_READY, .gpu_pct = 100},
                                                {.state = POD_READY, .gpu_pct = 0}};
@@ -354,81 +343,35 @@ static void tokens_and_running_requests_size_too(void **state) {
     (void)state;
     struct lab l;
     // 200 tokens a request: 4 x 1.5 x 200 = 1200/s; / 250 = 4.8 > 4.2 -> 5.
-    steady(&l, "engine=vllm;tokenRate=250", 4, (struct lab_group){.rate = 1.5});
+    lab_steady(&l, "engine=vllm;tokenRate=250", 4, (struct lab_group){.rate = 1.5});
     lab_run(&l, 1);
     assert_int_equal(l.r.desired, 5);
     lab_close(&l);
     // 45.2 running where 34.6 is capacity: 1.1 of the load a pod, 8.8 in all, > 8.4 -> 9. The
     // plain quotient would say 11.
-    steady(&l, "engine=vllm;running=34.6", 8, (struct lab_group){.rate = 1, .running = 45.2});
+    lab_steady(&l, "engine=vllm;running=34.6", 8, (struct lab_group){.rate = 1, .running = 45.2});
     lab_run(&l, 1);
     assert_int_equal(l.r.desired, 9);
     lab_close(&l);
     // Full engines run no more: what waits counts, 34.6 + 20 a pod is 1.154 of the load, 9.2 -> 10.
-    steady(&l, "engine=vllm;running=34.6", 8,
-           (struct lab_group){.rate = 1, .running = 34.6, .queue = 20});
+    lab_steady(&l, "engine=vllm;running=34.6", 8,
+               (struct lab_group){.rate = 1, .running = 34.6, .queue = 20});
     lab_run(&l, 1);
     assert_int_equal(l.r.desired, 10);
     lab_close(&l);
     // A silent pod holds its capacity at most, whatever of it waits.
-    steady(&l, "engine=vllm;running=34.6", 8,
-           (struct lab_group){.rate = 1, .running = 20, .queue = 0});
+    lab_steady(&l, "engine=vllm;running=34.6", 8,
+               (struct lab_group){.rate = 1, .running = 20, .queue = 0});
     l.pods[0].as.lost = true;
     lab_run(&l, 100); // maxAge and a whole window of means
     assert_true(fabs(l.r.signals[0].upper - (7 * 20 + 34.6)) < 2);
     lab_close(&l);
 }
 
-static void pods_that_share_a_gpu_are_told(void **state) {
-    (void)state;
-    struct lab l;
-    steady(&l, "gpuUtilization=55", 2, (struct lab_group){.gpu_pct = 99});
-    struct signal_owner both[] = {{STR("shop"), STR("pod-0")}, {STR("shop"), STR("pod-1")}};
-    assert_int_equal(signal_gpu_set_owners(l.join, l.pods[0].gpu, true, both, 2), 0);
-    assert_int_equal(signal_gpu_set_owners(l.join, l.pods[1].gpu, true, NULL, 0), 0);
-    assert_int_equal(trigger_gpu_signals(l.t), 1u << SIGNAL_GPU_UTILIZATION);
-    lab_run(&l, 32);
-    assert_int_equal(l.r.desired, 2); // 99 % of one GPU is not 198 % of two
-    assert_true(l.r.notices & NOTICE_SHARED_GPU);
-    assert_int_equal(l.r.state, DECISION_UNAVAILABLE);
-    assert_non_null(strstr(lab_sentence(&l.r), "gpuUtilization (2 of 2 pods unknown, 2 on shared "
-                                               "GPUs)"));
-    assert_non_null(strstr(lab_sentence(&l.r), "GPUs shared by several pods tell nothing about one "
-                                               "of them: what each pod's processes use is not "
-                                               "told"));
-    lab_close(&l);
-}
-
-static void parts_of_shared_gpus_size_and_are_told(void **state) {
-    (void)state;
-    struct lab l;
-    steady(&l, "gpuUtilization=55", 2, (struct lab_group){.gpu_pct = 99});
-    struct signal_owner both[] = {{STR("shop"), STR("pod-0")}, {STR("shop"), STR("pod-1")}};
-    struct gpu_share shares[] = {{"uid-0", .has_utilization = true, .utilization_pct = 90},
-                                 {"uid-1", .has_utilization = true, .utilization_pct = 9}};
-    assert_int_equal(signal_gpu_set_owners(l.join, l.pods[0].gpu, true, both, 2), 0);
-    assert_int_equal(signal_gpu_set_owners(l.join, l.pods[1].gpu, true, NULL, 0), 0);
-    assert_int_equal(signal_gpu_set_shares(l.pods[0].gpu, true, shares, 2), 0);
-    for (int i = 0; i < 2; i++) {
-        struct signal_pod_gpus *p;
-        assert_int_equal(signal_join_pod_get(l.join, both[i].namespace_, both[i].pod, &p), 0);
-        signal_join_pod_set_uid(p, str_from(shares[i].pod_uid));
-        signal_join_pod_release(l.join, p);
-    }
-    lab_run(&l, 400);
-    assert_int_equal(l.r.state, DECISION_OK);
-    assert_false(l.r.notices & NOTICE_SHARED_GPU);
-    assert_int_equal(l.r.signals[0].parts, 2);
-    assert_true(fabs(l.r.signals[0].lower - 99) < 1 && fabs(l.r.signals[0].upper - 99) < 1);
-    assert_int_equal(l.r.desired, 2); // 99 % at 55 %: of one GPU, counted once
-    assert_non_null(strstr(lab_sentence(&l.r), "(2 of 2 pods by their own part of shared GPUs)"));
-    lab_close(&l);
-}
-
 static void sleeping_engines_are_told(void **state) {
     (void)state;
     struct lab l;
-    steady(&l, LLM, 3, (struct lab_group){.rate = 1});
+    lab_steady(&l, LLM, 3, (struct lab_group){.rate = 1});
     lab_tick(&l);
     assert_int_equal(l.r.asleep, 0);
     struct engine_sample s = {0};
@@ -448,7 +391,7 @@ static void what_surrounds_a_workload_is_told(void **state) {
     (void)state;
     struct lab l;
     struct record r;
-    steady(&l, LLM, 3, (struct lab_group){.rate = 1});
+    lab_steady(&l, LLM, 3, (struct lab_group){.rate = 1});
     struct record_scene scene = {.paused = true,
                                  .unschedulable = 3,
                                  .unschedulable_ns = 119 * NS_PER_S,
@@ -524,7 +467,7 @@ static void a_demand_source_that_counts_no_requests_only_wakes(void **state) {
     assert_int_equal(l.r.desired, 1);
     lab_close(&l);
     // Then the engines' arrivals size, up and down.
-    steady(&l, LLM ";demand=gw", 4, (struct lab_group){.rate = 0.2});
+    lab_steady(&l, LLM ";demand=gw", 4, (struct lab_group){.rate = 0.2});
     l.demand = (struct lab_demand){.provides = 1u << DEMAND_WAITING};
     lab_run(&l, 310);
     assert_int_equal(l.r.desired, 1);
@@ -534,7 +477,7 @@ static void a_demand_source_that_counts_no_requests_only_wakes(void **state) {
 static void burst_memory_keeps_the_highest_half_minute(void **state) {
     (void)state;
     struct lab l;
-    steady(&l, LLM ";burstMemory=1h;downWindow=60s", 4, (struct lab_group){.rate = 1.5});
+    lab_steady(&l, LLM ";burstMemory=1h;downWindow=60s", 4, (struct lab_group){.rate = 1.5});
     lab_run(&l, 120); // R 3 -> 4
     assert_int_equal(l.r.desired, 4);
     struct lab_group quiet[LAB_GROUPS] = {{.count = 4, .state = POD_READY, .rate = 0.1}};
@@ -550,7 +493,7 @@ static void burst_memory_keeps_the_highest_half_minute(void **state) {
 static void activity_is_false_only_when_all_is_known_and_idle(void **state) {
     (void)state;
     struct lab l;
-    steady(&l, LLM, 1, (struct lab_group){0});
+    lab_steady(&l, LLM, 1, (struct lab_group){0});
     lab_run(&l, 1);
     assert_false(l.r.active);
     assert_int_equal(l.r.activity, INACTIVE_IDLE);
@@ -570,7 +513,7 @@ static void activity_is_false_only_when_all_is_known_and_idle(void **state) {
     assert_int_equal(l.r.activity, ACTIVE_UNKNOWN);
     lab_close(&l);
     // Below `activation` is idle.
-    steady(&l, LLM ";activation=5", 1, (struct lab_group){.running = 5, .rate = 0.1});
+    lab_steady(&l, LLM ";activation=5", 1, (struct lab_group){.running = 5, .rate = 0.1});
     lab_run(&l, 1);
     assert_int_equal(l.r.activity, INACTIVE_IDLE);
     lab_close(&l);
@@ -695,7 +638,7 @@ static void unknown_never_scales_from_zero(void **state) {
                                         LLM ";burstMemory=1h;demand=gw"};
     for (size_t i = 0; i < COUNT_OF(rules); i++) {
         struct lab l;
-        steady(&l, rules[i], 5, (struct lab_group){.rate = 3, .queue = 30, .gpu_pct = 99});
+        lab_steady(&l, rules[i], 5, (struct lab_group){.rate = 3, .queue = 30, .gpu_pct = 99});
         l.demand = (struct lab_demand){.provides = 7, .rate = 20, .waiting = 9, .inflight = 9};
         lab_run(&l, 60);
         struct lab_group none[LAB_GROUPS] = {{0}};
@@ -719,7 +662,7 @@ static void unknown_never_scales_from_zero(void **state) {
 static void a_window_raises_nothing_from_zero(void **state) {
     (void)state;
     struct lab l;
-    steady(&l, LLM ";demand=gw;downWindow=1h", 5, (struct lab_group){.rate = 3});
+    lab_steady(&l, LLM ";demand=gw;downWindow=1h", 5, (struct lab_group){.rate = 3});
     l.demand = (struct lab_demand){.provides = 7, .rate = 15, .inflight = 1};
     lab_run(&l, 60);
     assert_true(l.r.desired > 5);
@@ -762,8 +705,8 @@ static void every_allocation_of_a_decider_may_fail(void **state) {
 static void a_tick_allocates_nothing(void **state) {
     (void)state;
     struct lab l;
-    steady(&l, LLM ";queue=5;gpuUtilization=60;demand=gw;burstMemory=1h", 6,
-           (struct lab_group){.rate = 1, .queue = 2, .running = 3, .gpu_pct = 50});
+    lab_steady(&l, LLM ";queue=5;gpuUtilization=60;demand=gw;burstMemory=1h", 6,
+               (struct lab_group){.rate = 1, .queue = 2, .running = 3, .gpu_pct = 50});
     lab_run(&l, 2);
     mem_fail_from(1);
     lab_run(&l, 1000);
@@ -791,8 +734,6 @@ int main(void) {
         cmocka_unit_test(the_gauge_that_confirms_and_the_one_that_does_not_size),
         cmocka_unit_test(gpu_activity_sizes_by_its_mean),
         cmocka_unit_test(tokens_and_running_requests_size_too),
-        cmocka_unit_test(pods_that_share_a_gpu_are_told),
-        cmocka_unit_test(parts_of_shared_gpus_size_and_are_told),
         cmocka_unit_test(sleeping_engines_are_told),
         cmocka_unit_test(what_surrounds_a_workload_is_told),
         cmocka_unit_test(while_no_pod_is_ready_only_loads_count),

@@ -6,20 +6,10 @@
 
 #define LLM "engine=vllm;capacity=2"
 
-static void open_steady(struct lab *l, const char *metadata, int n, struct lab_group as) {
-    struct lab_group groups[LAB_GROUPS] = {as};
-    lab_open(l, metadata);
-    groups[0].count = n;
-    groups[0].state = POD_READY;
-    l->spec = l->status = n;
-    lab_pods(l, groups);
-    lab_warm(l, 65);
-}
-
 static void sentences_word_by_word(void **state) {
     (void)state;
     struct lab l;
-    open_steady(&l, LLM ";queue=10", 4, (struct lab_group){.rate = 2.2, .running = 12});
+    lab_steady(&l, LLM ";queue=10", 4, (struct lab_group){.rate = 2.2, .running = 12});
     lab_run(&l, 1); // R 4.4 + 0.63 = 5.03
     assert_string_equal(lab_sentence(&l.r),
                         "6 replicas: requestRate 8.8/s at 2/s each needs 6; queue 0 at 10 each is "
@@ -73,7 +63,7 @@ static void the_json_has_the_numbers_and_null_for_unknown(void **state) {
     struct lab l;
     CLEANUP_BUF struct buf b;
     buf_init(&b, 1 << 16);
-    open_steady(&l, LLM ";queue=10", 2, (struct lab_group){.rate = 1});
+    lab_steady(&l, LLM ";queue=10", 2, (struct lab_group){.rate = 1});
     struct lab_group groups[LAB_GROUPS] = {{.count = 1, .state = POD_READY, .rate = 1},
                                            {.count = 1, .state = POD_READY, .lost = true}};
     lab_pods(&l, groups);
@@ -100,7 +90,7 @@ static void the_json_has_the_numbers_and_null_for_unknown(void **state) {
 static void a_copy_of_its_size_is_the_whole_record(void **state) {
     (void)state;
     struct lab l;
-    open_steady(&l, LLM ";queue=10", 2, (struct lab_group){.rate = 1});
+    lab_steady(&l, LLM ";queue=10", 2, (struct lab_group){.rate = 1});
     lab_run(&l, 1);
     struct record *copy = mem_alloc(record_size(&l.r));
     memcpy(copy, &l.r, record_size(&l.r));
@@ -121,7 +111,7 @@ static void a_copy_of_its_size_is_the_whole_record(void **state) {
 static void a_full_buffer_is_left_as_it_was(void **state) {
     (void)state;
     struct lab l;
-    open_steady(&l, LLM ";queue=10", 2, (struct lab_group){.rate = 1});
+    lab_steady(&l, LLM ";queue=10", 2, (struct lab_group){.rate = 1});
     lab_run(&l, 1);
     for (size_t max = 1; max < 60; max++) {
         CLEANUP_BUF struct buf b;

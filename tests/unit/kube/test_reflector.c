@@ -3,90 +3,7 @@
  * kube/reflector: what each end of a request leads to, and that any mixture of faults ends with
  * exactly the server's objects.
  */
-#include "kube/reflector.h"
-
-#include "base/limits.h"
-#include "kube/model.h"
-
-struct lab {
-    struct model *m;
-    struct shadow s;
-    struct kube_reflector *r;
-    int64_t now;
-    char query[4096];
-};
-
-static void lab_open(struct lab *l, uint32_t page, size_t max_objects, uint64_t seed) {
-    struct err e = {0};
-    *l = (struct lab){.m = malloc(sizeof(*l->m)), .now = 1000 * NS_PER_S};
-    model_init(l->m);
-    const struct kube_reflector_options o = {.kind = &thing_kind,
-                                             .page = page,
-                                             .max_objects = max_objects,
-                                             .seed = seed,
-                                             .changed = shadow_changed,
-                                             .synced = shadow_synced,
-                                             .problem = shadow_problem,
-                                             .ctx = &l->s};
-    assert_int_equal(kube_reflector_new(&l->r, &o, &e), 0);
-}
-
-static void lab_close(struct lab *l) {
-    kube_reflector_free(l->r);
-    free(l->m);
-}
-
-static void begin(struct lab *l) {
-    CLEANUP_BUF struct buf q;
-    struct err e = {0};
-    buf_init(&q, sizeof(l->query) - 1);
-    if (kube_reflector_due_ns(l->r) > l->now)
-        l->now = kube_reflector_due_ns(l->r);
-    assert_int_equal(kube_reflector_begin(l->r, l->now, &q, &e), 0);
-    snprintf(l->query, sizeof(l->query), STR_FMT, STR_ARG(buf_str(&q)));
-}
-
-static int feed(struct lab *l, const char *text, struct err *e) {
-    return kube_reflector_feed(l->r, l->now, text, strlen(text), e);
-}
-
-static void end_whole(struct lab *l) {
-    kube_reflector_end(l->r, l->now,
-                       &(struct kube_end){.whole = true, .status = 200, .retry_after_ms = -1});
-}
-static void end_status(struct lab *l, int status, int64_t retry_after_ms) {
-    struct err e = {0};
-    (void)err_set(&e, ERR_PROTO, "answered status %d", status);
-    kube_reflector_end(
-        l->r, l->now,
-        &(struct kube_end){.status = status, .retry_after_ms = retry_after_ms, .error = &e});
-}
-static void end_cut(struct lab *l, int status) {
-    struct err e = {0};
-    (void)err_set(&e, ERR_CLOSED, "the connection ended");
-    kube_reflector_end(l->r, l->now,
-                       &(struct kube_end){.status = status, .retry_after_ms = -1, .error = &e});
-}
-
-static void list_page(struct lab *l) {
-    static char text[MODEL_TEXT];
-    struct err e = {0};
-    begin(l);
-    assert_true(model_page(l->m, l->query, text, sizeof(text)));
-    assert_int_equal(feed(l, text, &e), 0);
-    end_whole(l);
-}
-static void list_all(struct lab *l) {
-    do
-        list_page(l);
-    while (kube_reflector_phase(l->r) == KUBE_LIST_DUE);
-}
-static void feed_events(struct lab *l, int *at) {
-    static char text[MODEL_TEXT];
-    struct err e = {0};
-    model_events(l->m, at, text, sizeof(text));
-    assert_int_equal(feed(l, text, &e), 0);
-}
+#include "kube/reflector_lab.h"
 
 static void lists_in_pages_then_watches_from_the_first_pages_version(void **state) {
     struct lab l;
@@ -494,104 +411,6 @@ static void a_name_that_comes_again_is_another_object(void **state) {
     lab_close(&l);
 }
 
-static void more_objects_than_allowed_are_said_and_left_out(void **state) {
-    struct lab l;
-    lab_open(&l, 0, 3, unit_seed());
-    for (int i = 0; i < 6; i++)
-        model_set(l.m, i, true);
-    list_all(&l);
-    assert_int_equal(kube_reflector_stats(l.r)->objects, 3);
-    assert_int_equal(l.s.problems, 1);
-    assert_non_null(strstr(l.s.last_problem, "LIMIT_KUBE_OBJECTS"));
-    assert_true(kube_reflector_stats(l.r)->over);
-    begin(&l);
-    end_status(&l, 410, -1);
-    for (int i = 3; i < 6; i++)
-        model_set(l.m, i, false);
-    list_all(&l); // seen whole again
-    assert_int_equal(kube_reflector_stats(l.r)->objects, 3);
-    assert_false(kube_reflector_stats(l.r)->over);
-    lab_close(&l);
-}
-
-static void only_these(struct lab *l, unsigned names) {
-    for (int i = 0; i < 8; i++)
-        if (names & 1u << i && !l->m->things[i].there)
-            model_set(l->m, i, true);
-    for (int i = 0; i < 8; i++)
-        if (!(names & 1u << i))
-            model_set(l->m, i, false);
-}
-
-// A list names new objects before it is known which old ones it does not name any more.
-static void a_full_cache_lists_again_once_the_old_ones_made_room(void **state) {
-    struct lab l;
-    lab_open(&l, 2, 4, unit_seed());
-    only_these(&l, 0xf0);
-    list_all(&l);
-    begin(&l);
-    end_status(&l, 410, -1);
-    only_these(&l, 0x71); // 7 went, 0 comes
-    int64_t now = l.now;
-    list_page(&l);
-    list_page(&l);
-    list_page(&l);
-    assert_int_equal(kube_reflector_phase(l.r), KUBE_LIST_DUE);
-    assert_int_equal(kube_reflector_due_ns(l.r), now);
-    assert_int_equal(l.s.synced, 1); // the cache is not what the server has
-    only_these(&l, 0x1e);            // and again others
-    list_page(&l);
-    list_page(&l);
-    list_page(&l);
-    assert_int_equal(kube_reflector_phase(l.r), KUBE_LIST_DUE);
-    assert_true(kube_reflector_due_ns(l.r) > now);
-    list_all(&l);
-    assert_int_equal(kube_reflector_stats(l.r)->lists, 4);
-    assert_int_equal(l.s.synced, 2);
-    assert_int_equal(l.s.problems, 0);
-    assert_false(kube_reflector_stats(l.r)->over);
-    expect_same(l.s.things, l.m->things);
-    expect_cache(l.r, &l.s);
-    lab_close(&l);
-}
-
-// One of those that the cache holds goes, another comes.
-static void replace_one(struct lab *l, int comes) {
-    int goes = 0;
-    while (!l->s.things[goes].there)
-        goes++;
-    model_set(l->m, goes, false);
-    model_set(l->m, comes, true);
-}
-
-// Pods that are replaced all the time, where there are more of them than the cache may hold.
-static void a_full_cache_whose_objects_are_replaced_is_over_and_watched_soon(void **state) {
-    struct lab l;
-    lab_open(&l, 0, 4, unit_seed());
-    only_these(&l, 0x0f);
-    list_all(&l);
-    begin(&l);
-    end_status(&l, 410, -1);
-    only_these(&l, 0x3f); // 6
-    int lists = 0;
-    do {
-        replace_one(&l, (6 + lists++) % 8);
-        list_page(&l);
-        assert_true(kube_reflector_stats(l.r)->over);
-        assert_true(kube_reflector_stats(l.r)->objects < 4);
-    } while (kube_reflector_phase(l.r) == KUBE_LIST_DUE && lists < 10);
-    assert_int_equal(lists, 3);
-    assert_int_equal(l.s.problems, 1);
-    assert_non_null(strstr(l.s.last_problem, "LIMIT_KUBE_OBJECTS"));
-    begin(&l);
-    end_status(&l, 410, -1);
-    only_these(&l, 0x0f); // fewer than it may hold: once a list has named them all, it is not over
-    list_all(&l);
-    assert_false(kube_reflector_stats(l.r)->over);
-    expect_same(l.s.things, l.m->things);
-    lab_close(&l);
-}
-
 // The property: whatever goes wrong on the way, in the end the cache is the server's.
 
 struct storm {
@@ -836,9 +655,6 @@ int main(void) {
         cmocka_unit_test(lists_without_sense_are_no_lists),
         cmocka_unit_test(an_object_that_cannot_be_read_is_told_and_nothing_is_deleted_for_it),
         cmocka_unit_test(a_name_that_comes_again_is_another_object),
-        cmocka_unit_test(more_objects_than_allowed_are_said_and_left_out),
-        cmocka_unit_test(a_full_cache_lists_again_once_the_old_ones_made_room),
-        cmocka_unit_test(a_full_cache_whose_objects_are_replaced_is_over_and_watched_soon),
         cmocka_unit_test(any_mixture_of_faults_ends_with_exactly_the_servers_objects),
         cmocka_unit_test(memory_that_ends_costs_a_request_not_an_object),
     };
